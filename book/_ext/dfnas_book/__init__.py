@@ -1,0 +1,19 @@
+"""The book's Sphinx extension: numbers, code links, run cards and the explorer, all fed by the runs.
+
+`{num}` prints a metric of a run record, `{impl}` links to a function of the package, every page of
+book/executed gets a card that says how it was computed, `{chapter-list}` lists the chapters that the set
+being rendered holds, `{calibration-explorer}` shows the run's soft labels. Maths is rendered offline.
+"""
+
+from typing import Any
+
+from sphinx.application import Sphinx
+
+from . import card, chapters, explorer, impl, launch, num, offline
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Register everything; called by Sphinx."""
+    for part in (num, impl, card, chapters, explorer, launch, offline):
+        part.setup(app)
+    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,0 +1,137 @@
+"""The run card: under the title of every executed page, how, when and where it was computed.
+
+A page of book/executed without a record, or whose record is not of a good run, makes the build warn: a run
+that failed must not be read as a result.
+"""
+
+from collections.abc import Iterator
+from html import escape
+from typing import Any
+
+from docutils import nodes
+from sphinx import addnodes
+from sphinx.application import Sphinx
+from sphinx.util import logging
+
+from . import record
+
+log = logging.getLogger(__name__)
+
+
+def duration(seconds: float) -> str:
+    """Seconds as a reader says them: 8.2 s, 3 min 5 s, 1 h 12 min."""
+    if seconds < 60:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
+
+
+def memory(megabytes: float) -> str:
+    """Megabytes, as gigabytes from 1,000 on."""
+    return f"{megabytes / 1000:.1f} GB" if megabytes >= 1000 else f"{megabytes:.0f} MB"
+
+
+def machine(parts: dict[str, Any]) -> str:
+    """The machine in words."""
+    words = [str(parts.get("cpu") or "unknown processor")]
+    if parts.get("cores"):
+        words.append(f"{parts['cores']} cores")
+    if parts.get("threads"):
+        words.append(f"{parts['threads']} threads used")
+    if parts.get("memory_gb"):
+        words.append(f"{parts['memory_gb']:.0f} GB")
+    words.append(str(parts.get("gpu") or "no GPU"))
+    return ", ".join(words)
+
+
+def commit(run: dict[str, Any]) -> str:
+    """The commit, with what must be known about the code besides it."""
+    text = str(run.get("commit") or "unknown")
+    if run.get("clean") is False:
+        text += ", with uncommitted changes"
+    if is_older_code(run):
+        text += ", older code: the package has changed since"
+    return text
+
+
+def is_older_code(run: dict[str, Any]) -> bool:
+    """Whether the record was marked as made by code that has changed since, without touching its stages."""
+    return "older code" in (run.get("freshness"), run.get("state")) or bool(run.get("older_code"))
+
+
+def facts(run: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """The lines of the card, as label and value."""
+    yield "Profile", str(run.get("profile", "unknown"))
+    yield "Seed", str(run.get("seed", "unknown"))
+    if run.get("overrides"):
+        yield "Changed settings", ", ".join(map(str, run["overrides"]))
+    yield "Commit", commit(run)
+    yield "Computed in", duration(run.get("seconds", 0))
+    yield "Peak memory", memory(run.get("peak_memory_mb", 0))
+    yield "Date", str(run.get("started", "unknown"))[:10]
+    yield "Machine", machine(run.get("machine") or {})
+
+
+def stage_rows(run: dict[str, Any]) -> str:
+    """The rows of the table of stages."""
+    return "".join(
+        f"<tr><th scope='row'>{escape(name)}</th><td>{duration(stage.get('seconds', 0))}</td>"
+        f"<td>{memory(stage.get('peak_memory_mb', 0))}</td><td><code>{escape(str(stage.get('key', ''))[:12])}</code></td></tr>"
+        for name, stage in run.get("stages", {}).items()
+    )
+
+
+def details(run: dict[str, Any]) -> str:
+    """What few readers need, folded away: the stages and the versions of the packages."""
+    versions = ", ".join(f"{name} {version}" for name, version in run.get("versions", {}).items())
+    rows = stage_rows(run)
+    head = "<tr><th scope='col'>Stage</th><th scope='col'>Time</th><th scope='col'>Memory</th><th scope='col'>Key</th></tr>"
+    table = f"<div class='card-stages'><table><thead>{head}</thead><tbody>{rows}</tbody></table></div>" if rows else ""
+    return f"{table}<p>{escape(versions)}</p>" if versions or table else ""
+
+
+def card(run: dict[str, Any], download: nodes.Node) -> list[nodes.Node]:
+    """The card as nodes; `download` leads to the record itself."""
+    lines = "".join(
+        f"<div class='card-{label.lower().replace(' ', '-')}'><dt>{label}</dt><dd>{escape(value)}</dd></div>"
+        for label, value in facts(run)
+    )
+    state = " card-older" if is_older_code(run) else ""
+    head = f"<section class='run-card{state}' id='run-card' aria-label='How this page was computed'><dl>{lines}</dl>"
+    middle = f"<details><summary>Stages, packages, record</summary>{details(run)}"
+    return [raw(head + middle), nodes.paragraph("", "", download), raw("</details></section>")]
+
+
+def raw(html: str) -> nodes.Node:
+    """HTML that goes into the page as it is."""
+    return nodes.raw("", html, format="html")
+
+
+def record_link(name: str) -> nodes.Node:
+    """A link that downloads the record of the page."""
+    link = addnodes.download_reference("", "", reftarget=f"{name}.json", refdoc=record.page_of(name), refexplicit=True)
+    link += nodes.Text("The whole record as JSON")
+    return link
+
+
+def add_card(app: Sphinx, doctree: nodes.document) -> None:
+    """Put the card after the title of an executed page; warn where the page has no good run behind it."""
+    name = record.name_of(app.env.docname)
+    title = next(doctree.findall(nodes.title), None)
+    if name is None or title is None:
+        return
+    try:
+        run = record.load(app.env, name)
+    except record.RecordError as error:
+        log.warning("%s", error, location=app.env.docname, type="dfnas", subtype="card")
+        return
+    if run.get("verdict") != "good" or not run.get("complete"):
+        text = "the run of this page is not good: %s"
+        log.warning(text, run.get("verdict", "no verdict"), location=app.env.docname, type="dfnas", subtype="card")
+    title.parent[1:1] = card(run, record_link(name))
+
+
+def setup(app: Sphinx) -> None:
+    """Run before Sphinx collects the files that pages offer for download."""
+    app.connect("doctree-read", add_card, priority=400)

@@ -1,0 +1,50 @@
+"""Maths without a network: the few MathJax files that the book needs go into the rendered site.
+
+The files come with the package sphinx-mathjax-offline (MathJax 3, Apache-2.0), whose own extension would
+copy all 24 MB of them.
+"""
+
+import importlib.util
+import shutil
+from pathlib import Path
+
+from sphinx.application import Sphinx
+from sphinx.config import Config
+from sphinx.errors import ExtensionError
+
+NEEDED = ("tex-chtml-full.js", "output/chtml/fonts/woff-v2")
+
+
+def mathjax_folder() -> Path:
+    """MathJax inside the installed package, which has a name that cannot be imported the usual way."""
+    spec = importlib.util.find_spec("sphinx-mathjax-offline")
+    if spec is None or spec.origin is None:
+        raise ExtensionError("sphinx-mathjax-offline is not installed: pip install -r requirements.txt")
+    return Path(spec.origin).parent / "static" / "mathjax"
+
+
+def configure(app: Sphinx, config: Config) -> None:
+    """Use our copy, with no menu: it would look for files that are not there, and make each formula a tab stop."""
+    config.mathjax_path = "mathjax/tex-chtml-full.js"
+    mathjax = dict(config.mathjax3_config or {})
+    mathjax["options"] = {**mathjax.get("options", {}), "enableMenu": False}
+    config.mathjax3_config = mathjax
+
+
+def copy(app: Sphinx, error: Exception | None) -> None:
+    """Copy MathJax into the finished site, once."""
+    target = Path(app.outdir) / "_static" / "mathjax"
+    if error is not None or app.builder.format != "html":
+        return
+    for name in NEEDED:
+        source, copied = mathjax_folder() / name, target / name
+        if copied.exists():
+            continue
+        copied.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copytree(source, copied) if source.is_dir() else shutil.copy(source, copied)
+
+
+def setup(app: Sphinx) -> None:
+    """Register both; the configuration must be set before the theme and MyST read it."""
+    app.connect("config-inited", configure, priority=100)
+    app.connect("build-finished", copy)

@@ -1,0 +1,53 @@
+"""Run records as the book reads them: from book/executed of the source folder that is being rendered."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from sphinx.environment import BuildEnvironment
+
+EXECUTED = "book/executed"
+
+
+class RecordError(Exception):
+    """A record, or something in it, is not there."""
+
+
+def page_of(name: str) -> str:
+    """The document that shows the run `name`."""
+    return f"{EXECUTED}/{name}"
+
+
+def name_of(page: str) -> str | None:
+    """The run that `page` shows, or None for a page that no run made."""
+    folder, _, name = page.rpartition("/")
+    return name if folder == EXECUTED else None
+
+
+def path_of(env: BuildEnvironment, name: str, suffix: str = ".json") -> Path:
+    """Where the record (or an attachment, by its suffix) of `name` lies."""
+    return Path(env.srcdir) / EXECUTED / f"{name}{suffix}"
+
+
+def load(env: BuildEnvironment, name: str, suffix: str = ".json") -> dict[str, Any]:
+    """Read a record and make the current page depend on it, so that a new run re-renders the page.
+
+    Raises RecordError with one line that says what is missing.
+    """
+    path = path_of(env, name, suffix)
+    env.note_dependency(str(path))
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        raise RecordError(f"there is no {path.name} in {EXECUTED}: run the chapter first") from None
+    except ValueError as error:
+        raise RecordError(f"{path.name} is not readable: {error}") from None
+
+
+def metric(env: BuildEnvironment, name: str, key: str) -> Any:
+    """One metric of the record `name`; RecordError names the metrics that there are."""
+    metrics = load(env, name).get("metrics", {})
+    if key not in metrics:
+        known = ", ".join(sorted(metrics)) or "none"
+        raise RecordError(f"the record {name} has no metric {key!r} (it has: {known})")
+    return metrics[key]

@@ -1,0 +1,23 @@
+/* Small repairs that style sheets cannot make. */
+"use strict";
+
+(function () {
+  /* Whatever scrolls sideways on a narrow screen can be reached and scrolled with the keyboard. */
+  const wide = ".math.notranslate, mjx-container[display], .pst-scrollable-table-container, .output, .run-card .card-stages, .explorer-static, pre";
+
+  function markScrollers() {
+    document.querySelectorAll(wide).forEach((box) => {
+      const scrolls = box.scrollWidth > box.clientWidth + 1 && getComputedStyle(box).overflowX !== "visible";
+      if (scrolls) box.tabIndex = 0;
+    });
+  }
+
+  window.addEventListener("load", markScrollers);
+  window.addEventListener("resize", markScrollers);
+  /* formulas get their width when MathJax has set them */
+  if (window.MathJax && window.MathJax.startup && window.MathJax.startup.promise) {
+    window.MathJax.startup.promise.then(markScrollers);
+  } else {
+    window.setTimeout(markScrollers, 1500);
+  }
+})();
