@@ -1,0 +1,242 @@
+"""The command line: python -m dfnas run | compute | status | plan | publish | render."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from tabulate import tabulate
+
+from dfnas import batch, paths, publishing, records, rendering
+from dfnas.errors import UserError
+from dfnas.profiles import Settings
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="Data-free neural architecture search: run, judge, publish and render the book's chapters.",
+)
+
+Chapters = Annotated[list[str] | None, typer.Argument(help="as 01-teacher; none: all of the profile")]
+Profile = Annotated[str, typer.Option(help="smoke, quick, laptop, paper-cifar10 or paper-imagenet")]
+Set = Annotated[list[str] | None, typer.Option("--set", help="stage.field=value, as synthesis.images=500")]
+Seed = Annotated[int, typer.Option(help="whole number from 0 up")]
+Data = Annotated[Path | None, typer.Option(help="where the data sets lie (else $DFNAS_DATA)")]
+Device = Annotated[str | None, typer.Option(help="auto, cpu or cuda")]
+Force = Annotated[bool, typer.Option("--force", help="run again what is done; stages too")]
+
+
+@app.command()
+def run(
+    chapter: Chapters = None,
+    profile: Annotated[list[str] | None, typer.Option(help="may be given several times")] = None,
+    seed: Annotated[list[int] | None, typer.Option(help="may be given several times")] = None,
+    overrides: Set = None,
+    data: Data = None,
+    device: Device = None,
+    force: Force = False,
+    keep_going: Annotated[
+        bool, typer.Option("--keep-going", help="go on after a chapter that failed")
+    ] = False,
+) -> None:
+    """Execute chapters' notebooks; those that are good and fresh are kept."""
+    every = [
+        _settings(name, number, overrides, device) for name in profile or ["quick"] for number in seed or [0]
+    ]
+    plans = [(settings, batch.choose(chapter or (), settings)) for settings in every]
+    options = batch.Options(force=force, data=_data(data), device=device or "")
+    rows: list[tuple[str, Settings, batch.State]] = []
+    for settings, names in plans:
+        rows += [
+            (name, settings, state) for name, state in _run_chapters(names, settings, options, keep_going)
+        ]
+    if len(plans) > 1:
+        print(f"\n{_table(rows)}")
+    raise typer.Exit(_exit_code([state for _, _, state in rows]))
+
+
+@app.command()
+def compute(
+    chapter: Annotated[str, typer.Argument(help="as 02-synthesis")],
+    profile: Profile = "quick",
+    seed: Seed = 0,
+    overrides: Set = None,
+    data: Data = None,
+    device: Device = None,
+    force: Force = False,
+) -> None:
+    """Compute a chapter's stages without its notebook, which then finds them done; also under torchrun."""
+    settings = _settings(profile, seed, overrides, device)
+    records.require_chapter(chapter, settings)
+    if _data(data):
+        os.environ["DFNAS_DATA"] = str(_data(data))
+    paths.make_folder(paths.runs())
+    from dfnas import chapters, stages  # imported late: they bring torch, which takes seconds
+
+    stages.force(force)
+    stages.reset()
+    chapters.compute(chapter, settings)
+    if os.environ.get("RANK", "0") == "0":
+        rows = [[item.name, f"{item.seconds:.1f}", f"{item.peak_memory_mb:.0f}"] for item in stages.used()]
+        print(tabulate(rows, ["stage", "seconds", "memory (MB)"]))
+
+
+@app.command()
+def status(profile: Profile = "quick", seed: Seed = 0, overrides: Set = None) -> None:
+    """Each chapter: good, older code, stale (why), failed (why) or never run; time and memory it took."""
+    settings = _settings(profile, seed, overrides)
+    print(_table([(name, settings, batch.state(name, settings)) for name in settings.chapters]))
+
+
+@app.command()
+def plan(
+    chapter: Chapters = None,
+    profile: Profile = "quick",
+    seed: Seed = 0,
+    overrides: Set = None,
+    data: Data = None,
+) -> None:
+    """What chapters would cost: work, bytes on disk, memory, time. Nothing is run."""
+    settings = _settings(profile, seed, overrides)
+    names = batch.choose(chapter or (), settings)
+    if _data(data):
+        os.environ["DFNAS_DATA"] = str(_data(data))
+    from dfnas import chapters  # imported late: it brings torch, which takes seconds
+
+    rows = [_plan_row(name, row) for name in names for row in chapters.plan(name, settings)]
+    heads = ["chapter", "stage", "iterations", "images", "MACs", "disk (MB)", "memory (MB)", "time"]
+    print(tabulate(rows, heads, disable_numparse=True, stralign="right", colalign=("left", "left")))
+
+
+@app.command()
+def publish(chapter: Chapters = None, profile: Profile = publishing.PUBLISHED) -> None:
+    """Copy good runs that are not stale to book/executed; refuses anything else."""
+    for file in publishing.publish(chapter or (), _settings(profile)):
+        print(file.relative_to(paths.root()))
+
+
+@app.command()
+def render(
+    profile: Annotated[
+        str | None, typer.Option(help="render this profile's runs; none: the published ones")
+    ] = None,
+) -> None:
+    """Make the book's HTML and print the path of its first page."""
+    try:
+        page, notes = rendering.render(_settings(profile) if profile else None)
+    except rendering.RenderError as error:
+        print(error, file=sys.stderr)
+        raise typer.Exit(1) from None
+    for note in notes:
+        print(f"dfnas: {note}", file=sys.stderr)
+    print(page)
+
+
+def _settings(
+    profile: str, seed: int = 0, overrides: list[str] | None = None, device: str | None = None
+) -> Settings:
+    if device not in (None, "auto", "cpu", "cuda"):
+        raise UserError(f"no device {device!r}: --device takes auto, cpu or cuda")
+    return records.resolve(profile, seed, tuple(overrides or ()), device)
+
+
+def _data(path: Path | None) -> Path | None:
+    if path is None:
+        return None
+    if not path.exists():
+        raise UserError(f"no data at {path}: --data takes the folder (or zip) that holds the data set")
+    return path.resolve()
+
+
+def _run_chapters(
+    names: list[str], settings: Settings, options: batch.Options, keep_going: bool
+) -> list[tuple[str, batch.State]]:
+    """Run one profile and seed; a chapter that fails ends it, unless told to go on."""
+    done: list[tuple[str, batch.State]] = []
+    label = paths.run_folder(settings).name
+    for name in names:
+        print(f"{label}/{name}: running (progress: {paths.run_folder(settings) / name}.log)", flush=True)
+        state = batch.run(name, settings, options)
+        done.append((name, state))
+        print(f"{label}/{name}: {state}{_cost(state)}", flush=True)
+        if state.word == "failed" and not keep_going:
+            break
+    return done
+
+
+def _cost(state: batch.State) -> str:
+    record = state.record or {}
+    if "seconds" not in record:
+        return ""
+    return f", {duration(record['seconds'])}, {record['peak_memory_mb']} MB"
+
+
+def _table(rows: list[tuple[str, Settings, batch.State]]) -> str:
+    cells = []
+    for name, settings, state in rows:
+        record = state.record or {}
+        cost = [duration(record.get("seconds")), record.get("peak_memory_mb", "")]
+        cells.append([name, settings.profile, settings.seed, *cost, record.get("commit", ""), str(state)])
+    heads = ["chapter", "profile", "seed", "time", "memory (MB)", "commit", "state"]
+    return tabulate(cells, heads, disable_numparse=True)
+
+
+def _plan_row(name: str, row: dict[str, Any]) -> list[str]:
+    return [
+        name,
+        str(row["stage"]),
+        _count(row["iterations"]),
+        _count(row["images"]),
+        "" if row["macs"] is None else f"{row['macs']:.2e}",
+        "" if row["bytes_disk"] is None else f"{row['bytes_disk'] / 1e6:.1f}",
+        "" if row["memory_mb"] is None else f"{row['memory_mb']:.0f}",
+        duration(row["seconds_estimate"]),
+    ]
+
+
+def _count(value: float | None) -> str:
+    return "" if value is None else f"{value:,.0f}"
+
+
+def duration(seconds: float | None) -> str:
+    """Seconds as a reader says them: 4.2 s, 3 min 20 s, 2 h 5 min."""
+    if seconds is None:
+        return ""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def _exit_code(states: list[batch.State]) -> int:
+    failed = [state for state in states if state.word == "failed"]
+    if not failed:
+        return 0
+    return 2 if all(state.by_user for state in failed) else 1
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; every mistake of a user is one line and exit code 2."""
+    try:
+        return app(arguments, prog_name="python -m dfnas", standalone_mode=False) or 0
+    except UserError as error:
+        return _complain(str(error))
+    except typer.TyperException as error:
+        return _complain(f"{error.format_message()} (python -m dfnas --help says what there is)")
+    except OSError as error:
+        return _complain(f"{error.strerror or error}: {error.filename or ''}".rstrip(": "))
+    except (KeyboardInterrupt, typer.Abort):
+        print("dfnas: stopped; what is finished is kept, run again to go on", file=sys.stderr)
+        return 130
+
+
+def _complain(text: str) -> int:
+    print(f"dfnas: {' '.join(text.split())}", file=sys.stderr)
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())
