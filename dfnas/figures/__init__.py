@@ -1,0 +1,26 @@
+"""Every plot of the book: functions from records, arrays and dictionaries to a matplotlib Figure.
+
+Titles say what is shown, never what came out. Arrays are numpy's or tensors on the processor; nothing is changed.
+"""
+
+from dfnas.figures.comparisons import accuracy_against_images, arm_differences, arms
+from dfnas.figures.curves import drift_by_round, label_entropy_by_round, learning_curve, loss_terms, schedule
+from dfnas.figures.matrices import batch_norm_memory, class_similarity, confusion_matrix, update_counts
+from dfnas.figures.pictures import ablation_strip, image_grid
+
+__all__ = [
+    "ablation_strip",
+    "accuracy_against_images",
+    "arm_differences",
+    "arms",
+    "batch_norm_memory",
+    "class_similarity",
+    "confusion_matrix",
+    "drift_by_round",
+    "image_grid",
+    "label_entropy_by_round",
+    "learning_curve",
+    "loss_terms",
+    "schedule",
+    "update_counts",
+]

@@ -1,0 +1,82 @@
+"""Arms of an experiment beside each other, with the spread over seeds."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
+from scipy import stats
+
+from dfnas.figures import theme
+
+
+@theme.themed
+def arms(accuracies: Mapping[str, Sequence[float]], title: str = "Accuracy on real test images") -> Figure:
+    """Each arm's accuracies, a dot a seed, with their mean and its 95 % interval (Student's t over seeds)."""
+    figure, (axes,) = theme.panels(height=0.42 * len(accuracies) + 1.2)
+    for row, values in enumerate(accuracies.values()):
+        _dots(axes, row, values)
+    _name_rows(axes, list(accuracies))
+    axes.set(xlabel="accuracy", title=title)
+    axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    return figure
+
+
+@theme.themed
+def arm_differences(accuracies: Mapping[str, Sequence[float]], reference: str) -> Figure:
+    """Each arm minus the reference arm, seed by seed, in percentage points, with the mean and its 95 % interval."""
+    others = [name for name in accuracies if name != reference]
+    figure, (axes,) = theme.panels(height=0.42 * len(others) + 1.2)
+    base = np.asarray(accuracies[reference], dtype=float)
+    for row, name in enumerate(others):
+        _dots(axes, row, 100 * (np.asarray(accuracies[name], dtype=float) - base))
+    axes.axvline(0, **theme.REFERENCE)
+    _name_rows(axes, others)
+    axes.set(xlabel="percentage points", title=f"Difference to the arm “{reference}”, seed by seed")
+    return figure
+
+
+def _name_rows(axes: Axes, names: Sequence[str]) -> None:
+    axes.set_yticks(range(len(names)), [name.replace("_", " ") for name in names])
+    axes.set_ylim(len(names) - 0.5, -0.5)
+    axes.set_ylabel("arm")
+
+
+def _dots(axes: Axes, row: int, values: Any) -> None:
+    values = np.asarray(values, dtype=float)
+    axes.plot(values, np.full(len(values), row), "o", color=theme.PALETTE[0], alpha=0.45, markersize=5)
+    middle, reach = float(values.mean()), interval(values)
+    axes.errorbar(middle, row, xerr=reach, fmt="|", color="black", markersize=12, capsize=4, linewidth=1.5)
+
+
+def interval(values: Any) -> float:
+    """Half the length of the 95 % interval of a mean, by Student's t; 0 where there is one value."""
+    values = np.asarray(values, dtype=float)
+    if len(values) < 2:
+        return 0.0
+    return float(stats.t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values)))
+
+
+@theme.themed
+def accuracy_against_images(curves: Mapping[str, tuple[Sequence[int], Sequence[Sequence[float]]]]) -> Figure:
+    """Accuracy over the number of training images, a curve a source of images.
+
+    `curves` maps a name to (counts, accuracies), where accuracies holds, for each count, one number a seed; bars are
+    95 % intervals of the mean.
+    """
+    figure, (axes,) = theme.panels(height=3.4)
+    for number, (name, (counts, accuracies)) in enumerate(curves.items()):
+        means = [float(np.mean(values)) for values in accuracies]
+        colour, marker = theme.PALETTE[number % len(theme.PALETTE)], theme.MARKERS[number % 8]
+        theme.line(axes, counts, means, number, name, marker=marker)
+        reach = [interval(values) for values in accuracies]
+        axes.errorbar(counts, means, yerr=reach, fmt="none", color=colour, capsize=3, linewidth=1.2)
+    axes.set(xscale="log", xlabel="training images", ylabel="accuracy on real test images")
+    axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    ticks = sorted({count for counts, _ in curves.values() for count in counts})
+    axes.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
+    axes.minorticks_off()
+    axes.legend()
+    return figure

@@ -1,0 +1,66 @@
+"""Sheets of images. Pixels are embedded one for one, so that a page stays small and a pixel stays a square."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from dfnas.figures import theme
+
+GAP = 2  # pixels of white between images
+
+
+@theme.themed
+def image_grid(images: Any, classes: Any, class_names: Sequence[str], columns: int = 8) -> Figure:
+    """The first `columns` images of each class, a row a class.
+
+    Parameters
+    ----------
+    images : uint8 [N, C, H, W], 0 to 255.
+    classes : [N], the class of each image; a class without images is left out.
+    """
+    images, classes = _checked(images), np.asarray(classes)
+    shown = [k for k in range(len(class_names)) if (classes == k).any()]
+    sheet = np.concatenate([_strip(images[classes == k], columns) for k in shown])
+    figure, (axes,) = theme.panels(height=(theme.WIDTH - 0.9) * sheet.shape[0] / sheet.shape[1] + 0.3)
+    axes.imshow(sheet, interpolation="none")
+    axes.grid(False)
+    pitch = images.shape[2] + GAP
+    axes.set_yticks([(row + 0.5) * pitch for row in range(len(shown))], [class_names[k] for k in shown])
+    axes.set(xticks=[], ylabel="class", xlabel=f"up to {columns} images of each class")
+    axes.spines[:].set_visible(False)
+    return figure
+
+
+@theme.themed
+def ablation_strip(
+    images: Mapping[str, Any], captions: Mapping[str, str] | None = None, columns: int = 10
+) -> Figure:
+    """A strip of images for each variant: uint8 [N, C, H, W] by the variant's name, with an optional caption."""
+    strips = {name: _strip(_checked(batch), columns) for name, batch in images.items()}
+    shape = next(iter(strips.values())).shape
+    figure, axes = theme.panels(len(strips), height=len(strips) * (theme.WIDTH * shape[0] / shape[1] + 0.3))
+    for panel, (name, strip) in zip(axes, strips.items(), strict=True):
+        caption = (captions or {}).get(name, "")
+        panel.imshow(strip, interpolation="none")
+        panel.set_title(f"{name}: {caption}" if caption else name, loc="left", fontsize=10, pad=3)
+        panel.set_axis_off()
+    return figure
+
+
+def _checked(images: Any) -> np.ndarray:
+    images = np.asarray(images)
+    if images.dtype != np.uint8 or images.ndim != 4:
+        raise ValueError(f"images are uint8 [N, C, H, W], not {images.dtype} {list(images.shape)}")
+    return images
+
+
+def _strip(images: np.ndarray, columns: int) -> np.ndarray:
+    """The first `columns` images beside each other, [H + GAP, columns * (W + GAP), 3], white where there is none."""
+    height, width = images.shape[2:]
+    strip = np.full((height + GAP, columns * (width + GAP), 3), 255, dtype=np.uint8)
+    for column, image in enumerate(images[:columns]):
+        left = column * (width + GAP)
+        strip[:height, left : left + width] = np.broadcast_to(image, (3, height, width)).transpose(1, 2, 0)
+    return strip

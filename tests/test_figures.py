@@ -1,0 +1,157 @@
+"""Facts about the book's figures: what they draw, that they are deterministic and leave everything as it was."""
+
+import io
+
+import matplotlib
+import numpy as np
+import pytest
+import torch
+from matplotlib import pyplot
+from matplotlib.figure import Figure
+
+from dfnas import figures
+from dfnas.figures import comparisons, theme
+
+NAMES = [f"class {k}" for k in range(10)]
+
+
+def _images(count: int, channels: int = 3, side: int = 8) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(0)
+    return torch.randint(0, 256, (count, channels, side, side), generator=generator, dtype=torch.uint8)
+
+
+def _statistics(shift: float) -> dict[str, np.ndarray]:
+    generator = np.random.default_rng(0)
+    return {"mean": generator.normal(size=30) + shift, "variance": generator.uniform(0.1, 2.0, size=30)}
+
+
+def _history() -> list[dict[str, float]]:
+    return [{"step": i, "train_loss": 2.0 / (i + 1), "test_accuracy": i / 10} for i in range(10)]
+
+
+def _terms() -> dict[str, list[float]]:
+    return {"iteration": [0, 1, 2, 3], "cross_entropy": [2.0, 1.0, 0.5, 0.1], "image_l2": [0, 0, 0, 0]}
+
+
+ARMS = {"hard": [0.5, 0.52, 0.55], "calibrated": [0.6, 0.58, 0.63], "online": [0.62, 0.66, 0.64]}
+EXAMPLES = {
+    "learning_curve": lambda: figures.learning_curve(_history()),
+    "schedule": lambda: figures.schedule(np.linspace(1, 0, 20), [10], ["half", "full"]),
+    "loss_terms": lambda: figures.loss_terms(_terms(), [2], ["half", "full"]),
+    "label_entropy_by_round": lambda: figures.label_entropy_by_round(
+        np.ones((3, 50)), 10, real=np.full(9, 0.2)
+    ),
+    "drift_by_round": lambda: figures.drift_by_round([0.0, 0.02, 0.05]),
+    "confusion_matrix": lambda: figures.confusion_matrix(np.eye(10, dtype=int) * 9 + 1, NAMES),
+    "class_similarity": lambda: figures.class_similarity(np.full((10, 10), 0.1), np.eye(10), NAMES),
+    "update_counts": lambda: figures.update_counts(np.ones((20, 20)), np.full((20, 20), 1.5)),
+    "batch_norm_memory": lambda: figures.batch_norm_memory(
+        _statistics(0.0), {"real": _statistics(0.1), "noise": _statistics(3.0)}
+    ),
+    "image_grid": lambda: figures.image_grid(_images(40), torch.arange(40) % 10, NAMES),
+    "ablation_strip": lambda: figures.ablation_strip(
+        {"all": _images(10), "none": _images(4, 1)}, {"all": "x"}
+    ),
+    "arms": lambda: figures.arms(ARMS),
+    "arm_differences": lambda: figures.arm_differences(ARMS, "hard"),
+    "accuracy_against_images": lambda: figures.accuracy_against_images(
+        {"real": ([100, 1000], [[0.4, 0.5], [0.7, 0.8]]), "synthetic": ([100], [[0.3, 0.3]])}
+    ),
+}
+
+
+def _svg(figure: Figure) -> str:
+    with matplotlib.rc_context({"svg.hashsalt": "dfnas"}):
+        buffer = io.StringIO()
+        figure.savefig(buffer, format="svg", metadata={"Date": None})
+    return buffer.getvalue()
+
+
+def test_every_figure_has_an_example() -> None:
+    assert sorted(EXAMPLES) == sorted(figures.__all__)
+
+
+@pytest.mark.parametrize("name", sorted(EXAMPLES))
+def test_figures_are_figures_and_come_out_the_same_twice(name: str) -> None:
+    first, second = EXAMPLES[name](), EXAMPLES[name]()
+    assert isinstance(first, Figure)
+    assert first.get_figwidth() == theme.WIDTH
+    assert _svg(first) == _svg(second)
+
+
+@pytest.mark.parametrize("name", sorted(set(EXAMPLES) - {"ablation_strip"}))
+def test_axes_are_labelled(name: str) -> None:
+    labels = [(axes.get_xlabel(), axes.get_ylabel()) for axes in EXAMPLES[name]().axes]
+    assert any(x for x, _ in labels)
+    assert any(y for _, y in labels)
+
+
+@pytest.mark.parametrize("name", sorted(EXAMPLES))
+def test_nothing_global_changes(name: str) -> None:
+    before = dict(matplotlib.rcParams)
+    EXAMPLES[name]()
+    assert dict(matplotlib.rcParams) == before
+    assert pyplot.get_fignums() == []
+
+
+def test_a_history_of_rows_equals_one_of_columns() -> None:
+    rows = [{"step": 0, "loss": 2.0}, {"step": 1, "loss": 1.0}]
+    assert _svg(figures.learning_curve(rows)) == _svg(
+        figures.learning_curve({"step": [0, 1], "loss": [2.0, 1.0]})
+    )
+
+
+def test_a_history_without_time_is_refused() -> None:
+    with pytest.raises(ValueError, match="'epoch', 'step' or 'iteration'"):
+        figures.learning_curve({"loss": [1.0]})
+
+
+def test_values_that_rows_lack_are_skipped() -> None:
+    rows = [{"step": 0, "accuracy": 0.1}, {"step": 1}, {"step": 2, "accuracy": 0.3}]
+    (line,) = figures.learning_curve(rows).axes[0].get_lines()
+    assert line.get_xdata().tolist() == [0, 2]
+
+
+def test_terms_that_are_zero_throughout_are_left_out() -> None:
+    figure = figures.loss_terms(_terms())
+    assert [line.get_label() for line in figure.axes[0].get_lines()] == ["cross entropy"]
+
+
+def test_the_grid_holds_every_pixel_once() -> None:
+    images = _images(4)
+    sheet = (
+        figures.image_grid(images, torch.tensor([1, 0, 1, 0]), NAMES, columns=2)
+        .axes[0]
+        .get_images()[0]
+        .get_array()
+    )
+    assert sheet[:8, :8].tolist() == images[1].permute(1, 2, 0).tolist()
+    assert sheet[10:18, 10:18].tolist() == images[2].permute(1, 2, 0).tolist()
+
+
+def test_images_in_another_range_are_refused() -> None:
+    with pytest.raises(ValueError, match="uint8"):
+        figures.image_grid(torch.rand(4, 3, 8, 8), torch.zeros(4), NAMES)
+
+
+def test_class_similarity_leaves_its_input_alone_and_the_diagonal_out() -> None:
+    matrix = np.eye(10)
+    shown = figures.class_similarity(matrix, matrix, NAMES).axes[0].get_images()[0].get_array()
+    assert np.isnan(np.diag(np.ma.filled(shown, np.nan))).all()
+    assert matrix.trace() == 10
+
+
+def test_differences_are_paired_and_in_points() -> None:
+    figure = figures.arm_differences({"a": [0.1, 0.2], "b": [0.2, 0.4]}, "a")
+    assert figure.axes[0].get_lines()[0].get_xdata() == pytest.approx([10.0, 20.0])
+
+
+def test_the_interval_is_students() -> None:
+    # mean 0.5, standard deviation 0.1, n = 3: t(0.975, 2) = 4.302653
+    assert comparisons.interval([0.4, 0.5, 0.6]) == pytest.approx(4.302653 * 0.1 / 3**0.5, rel=1e-6)
+    assert comparisons.interval([0.4]) == 0.0
+
+
+def test_a_thousand_classes_are_drawn_without_names() -> None:
+    figure = figures.confusion_matrix(np.eye(1000, dtype=int), [str(k) for k in range(1000)])
+    assert len(figure.axes[0].texts) == 0
