@@ -35,6 +35,7 @@
       row.classList.toggle("explorer-own", index === slot.class);
       fill.style.width = 100 * label[index] + "%";
       mark.style.left = 100 * slot.labels[0][index] + "%";
+      mark.hidden = round === 0;
       share.textContent = percent(label[index]);
     });
   }
@@ -45,7 +46,7 @@
     const ranked = label.map((share, index) => [share, data.classes[index]]).sort((a, b) => b[0] - a[0]);
     const named = ranked.slice(0, 3).map(([share, name]) => name + " " + percent(share)).join(", ");
     const change = entropy(label) - entropy(slot.labels[0]);
-    const moved = round === 0 ? "" : " (" + (change < 0 ? "\u2212" : "+") + Math.abs(change).toFixed(2) + " since round 0)";
+    const moved = round === 0 ? "" : " (" + (change < 0 ? "\u2212" : "+") + Math.abs(change).toFixed(2) + " since round 0, where the thin lines stand)";
     return "Round " + round + ": " + named + ". Entropy " + entropy(label).toFixed(2) + " nats" + moved + ".";
   }
 

@@ -87,7 +87,11 @@ def details(run: dict[str, Any]) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in run.get("versions", {}).items())
     rows = stage_rows(run)
     head = "<tr><th scope='col'>Stage</th><th scope='col'>Time</th><th scope='col'>Memory</th><th scope='col'>Key</th></tr>"
-    table = f"<div class='card-stages'><table><thead>{head}</thead><tbody>{rows}</tbody></table></div>" if rows else ""
+    table = (
+        f"<div class='card-stages'><table><thead>{head}</thead><tbody>{rows}</tbody></table></div>"
+        if rows
+        else ""
+    )
     return f"{table}<p>{escape(versions)}</p>" if versions or table else ""
 
 
@@ -110,7 +114,9 @@ def raw(html: str) -> nodes.Node:
 
 def record_link(name: str) -> nodes.Node:
     """A link that downloads the record of the page."""
-    link = addnodes.download_reference("", "", reftarget=f"{name}.json", refdoc=record.page_of(name), refexplicit=True)
+    link = addnodes.download_reference(
+        "", "", reftarget=f"{name}.json", refdoc=record.page_of(name), refexplicit=True
+    )
     link += nodes.Text("The whole record as JSON")
     return link
 
@@ -128,7 +134,9 @@ def add_card(app: Sphinx, doctree: nodes.document) -> None:
         return
     if run.get("verdict") != "good" or not run.get("complete"):
         text = "the run of this page is not good: %s"
-        log.warning(text, run.get("verdict", "no verdict"), location=app.env.docname, type="dfnas", subtype="card")
+        log.warning(
+            text, run.get("verdict", "no verdict"), location=app.env.docname, type="dfnas", subtype="card"
+        )
     title.parent[1:1] = card(run, record_link(name))
 
 

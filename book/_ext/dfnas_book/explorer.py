@@ -7,7 +7,7 @@ something to play with. Without JavaScript, and in print, the figure stays.
 import json
 from collections.abc import Sequence
 from html import escape
-from typing import Any
+from typing import Any, ClassVar
 
 from docutils import nodes
 from docutils.parsers.rst import directives
@@ -44,7 +44,9 @@ def bars(label: Sequence[float], wanted: int, left: float, top: float) -> str:
         height = max(share * IMAGE, 0.5)
         mark = "bar bar-own" if index == wanted else "bar"
         x, y = left + index * width, top + IMAGE - height
-        drawn.append(f'<rect class="{mark}" x="{x:.1f}" y="{y:.1f}" width="{width * 0.8:.1f}" height="{height:.1f}"/>')
+        drawn.append(
+            f'<rect class="{mark}" x="{x:.1f}" y="{y:.1f}" width="{width * 0.8:.1f}" height="{height:.1f}"/>'
+        )
     base = top + IMAGE
     drawn.append(f'<path class="axis" d="M{left:.1f} {base + 0.5:.1f}h{BARS}"/>')
     return "".join(drawn)
@@ -86,7 +88,7 @@ class CalibrationExplorer(SphinxDirective):
     """A numbered figure that holds the explorer; the content is its caption."""
 
     has_content = True
-    option_spec = {"name": directives.unchanged_required, "alt": directives.unchanged_required}
+    option_spec: ClassVar = {"name": directives.unchanged_required, "alt": directives.unchanged_required}
 
     def run(self) -> list[nodes.Node]:
         alt = self.options.get("alt", "The labels of a few slots as bars, one column a round.")
@@ -96,7 +98,9 @@ class CalibrationExplorer(SphinxDirective):
         except (record.RecordError, ValueError, KeyError) as error:
             log.warning("explorer: %s", error, location=self.get_location(), type="dfnas", subtype="explorer")
             return []
-        figure = nodes.figure("", nodes.raw("", markup(data, alt), format="html"), classes=["explorer-figure"])
+        figure = nodes.figure(
+            "", nodes.raw("", markup(data, alt), format="html"), classes=["explorer-figure"]
+        )
         if self.content:
             caption = nodes.Element()
             self.state.nested_parse(self.content, self.content_offset, caption)

@@ -52,7 +52,9 @@ def defined_in(body: list[ast.stmt], name: str) -> ast.stmt | None:
     for statement in body:
         if isinstance(statement, ast.FunctionDef | ast.ClassDef) and statement.name == name:
             return statement
-        targets = statement.targets if isinstance(statement, ast.Assign) else [getattr(statement, "target", None)]
+        targets = (
+            statement.targets if isinstance(statement, ast.Assign) else [getattr(statement, "target", None)]
+        )
         if any(isinstance(target, ast.Name) and target.id == name for target in targets):
             return statement
     return None
@@ -84,11 +86,15 @@ class ImplRole(ReferenceRole):
         try:
             module, file, line = locate(self.target)
         except (ImplError, SyntaxError) as error:
-            log.warning("impl %r: %s", self.target, error, location=self.get_location(), type="dfnas", subtype="impl")
+            log.warning(
+                "impl %r: %s", self.target, error, location=self.get_location(), type="dfnas", subtype="impl"
+            )
             return [literal], []
         self.env.note_dependency(str(file))
         modules_of(self.env).setdefault(self.env.docname, {})[module] = str(file)
-        link = addnodes.pending_xref("", refdomain="", reftype="dfnas-impl", reftarget=module, refexplicit=True)
+        link = addnodes.pending_xref(
+            "", refdomain="", reftype="dfnas-impl", reftarget=module, refexplicit=True
+        )
         link["line"], link["dotted"], link["refdoc"] = line, self.target, self.env.docname
         link += literal
         return [link], []
@@ -109,7 +115,9 @@ def resolve(app: Sphinx, env: BuildEnvironment, node: addnodes.pending_xref, con
     if app.builder.name != "html":
         return content
     page = app.builder.get_relative_uri(node["refdoc"], source_page(node["reftarget"]))
-    return nodes.reference("", "", content, internal=True, refuri=f"{page}#line-{node['line']}", reftitle=node["dotted"])
+    return nodes.reference(
+        "", "", content, internal=True, refuri=f"{page}#line-{node['line']}", reftitle=node["dotted"]
+    )
 
 
 def source_pages(app: Sphinx) -> Iterator[tuple[str, dict[str, Any], str]]:

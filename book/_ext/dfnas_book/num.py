@@ -5,6 +5,7 @@ from typing import Any
 from docutils import nodes
 from sphinx import addnodes
 from sphinx.application import Sphinx
+from sphinx.environment import BuildEnvironment
 from sphinx.util import logging
 from sphinx.util.docutils import SphinxRole
 
@@ -20,14 +21,13 @@ def format_metric(value: Any, spec: str) -> str:
     """
     if spec:
         text = format(value, spec)
-    elif isinstance(value, bool) or isinstance(value, str):
+    elif isinstance(value, bool | str):
         text = str(value)
     elif isinstance(value, int):
         text = format(value, ",")
     else:
         text = format(value, ".3g")
-    # a minus sign as the prose sets it, and no line break between a number and its sign
-    return text.replace("-", "\N{MINUS SIGN}") if not isinstance(value, str) else text
+    return text if isinstance(value, str) else text.replace("-", "\N{MINUS SIGN}")
 
 
 class NumRole(SphinxRole):
@@ -39,7 +39,9 @@ class NumRole(SphinxRole):
         try:
             text = format_metric(record.metric(self.env, name, key), spec)
         except (record.RecordError, ValueError, TypeError) as error:
-            log.warning("num %r: %s", self.text, error, location=self.get_location(), type="dfnas", subtype="num")
+            log.warning(
+                "num %r: %s", self.text, error, location=self.get_location(), type="dfnas", subtype="num"
+            )
             return [nodes.inline("", "[missing number]", classes=["num", "num-missing"])], []
         return [self.link(text, name)], []
 
@@ -49,14 +51,26 @@ class NumRole(SphinxRole):
         if self.env.docname == record.page_of(name):
             return number
         reference = addnodes.pending_xref(
-            "", refdomain="std", reftype="doc", reftarget=f"/{record.page_of(name)}", refexplicit=True, refwarn=True
+            "", refdomain="", reftype="dfnas-num", reftarget=name, refexplicit=True
         )
-        number["classes"].append("num-elsewhere")
+        reference["refdoc"] = self.env.docname
         number += nodes.inline("", f" (from the run of {name})", classes=["visually-hidden"])
         reference += number
         return reference
 
 
+def resolve(app: Sphinx, env: BuildEnvironment, node: addnodes.pending_xref, content: nodes.Element) -> Any:
+    """Link the number to its run's card, if the set being rendered shows that page."""
+    if node.get("reftype") != "dfnas-num":
+        return None
+    page = record.page_of(node["reftarget"])
+    if page not in env.found_docs:
+        return content
+    address = app.builder.get_relative_uri(node["refdoc"], page) + "#run-card"
+    return nodes.reference("", "", content, internal=True, refuri=address, classes=["num-link"])
+
+
 def setup(app: Sphinx) -> None:
-    """Register the role."""
+    """Register the role and its resolution."""
     app.add_role("num", NumRole())
+    app.connect("missing-reference", resolve)

@@ -1,4 +1,4 @@
-"""Maths without a network: the few MathJax files that the book needs go into the rendered site.
+"""A site that needs no network: maths from files that we copy, and no scripts from elsewhere.
 
 The files come with the package sphinx-mathjax-offline (MathJax 3, Apache-2.0), whose own extension would
 copy all 24 MB of them.
@@ -7,7 +7,9 @@ copy all 24 MB of them.
 import importlib.util
 import shutil
 from pathlib import Path
+from typing import Any
 
+from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.config import Config
 from sphinx.errors import ExtensionError
@@ -44,7 +46,23 @@ def copy(app: Sphinx, error: Exception | None) -> None:
         shutil.copytree(source, copied) if source.is_dir() else shutil.copy(source, copied)
 
 
+def drop_thebe(
+    app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: nodes.document | None
+) -> None:
+    """Leave out the scripts of Thebe: they name a server of packages, and declare the same constant twice."""
+    scripts = context.get("script_files", [])
+    context["script_files"] = [script for script in scripts if "thebe" not in described(script)]
+
+
+def described(script: Any) -> str:
+    """File name and inline text of a script that Sphinx will put into a page."""
+    return (
+        f"{getattr(script, 'filename', script)} {getattr(script, 'attributes', {}).get('body', '')}".lower()
+    )
+
+
 def setup(app: Sphinx) -> None:
-    """Register both; the configuration must be set before the theme and MyST read it."""
+    """Register them; the configuration must be set before the theme and MyST read it."""
     app.connect("config-inited", configure, priority=100)
+    app.connect("html-page-context", drop_thebe, priority=900)
     app.connect("build-finished", copy)
