@@ -4,14 +4,9 @@ A notebook and its record are made in a staging folder and moved into the run fo
 goes to failed/ and leaves an earlier good one as it was.
 """
 
-import logging
 import os
-import shutil
-import socket
-import sys
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,17 +15,8 @@ import nbformat
 
 from dfnas import paths, profiles, provenance, records, verdicts
 from dfnas.errors import UserError
+from dfnas.execution import Options, papermill_notebook, staging_folder
 from dfnas.profiles import Settings
-
-
-@dataclass(frozen=True)
-class Options:
-    """How notebooks are run; nothing here belongs to the identity of a run."""
-
-    force: bool = False  # run again what is good and fresh, and recompute its stages
-    data: Path | None = None  # the kernels' $DFNAS_DATA
-    device: str = ""  # auto | cpu | cuda; "": the profile's
-    timeout: int | None = None  # seconds for one cell
 
 
 @dataclass(frozen=True)
@@ -150,8 +136,8 @@ def execute(path: Path, name: str, settings: Settings, options: Options) -> Stat
     """Execute one notebook and put it where it belongs: the run folder when it is good, else failed/."""
     original = read_notebook(path)
     folder = paths.make_folder(paths.run_folder(settings))
-    with _staging(folder, name) as staging:
-        stopped = _papermill(path, staging / f"{name}.ipynb", settings, staging, options)
+    with staging_folder(folder, name) as staging:
+        stopped = papermill_notebook(path, staging / f"{name}.ipynb", settings, staging, options)
         notebook = read_notebook(staging / f"{name}.ipynb")
         record = records.read(staging / f"{name}.json")
         found = verdicts.verdict(notebook, record, stopped)
@@ -165,115 +151,6 @@ def execute(path: Path, name: str, settings: Settings, options: Options) -> Stat
     for file in _files(folder / "failed", name):  # the failure before is mended
         file.unlink()
     return State("good", "", facts)
-
-
-def _papermill(path: Path, output: Path, settings: Settings, staging: Path, options: Options) -> str:
-    """Run papermill; returns what ended the run before its time, "" where nothing did that papermill noticed."""
-    import papermill
-    from nbclient.exceptions import CellTimeoutError
-
-    log = staging.parents[1] / f"{output.stem}.log"
-    try:
-        with _log(log) as kernel_noise:
-            papermill.execute_notebook(
-                path,
-                output,
-                parameters={
-                    "profile": settings.profile,
-                    "seed": settings.seed,
-                    "overrides": list(settings.overrides),
-                },
-                kernel_name="python3",
-                language="python",
-                cwd=paths.root(),
-                progress_bar=sys.stderr.isatty(),
-                execution_timeout=options.timeout,
-                coalesce_streams=True,
-                kernel_manager_class=_kernel(_environment(staging, log, options), kernel_noise),
-            )
-    except papermill.PapermillExecutionError:
-        return ""  # the notebook tells it better
-    except CellTimeoutError:
-        return f"a cell took longer than {options.timeout} s"
-    except OSError as error:
-        raise UserError(f"cannot write {output.parent} ({error.strerror}): mend it and run again") from None
-    except RuntimeError:  # nbclient's DeadKernelError, or a kernel that did not start
-        return "the kernel died (killed, or out of memory)"
-    return ""
-
-
-def _environment(staging: Path, log: Path, options: Options) -> dict[str, str]:
-    """The kernel's environment. PYTHONPATH is not touched: the package is installed."""
-    ours = {"DFNAS_STAGING": str(staging), "DFNAS_LOG": str(log), "DFNAS_RUNS": str(paths.runs())}
-    if options.data is not None:
-        ours["DFNAS_DATA"] = str(options.data)
-    if options.device:
-        ours["DFNAS_DEVICE"] = options.device
-    if options.force:
-        ours["DFNAS_FORCE"] = "1"
-    return {**os.environ, **ours}
-
-
-def _kernel(environment: dict[str, str], noise: Any) -> type:
-    """A kernel manager that runs this very interpreter, whatever kernels are installed; its stderr goes to the log."""
-    from jupyter_client import AsyncKernelManager
-
-    class Kernel(AsyncKernelManager):
-        def format_kernel_cmd(self, extra_arguments: list[str] | None = None) -> list[str]:
-            command = [
-                sys.executable,
-                "-m",
-                "ipykernel_launcher",
-                "-f",
-                self.connection_file,
-                "--log-level=ERROR",
-            ]
-            return command + (extra_arguments or [])
-
-        async def _async_start_kernel(self, **options: Any) -> None:
-            await super()._async_start_kernel(**{**options, "env": environment, "stderr": noise})
-
-        start_kernel = _async_start_kernel
-
-    return Kernel
-
-
-@contextmanager
-def _log(path: Path) -> Iterator[Any]:
-    """A fresh log that kernel and papermill write to, and progress bars append to."""
-    path.unlink(missing_ok=True)
-    with open(path, "a") as file:
-        handler = logging.StreamHandler(file)
-        logging.getLogger("papermill").addHandler(handler)
-        try:
-            yield file
-        finally:
-            logging.getLogger("papermill").removeHandler(handler)
-
-
-@contextmanager
-def _staging(folder: Path, name: str) -> Iterator[Path]:
-    """A folder for one run, which is gone afterwards; those of killed runs on this machine are swept first."""
-    parent = paths.make_folder(folder / ".running")
-    host = socket.gethostname()
-    for left in parent.glob(f"{name}@{host}@*"):
-        if not _alive(int(left.name.rpartition("@")[2])):
-            shutil.rmtree(left, ignore_errors=True)
-    staging = paths.make_folder(parent / f"{name}@{host}@{os.getpid()}")
-    try:
-        yield staging
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
-
-
-def _alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass  # someone else's, so alive
-    return True
 
 
 def _files(folder: Path, name: str) -> list[Path]:

@@ -91,7 +91,7 @@ def module_digest(path: Path | None) -> str:
 
 def _source_of(name: str) -> Path | None:
     """The file of a module of dfnas, found without importing it."""
-    stem = paths.root().joinpath(*name.split("."))
+    stem = Path(__file__).resolve().parent.joinpath(*name.split(".")[1:])
     for path in (stem.with_suffix(".py"), stem / "__init__.py"):
         if path.exists():
             return path

@@ -92,7 +92,7 @@ class Run:
         UserError
             The value is not a single finite number, truth value or text.
         """
-        value = value.item() if hasattr(value, "item") and getattr(value, "size", None) != 0 else value
+        value = _scalar(value)
         if not isinstance(value, (bool, int, float, str)):
             raise UserError(f"metric {name} must be one number or text, not {type(value).__name__}")
         if isinstance(value, float) and not math.isfinite(value):
@@ -136,7 +136,7 @@ class Run:
             "parameters": profiles.to_dict(self.settings),
             "commit": self.commit,
             "clean": self.clean,
-            "stages": {item.name: _stage_facts(item) for item in stages},
+            "stages": _stage_facts(stages),
             "seconds": round(self._own_seconds(stages) + sum(item.seconds for item in stages), 1),
             "peak_memory_mb": round(max([_peak_memory_mb(), *(item.peak_memory_mb for item in stages)])),
             "versions": provenance.versions(),
@@ -203,6 +203,14 @@ def check_injected() -> None:
                 _check_parameter(name, value)
 
 
+def _scalar(value: Any) -> Any:
+    """A plain number of a NumPy or torch value that holds one."""
+    try:
+        return value.item()
+    except (AttributeError, ValueError, RuntimeError):  # plain already, or more than one element
+        return value
+
+
 def _cells() -> list[str]:
     if "IPython" not in sys.modules:
         return []
@@ -255,7 +263,7 @@ def _draw_as_svg() -> None:
     from matplotlib_inline.config import InlineBackend
 
     backend = InlineBackend.instance(parent=get_ipython())
-    backend.print_figure_kwargs = {"bbox_inches": "tight", "metadata": {"Date": None}}
+    backend.print_figure_kwargs = dict[str, Any](bbox_inches="tight", metadata={"Date": None})
     backend.figure_formats = {"svg"}
 
 
@@ -264,12 +272,17 @@ def _stages_used() -> list[Any]:
     return list({item.key: item for item in stages.used()}.values()) if stages else []
 
 
-def _stage_facts(artefact: Any) -> dict[str, Any]:
-    return {
-        "key": artefact.key,
-        "seconds": round(artefact.seconds, 1),
-        "peak_memory_mb": round(artefact.peak_memory_mb),
-    }
+def _stage_facts(stages: list[Any]) -> dict[str, dict[str, Any]]:
+    """What each stage took, by name; a name that comes again is numbered."""
+    facts: dict[str, dict[str, Any]] = {}
+    for item in stages:
+        again = sum(name.partition("#")[0] == item.name for name in facts)
+        facts[f"{item.name}#{again + 1}" if again else item.name] = {
+            "key": item.key,
+            "seconds": round(item.seconds, 1),
+            "peak_memory_mb": round(item.peak_memory_mb),
+        }
+    return facts
 
 
 def _peak_memory_mb() -> float:

@@ -24,9 +24,9 @@ def verdict(notebook: Any, record: Mapping[str, Any] | None, stopped: str = "") 
     record : what it left; None where it left nothing.
     stopped : what the runner saw of the kernel's end, where it did not end well.
     """
-    why = failing_cell(notebook) or not_run(notebook) or stopped or _incomplete(record)
-    if stopped and stopped not in why:
-        why = f"{stopped}; {why}"
+    if stopped:
+        return f"failed: {stopped}, {_last_started(notebook)}"
+    why = failing_cell(notebook) or not_run(notebook) or _incomplete(record)
     return f"failed: {why}" if why else "good"
 
 
@@ -86,12 +86,23 @@ def freshness(record: Mapping[str, Any], source: Any, keys: Mapping[str, str]) -
     """
     if record.get("code_digest") != provenance.code_digest(source.cells):
         return "stale (its code cells have changed)"
-    stages = record.get("stages", {})
-    changed = [name for name, key in keys.items() if stages.get(name, {}).get("key") != key]
+    ran = {stage["key"] for stage in record.get("stages", {}).values()}
+    changed = [name for name, key in keys.items() if key not in ran]
     if changed:
         return f"stale (stage {', '.join(changed)} has changed)"
     modules = record.get("modules", {})
     return "fresh" if provenance.module_digests(list(modules)) == modules else "older code"
+
+
+def _last_started(notebook: Any) -> str:
+    """The cell that ran when the kernel ended: the last one that papermill started."""
+    cells = [cell for cell in notebook.cells if cell.cell_type == "code" and cell.source.strip()]
+    started = [
+        number for number, cell in enumerate(cells) if cell.metadata.get("papermill", {}).get("start_time")
+    ]
+    if not started:
+        return "before the first cell"
+    return f"in cell {started[-1] + 1} of {len(cells)}, {_last_line(cells[started[-1]].source)}"
 
 
 def _incomplete(record: Mapping[str, Any] | None) -> str:

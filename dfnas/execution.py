@@ -1,0 +1,141 @@
+"""One notebook through papermill, in a kernel of this very interpreter, in a staging folder of its own."""
+
+import logging
+import os
+import shutil
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dfnas import paths
+from dfnas.errors import UserError
+from dfnas.profiles import Settings
+
+
+@dataclass(frozen=True)
+class Options:
+    """How notebooks are run; nothing here belongs to the identity of a run."""
+
+    force: bool = False  # run again what is good and fresh, and recompute its stages
+    data: Path | None = None  # the kernels' $DFNAS_DATA
+    device: str = ""  # auto | cpu | cuda; "": the profile's
+    timeout: int | None = None  # seconds for one cell
+
+
+def papermill_notebook(path: Path, output: Path, settings: Settings, staging: Path, options: Options) -> str:
+    """Execute a notebook; returns what ended the run before its time, "" where the notebook itself tells.
+
+    Raises
+    ------
+    UserError
+        The staging folder cannot be written.
+    """
+    import papermill
+    from nbclient.exceptions import CellTimeoutError
+
+    log = staging.parents[1] / f"{output.stem}.log"
+    try:
+        with _log(log) as kernel_noise:
+            papermill.execute_notebook(
+                path,
+                output,
+                parameters={
+                    "profile": settings.profile,
+                    "seed": settings.seed,
+                    "overrides": list(settings.overrides),
+                },
+                kernel_name="python3",
+                language="python",
+                cwd=paths.root(),
+                progress_bar=sys.stderr.isatty(),
+                execution_timeout=options.timeout,
+                coalesce_streams=True,
+                kernel_manager_class=_kernel(_environment(staging, log, options), kernel_noise),
+            )
+    except papermill.PapermillExecutionError:
+        return ""  # the notebook tells it better
+    except CellTimeoutError:
+        return f"a cell took longer than {options.timeout} s"
+    except OSError as error:
+        raise UserError(f"cannot write {output.parent} ({error.strerror}): mend it and run again") from None
+    except RuntimeError:  # nbclient's DeadKernelError, or a kernel that did not start
+        return "the kernel died (killed, or out of memory)"
+    return ""
+
+
+def _environment(staging: Path, log: Path, options: Options) -> dict[str, str]:
+    """The kernel's environment. PYTHONPATH is not touched: the package is installed."""
+    ours = {"DFNAS_STAGING": str(staging), "DFNAS_LOG": str(log), "DFNAS_RUNS": str(paths.runs())}
+    if options.data is not None:
+        ours["DFNAS_DATA"] = str(options.data)
+    if options.device:
+        ours["DFNAS_DEVICE"] = options.device
+    if options.force:
+        ours["DFNAS_FORCE"] = "1"
+    return {**os.environ, **ours}
+
+
+def _kernel(environment: dict[str, str], noise: Any) -> type:
+    """A kernel manager that runs this very interpreter, whatever kernels are installed; its stderr goes to the log."""
+    from jupyter_client import AsyncKernelManager
+
+    class Kernel(AsyncKernelManager):
+        def format_kernel_cmd(self, extra_arguments: list[str] | None = None) -> list[str]:
+            command = [
+                sys.executable,
+                "-m",
+                "ipykernel_launcher",
+                "-f",
+                self.connection_file,
+                "--log-level=ERROR",
+            ]
+            return command + (extra_arguments or [])
+
+        async def _async_start_kernel(self, **options: Any) -> None:
+            await super()._async_start_kernel(**{**options, "env": environment, "stderr": noise})
+
+        start_kernel = _async_start_kernel
+
+    return Kernel
+
+
+@contextmanager
+def _log(path: Path) -> Iterator[Any]:
+    """A fresh log that kernel and papermill write to, and progress bars append to."""
+    path.unlink(missing_ok=True)
+    with open(path, "a") as file:
+        handler = logging.StreamHandler(file)
+        logging.getLogger("papermill").addHandler(handler)
+        try:
+            yield file
+        finally:
+            logging.getLogger("papermill").removeHandler(handler)
+
+
+@contextmanager
+def staging_folder(folder: Path, name: str) -> Iterator[Path]:
+    """A folder for one run, which is gone afterwards; those of killed runs on this machine are swept first."""
+    parent = paths.make_folder(folder / ".running")
+    host = socket.gethostname()
+    for left in parent.glob(f"{name}@{host}@*"):
+        if not _alive(int(left.name.rpartition("@")[2])):
+            shutil.rmtree(left, ignore_errors=True)
+    staging = paths.make_folder(parent / f"{name}@{host}@{os.getpid()}")
+    try:
+        yield staging
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass  # someone else's, so alive
+    return True

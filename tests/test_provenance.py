@@ -1,0 +1,56 @@
+"""Where results come from: commits, code digests, versions, machine."""
+
+from pathlib import Path
+
+import pytest
+
+from dfnas import paths, provenance
+
+CODE = '"""Module."""\n\n\ndef double(x):\n    """Twice x."""\n    return 2 * x\n'
+
+
+def digest(folder: Path, code: str) -> str:
+    path = folder / "module.py"
+    path.write_text(code)
+    return provenance.module_digest(path)
+
+
+@pytest.mark.parametrize(
+    "polished",
+    [
+        CODE.replace("Twice x.", "Two times x."),
+        CODE.replace('"""Module."""', ""),
+        CODE.replace("return", "# twice\n    return"),
+        CODE.replace("2 * x", "(2 * x)"),
+    ],
+)
+def test_docstrings_comments_and_layout_do_not_change_a_digest(tmp_path: Path, polished: str) -> None:
+    assert digest(tmp_path, polished) == digest(tmp_path, CODE)
+
+
+def test_code_changes_a_digest(tmp_path: Path) -> None:
+    assert digest(tmp_path, CODE.replace("2 * x", "3 * x")) != digest(tmp_path, CODE)
+
+
+def test_a_module_of_nothing_but_docstrings_has_a_digest(tmp_path: Path) -> None:
+    assert digest(tmp_path, '"""Only this."""\n') == digest(tmp_path, "")
+
+
+def test_the_modules_recorded_are_those_imported() -> None:
+    found = provenance.imported_modules()
+    assert "dfnas.provenance" in found and "dfnas.rendering_of_nothing" not in found
+    assert all(found.values())
+
+
+def test_outside_a_repository_the_commit_is_unknown_and_never_clean(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(paths, "root", lambda: tmp_path)
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    assert provenance.commit() == ("unknown", False)
+
+
+def test_versions_and_machine_are_told() -> None:
+    assert {"python", "numpy", "torch"} <= provenance.versions().keys()
+    machine = provenance.machine()
+    assert machine["cpu"] and machine["cores"] >= 1 and machine["memory_gb"] > 0
