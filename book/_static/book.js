@@ -3,9 +3,18 @@
 
 (function () {
   /* Whatever scrolls sideways on a narrow screen can be reached and scrolled with the keyboard. */
-  const wide = ".math.notranslate, mjx-container[display], .pst-scrollable-table-container, .output, .run-card .card-stages, .explorer-static, pre";
+  const wide = "div.math, .wide-formula, .pst-scrollable-table-container, .output, .run-card .card-stages, .explorer-static, pre";
+
+  /* MathJax does not break a formula that stands in the text: one that does not fit gets a box to scroll in. */
+  function boxWideFormulas() {
+    document.querySelectorAll(".bd-article span.math mjx-container").forEach((formula) => {
+      const room = formula.closest("p, li, dd, figcaption");
+      if (room && formula.offsetWidth > room.clientWidth) formula.classList.add("wide-formula");
+    });
+  }
 
   function markScrollers() {
+    boxWideFormulas();
     document.querySelectorAll(wide).forEach((box) => {
       const scrolls = box.scrollWidth > box.clientWidth + 1 && getComputedStyle(box).overflowX !== "visible";
       if (scrolls) box.tabIndex = 0;

@@ -9,11 +9,11 @@ from typing import Any
 
 from sphinx.application import Sphinx
 
-from . import card, chapters, explorer, impl, launch, num, offline
+from . import accessible, card, chapters, explorer, impl, launch, num, offline
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register everything; called by Sphinx."""
-    for part in (num, impl, card, chapters, explorer, launch, offline):
+    for part in (num, impl, card, chapters, explorer, launch, offline, accessible):
         part.setup(app)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -13,6 +13,8 @@ from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.util import logging
 
+from dfnas import provenance
+
 from . import record
 
 log = logging.getLogger(__name__)
@@ -38,7 +40,7 @@ def machine(parts: dict[str, Any]) -> str:
     if parts.get("cores"):
         words.append(f"{parts['cores']} cores")
     if parts.get("threads"):
-        words.append(f"{parts['threads']} threads used")
+        words.append(f"{parts['threads']} thread{'' if parts['threads'] == 1 else 's'} used")
     if parts.get("memory_gb"):
         words.append(f"{parts['memory_gb']:.0f} GB")
     words.append(str(parts.get("gpu") or "no GPU"))
@@ -51,13 +53,14 @@ def commit(run: dict[str, Any]) -> str:
     if run.get("clean") is False:
         text += ", with uncommitted changes"
     if is_older_code(run):
-        text += ", older code: the package has changed since"
+        text += ", older code: a module that it used has changed since"
     return text
 
 
 def is_older_code(run: dict[str, Any]) -> bool:
-    """Whether the record was marked as made by code that has changed since, without touching its stages."""
-    return "older code" in (run.get("freshness"), run.get("state")) or bool(run.get("older_code"))
+    """Whether a module that the run imported has changed since, docstrings and comments aside."""
+    then = run.get("modules", {})
+    return bool(then) and provenance.module_digests(sorted(then)) != then
 
 
 def facts(run: dict[str, Any]) -> Iterator[tuple[str, str]]:

@@ -1,0 +1,194 @@
+"""A tiny made-up book, to test the machinery of the real one: three pages with invented records.
+
+Nothing in it was ever computed, and its pages say so.
+"""
+
+import base64
+import io
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import numpy as np
+import yaml
+from matplotlib.figure import Figure
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+from PIL import Image
+
+ROOT = Path(__file__).resolve().parents[2]
+CLASSES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
+CHAPTERS = ("01-teacher", "02-synthesis", "03-calibration")
+
+
+def record(name: str, **changes: Any) -> dict[str, Any]:
+    """An invented record of a good run."""
+    return {
+        "name": name,
+        "complete": True,
+        "verdict": "good",
+        "profile": "made-up",
+        "seed": 3,
+        "overrides": [],
+        "commit": "0abc123",
+        "clean": True,
+        "stages": {"pretend": {"key": "f00d" * 10, "seconds": 61.4, "peak_memory_mb": 812.0}},
+        "seconds": 185.2,
+        "peak_memory_mb": 1234.5,
+        "versions": {"python": "3.11.7", "torch": "2.14.1"},
+        "machine": {"cpu": "an imagined processor", "cores": 2, "threads": 1, "memory_gb": 8.0, "gpu": None},
+        "started": "2026-01-02T03:04:05+00:00",
+        "metrics": {"teacher_accuracy": 0.8123, "teacher_parameters": 271098, "note": "invented"},
+        "attachments": [],
+    } | changes
+
+
+def picture(seed: int) -> str:
+    """A random 8x8 image as a data address."""
+    pixels = np.random.default_rng(seed).integers(0, 256, (8, 8, 3), dtype=np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).resize((32, 32)).save(buffer, "PNG")
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def explorer(rounds: int = 4, slots: int = 5) -> dict[str, Any]:
+    """Invented soft labels that grow softer with each round."""
+    generator = np.random.default_rng(0)
+    entries = []
+    for slot in range(slots):
+        own = slot % len(CLASSES)
+        scores = generator.normal(size=(rounds, len(CLASSES)))
+        scores[:, own] += np.linspace(6, 2.5, rounds)
+        labels = np.exp(scores) / np.exp(scores).sum(1, keepdims=True)
+        images = [picture(slot * rounds + index) for index in range(rounds)]
+        entries.append({"slot": slot * 7, "class": own, "labels": labels.round(4).tolist(), "images": images})
+    return {"classes": CLASSES, "rounds": rounds, "slots": entries}
+
+
+def plot() -> str:
+    """An SVG with a white background, as the notebooks leave them."""
+    figure = Figure(figsize=(6, 3))
+    axes = figure.subplots()
+    axes.plot(np.linspace(2.3, 0.1, 20))
+    axes.set(xlabel="iteration", ylabel="made-up loss")
+    buffer = io.StringIO()
+    figure.savefig(buffer, format="svg")
+    return buffer.getvalue()
+
+
+def figure_cell(name: str) -> nbformat.NotebookNode:
+    """A cell that shows a figure with name, caption and alt text."""
+    data = {"image/svg+xml": plot(), "text/plain": "<Figure>"}
+    cell = new_code_cell(
+        "figures.show(loss)", outputs=[new_output("display_data", data=data)], execution_count=2
+    )
+    cell.metadata = nbformat.from_dict(
+        {
+            "tags": ["hide-input"],
+            "mystnb": {
+                "figure": {
+                    "name": name,
+                    "caption": "An invented loss, of {num}`01-teacher:teacher_accuracy|.1%`.",
+                },
+                "image": {"alt": "A curve that falls."},
+            },
+        }
+    )
+    return cell
+
+
+TABLE = """
+| arm | accuracy | standard deviation | number of seeds | images | steps | labels from |
+| --- | --- | --- | --- | --- | --- | --- |
+| hard labels, canvas of round zero | 1 | 2 | 3 | 4 | 5 | an imagined teacher |
+"""
+PROSE = r"""
+This chapter is **made up**: nothing here was computed. See {ref}`ch-01-teacher` and {numref}`fig-03-calibration`.
+The teacher gets {num}`01-teacher:teacher_accuracy|.1%` with {num}`01-teacher:teacher_parameters` parameters;
+the sum is in {impl}`dfnas.errors.UserError`.
+
+$$
+\mathcal{L} = \alpha_{\mathrm{ce}} \mathcal{L}_{\mathrm{ce}} + \alpha_{\mathrm{tv2}} \mathcal{L}_{\mathrm{tv2}}
++ \alpha_{\mathrm{bn}} \sum_{l=1}^{L} w_l \left( \lVert m_l - \mu_l \rVert_2 + \lVert v_l - \sigma_l^2 \rVert_2 \right) + \cdots
+$$
+"""
+EXERCISE = """
+```{exercise} Halve it
+:label: ex-NAME
+What happens at half the weight?
+```
+
+```{solution} ex-NAME
+Nothing, it is made up.
+```
+"""
+EXPLORER = """
+## Explore
+
+```{calibration-explorer}
+:name: fig-explorer
+:alt: Bars of invented labels, one column a round.
+
+Made-up labels, round after round.
+```
+"""
+
+
+def notebook(name: str) -> nbformat.NotebookNode:
+    """An 'executed' notebook with prose, a figure, an equation, a table and an exercise."""
+    code = new_code_cell(
+        "synthetic = synthesise(teacher, settings.synthesis, device=device, progress=progress, keep_rounds='all', seed=seed)",
+        outputs=[new_output("stream", name="stdout", text="made up\n")],
+        execution_count=1,
+    )
+    parameters = new_code_cell(
+        'profile: str = "quick"\nseed: int = 0\noverrides: list = []', execution_count=1
+    )
+    parameters.metadata["tags"] = ["parameters", "hide-input"]
+    text = [new_markdown_cell(part) for part in (PROSE, TABLE, EXERCISE.replace("NAME", name))]
+    title = new_markdown_cell(f"(ch-{name})=\n# Made-up chapter {name}")
+    cells = [title, parameters, text[0], code, figure_cell(f"fig-{name}"), text[1], text[2]]
+    if name == "03-calibration":
+        cells.append(new_markdown_cell(EXPLORER))
+    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+    return new_notebook(cells=cells, metadata=kernel)
+
+
+def write(folder: Path, repository: str = "") -> Path:
+    """Write the book's source: the real settings, extension, styles and front matter, with made-up chapters."""
+    shutil.copytree(ROOT / "book", folder / "book", ignore=shutil.ignore_patterns("executed", "__pycache__"))
+    shutil.copy(ROOT / "index.md", folder)
+    config = yaml.safe_load((ROOT / "_config.yml").read_text())
+    config["repository"]["url"] = repository
+    (folder / "_config.yml").write_text(yaml.safe_dump(config))
+    toc = yaml.safe_load((ROOT / "_toc.yml").read_text())
+    front = [part for part in toc["parts"] if part["caption"] != "Chapters"]
+    chapters = {
+        "caption": "Chapters",
+        "numbered": True,
+        "chapters": [{"file": f"book/executed/{n}"} for n in CHAPTERS],
+    }
+    (folder / "_toc.yml").write_text(yaml.safe_dump(toc | {"parts": [*front, chapters]}))
+    executed = folder / "book" / "executed"
+    executed.mkdir()
+    for name in CHAPTERS:
+        nbformat.write(notebook(name), executed / f"{name}.ipynb")
+        (executed / f"{name}.json").write_text(json.dumps(record(name)))
+    (executed / "03-calibration.explorer.json").write_text(json.dumps(explorer()))
+    return folder
+
+
+def render(source: Path, output: Path, builder: str = "html") -> subprocess.CompletedProcess[str]:
+    """Render a book as strictly as the real one is rendered; the pages lie in output/_build/html."""
+    command = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()", "build", str(source)]
+    command += ["-W", "-n", "--keep-going", "--path-output", str(output), "--builder", builder]
+    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
+
+
+def complaints(done: subprocess.CompletedProcess[str]) -> str:
+    """What the renderer warned of; its last lines where it failed without a warning."""
+    lines = (done.stdout + done.stderr).splitlines()
+    return "\n".join([line for line in lines if "WARNING" in line or "ERROR" in line] or lines[-15:])

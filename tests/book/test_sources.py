@@ -1,0 +1,142 @@
+"""The notebooks' sources: the conventions that every chapter keeps, checked without running anything."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+
+from .made_up import ROOT
+
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+EXECUTED = sorted((ROOT / "book" / "executed").glob("*.ipynb"))
+PARAMETERS = 'profile: str = "quick"\nseed: int = 0\noverrides: list = []'
+CODE_LINES = 100
+# a share typed by hand; "a 95 % interval" is a choice, not a result
+TYPED_RESULT = re.compile(r"\d\s?%(?!\s+(confidence|interval|bootstrap))")
+
+each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+each_executed = pytest.mark.parametrize("path", EXECUTED, ids=lambda path: path.stem)
+
+
+def cells(path: Path, kind: str) -> list[Any]:
+    """The cells of one kind (markdown or code) of a notebook."""
+    return [cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == kind]
+
+
+def tags(cell: Any) -> list[str]:
+    """The tags of a cell."""
+    return list(cell.metadata.get("tags", []))
+
+
+def prose(path: Path) -> str:
+    """All markdown of a notebook."""
+    return "\n\n".join(cell.source for cell in cells(path, "markdown"))
+
+
+def missing_words(cell: Any) -> list[str]:
+    """What a figure's cell lacks of name, caption and alternative text."""
+    mystnb = cell.metadata.get("mystnb", {})
+    figure, image = mystnb.get("figure", {}), mystnb.get("image", {})
+    words = {"name": figure.get("name"), "caption": figure.get("caption"), "alt text": image.get("alt")}
+    return [what for what, text in words.items() if not text]
+
+
+@each_notebook
+def test_one_parameters_cell_with_the_defaults(path: Path) -> None:
+    tagged = [cell for cell in cells(path, "code") if "parameters" in tags(cell)]
+    assert [cell.source.strip() for cell in tagged] == [PARAMETERS]
+    assert "hide-input" in tags(tagged[0])
+
+
+@each_notebook
+def test_no_outputs(path: Path) -> None:
+    kept = [cell.source for cell in cells(path, "code") if cell.outputs or cell.execution_count is not None]
+    assert kept == []
+
+
+@each_notebook
+def test_title_first_and_only_once(path: Path) -> None:
+    first = nbformat.read(path, as_version=4).cells[0]
+    assert first.cell_type == "markdown"
+    assert re.match(r"(\([a-z0-9-]+\)=\n)?# \S", first.source), (
+        "the first cell starts with a label and the title"
+    )
+    outside_fences = re.sub(r"(?ms)^(`{3,}|:{3,}).*?^\1\s*$", "", prose(path))
+    assert len(re.findall(r"(?m)^# ", outside_fences)) == 1
+
+
+@each_notebook
+def test_few_lines_of_code(path: Path) -> None:
+    lines = [line for cell in cells(path, "code") for line in cell.source.splitlines()]
+    code = [line for line in lines if line.strip() and not line.strip().startswith("#")]
+    assert len(code) <= CODE_LINES, "move what is long into dfnas/"
+
+
+@each_notebook
+def test_same_code_in_every_profile(path: Path) -> None:
+    code = "\n".join(cell.source for cell in cells(path, "code"))
+    assert not re.search(r"\bif\b.*\bprofile\b|environ|getenv", code)
+
+
+@each_notebook
+def test_figures_have_name_caption_and_alt_text(path: Path) -> None:
+    shown = [cell for cell in cells(path, "code") if "mystnb" in cell.metadata or "figures." in cell.source]
+    assert {cell.source: missing_words(cell) for cell in shown if missing_words(cell)} == {}
+    for cell in shown:
+        alt = cell.metadata.mystnb.image.alt
+        assert len(alt) >= 20, f"an alt text says what is to be seen, not {alt!r}"
+        assert not re.search(r"\.(svg|png)\b", alt)
+        assert alt != cell.metadata.mystnb.figure.caption
+
+
+def test_figure_names_are_unique() -> None:
+    names = [
+        cell.metadata.mystnb.figure.name
+        for path in NOTEBOOKS
+        for cell in cells(path, "code")
+        if "figure" in cell.metadata.get("mystnb", {})
+    ]
+    assert sorted(set(names)) == sorted(names)
+
+
+@each_notebook
+def test_three_exercises_with_executed_solutions(path: Path) -> None:
+    exercises = re.findall(
+        r"\{exercise(?:-start)?\}[^\n]*\n(?::[a-z]+:[^\n]*\n)*:label:\s*(\S+)", prose(path)
+    )
+    solved = re.findall(r"\{solution(?:-start)?\}\s*(\S+)", prose(path))
+    assert len(exercises) == 3
+    assert sorted(solved) == sorted(exercises)
+    solutions = [cell for cell in cells(path, "code") if "solution" in tags(cell)]
+    assert len(solutions) >= 3
+    assert all("hide-input" in tags(cell) for cell in solutions), "a solution is folded"
+
+
+@each_notebook
+def test_results_in_prose_come_from_the_run(path: Path) -> None:
+    without_roles = re.sub(r"\{num\}`[^`]*`", "", prose(path))
+    typed = [line for line in without_roles.splitlines() if TYPED_RESULT.search(line)]
+    assert typed == [], "numbers come from the record, by the {num} role"
+
+
+@each_executed
+def test_published_figures_have_words(path: Path) -> None:
+    shown = [
+        cell
+        for cell in cells(path, "code")
+        for output in cell.outputs
+        if any(kind.startswith("image/") for kind in output.get("data", {}))
+    ]
+    assert {cell.source: missing_words(cell) for cell in shown if missing_words(cell)} == {}
+
+
+@each_executed
+def test_published_runs_are_small(path: Path) -> None:
+    assert path.stat().st_size <= 1_000_000
+
+
+def test_published_folder_is_small() -> None:
+    files = (ROOT / "book" / "executed").rglob("*")
+    assert sum(file.stat().st_size for file in files if file.is_file()) <= 8_000_000
