@@ -41,7 +41,7 @@ EXAMPLES = {
     "label_entropy_by_round": lambda: figures.label_entropy_by_round(
         np.ones((3, 50)), 10, real=np.full(9, 0.2)
     ),
-    "drift_by_round": lambda: figures.drift_by_round([0.0, 0.02, 0.05]),
+    "drift_by_round": lambda: figures.drift_by_round([0.02, 0.05], [0.0, 0.01, 0.04]),
     "confusion_matrix": lambda: figures.confusion_matrix(np.eye(10, dtype=int) * 9 + 1, NAMES),
     "class_similarity": lambda: figures.class_similarity(np.full((10, 10), 0.1), np.eye(10), NAMES),
     "update_counts": lambda: figures.update_counts(np.ones((20, 20)), np.full((20, 20), 1.5)),
@@ -127,6 +127,19 @@ def test_the_grid_holds_every_pixel_once() -> None:
     )
     assert sheet[:8, :8].tolist() == images[1].permute(1, 2, 0).tolist()
     assert sheet[10:18, 10:18].tolist() == images[2].permute(1, 2, 0).tolist()
+
+
+def test_large_images_are_shrunk_by_the_mean_over_blocks() -> None:
+    image = torch.zeros(1, 3, 128, 128, dtype=torch.uint8)
+    image[..., ::2, ::2] = 200
+    sheet = figures.ablation_strip({"all": image}, columns=1).axes[0].get_images()[0].get_array()
+    assert sheet.shape == (66, 66, 3)
+    assert (np.asarray(sheet)[:64, :64] == 50).all()
+
+
+def test_a_thousand_classes_do_not_make_a_thousand_rows() -> None:
+    figure = figures.image_grid(_images(100), torch.arange(100), [str(k) for k in range(100)], columns=1)
+    assert len(figure.axes[0].get_yticks()) == 10
 
 
 def test_images_in_another_range_are_refused() -> None:

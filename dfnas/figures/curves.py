@@ -106,12 +106,23 @@ def _quantiles(values: Any) -> np.ndarray:
 
 
 @theme.themed
-def drift_by_round(drifts: Sequence[float]) -> Figure:
-    """The share of slots, in each round, whose label has its largest entry at another class than the slot's."""
-    figure, (axes,) = theme.panels(height=2.6)
-    axes.plot(np.arange(len(drifts)), np.asarray(drifts, dtype=float), marker="o", color=theme.PALETTE[0])
-    axes.set(xlabel="round", ylabel="share of slots", title="Labels that left their slot's class")
-    axes.set_ylim(0, max(0.01, 1.15 * max(drifts)))
-    axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=1))
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+def drift_by_round(drifts: Sequence[float], off_slot: Sequence[float]) -> Figure:
+    """How far labels moved and how many left their slot's class, round by round, each on its own scale.
+
+    Parameters
+    ----------
+    drifts : for each round but the first, the mean total variation distance to the labels of the round before.
+    off_slot : for each round, the share of slots whose label has its largest entry at another class than the slot's.
+    """
+    figure, (moved, left) = theme.panels(2, 1, height=3.8, sharex=True)
+    moved.plot(
+        np.arange(1, len(drifts) + 1), np.asarray(drifts, dtype=float), marker="o", color=theme.PALETTE[0]
+    )
+    moved.set(ylabel="drift", ylim=(0, max(0.01, 1.15 * max(drifts, default=0.0))))
+    moved.set_title("Distance to the labels of the round before")
+    left.plot(np.arange(len(off_slot)), np.asarray(off_slot, dtype=float), marker="s", color=theme.PALETTE[1])
+    left.set(xlabel="round", ylabel="share of slots", ylim=(0, max(0.01, 1.15 * max(off_slot))))
+    left.set_title("Labels whose largest entry is not the slot's class")
+    left.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=1))
+    left.xaxis.set_major_locator(MaxNLocator(integer=True))
     return figure

@@ -1,4 +1,7 @@
-"""Sheets of images. Pixels are embedded one for one, so that a page stays small and a pixel stays a square."""
+"""Sheets of images. Pixels are embedded one for one, so that a page stays small and a pixel stays a square.
+
+Images wider than LARGEST pixels are shrunk first, by the mean over blocks.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,19 +12,22 @@ from matplotlib.figure import Figure
 from dfnas.figures import theme
 
 GAP = 2  # pixels of white between images
+LARGEST = 64
 
 
 @theme.themed
-def image_grid(images: Any, classes: Any, class_names: Sequence[str], columns: int = 8) -> Figure:
-    """The first `columns` images of each class, a row a class.
+def image_grid(
+    images: Any, classes: Any, class_names: Sequence[str], columns: int = 8, rows: int = 10
+) -> Figure:
+    """The first `columns` images of each of the first `rows` classes that have images, a row a class.
 
     Parameters
     ----------
     images : uint8 [N, C, H, W], 0 to 255.
-    classes : [N], the class of each image; a class without images is left out.
+    classes : [N], the class of each image.
     """
     images, classes = _checked(images), np.asarray(classes)
-    shown = [k for k in range(len(class_names)) if (classes == k).any()]
+    shown = [k for k in range(len(class_names)) if (classes == k).any()][:rows]
     sheet = np.concatenate([_strip(images[classes == k], columns) for k in shown])
     figure, (axes,) = theme.panels(height=(theme.WIDTH - 0.9) * sheet.shape[0] / sheet.shape[1] + 0.3)
     axes.imshow(sheet, interpolation="none")
@@ -53,7 +59,13 @@ def _checked(images: Any) -> np.ndarray:
     images = np.asarray(images)
     if images.dtype != np.uint8 or images.ndim != 4:
         raise ValueError(f"images are uint8 [N, C, H, W], not {images.dtype} {list(images.shape)}")
-    return images
+    count, channels, height, width = images.shape
+    block = -(-width // LARGEST)
+    if block == 1:
+        return images
+    images = images[..., : height // block * block, : width // block * block]
+    blocks = images.reshape(count, channels, height // block, block, width // block, block)
+    return blocks.mean((3, 5)).round().astype(np.uint8)
 
 
 def _strip(images: np.ndarray, columns: int) -> np.ndarray:
