@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
+from dfnas import rendering
+
 from . import made_up
 
 # the extension is no package of the environment: Sphinx finds it by the book's settings
@@ -46,8 +48,13 @@ def made_up_book(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def real_book(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The pages of the book itself: its front matter and the chapters that are published."""
-    return built(made_up.ROOT, tmp_path_factory.mktemp("real"))
+    """The pages of the book itself, as `make read` shows them: front matter and what is published so far."""
+    folder = tmp_path_factory.mktemp("real")
+    source = folder / "source"
+    rendering.copy_book(source)
+    rendering.place_runs(source / rendering.PREFIX, None)
+    rendering.drop_missing(source)
+    return built(source, folder)
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,7 @@
 """The Sphinx extension, on a made-up book: numbers, code links, run cards, launch buttons, the explorer."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -65,13 +66,40 @@ def test_format_of_numbers(value: Any, spec: str, text: str) -> None:
     assert num.format_metric(value, spec) == text
 
 
-@pytest.mark.parametrize("wrong", ["01-teacher:accurracy", "09-nothing:x", "01-teacher:note|.1%"])
-def test_number_that_is_not_there_fails_the_build(source: Path, tmp_path: Path, wrong: str) -> None:
+@pytest.fixture(scope="session")
+def spoilt(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """What the renderer says of a book with many faults, each of which must fail the build."""
+    folder = tmp_path_factory.mktemp("spoilt")
+    source = folder / "source"
+    source.mkdir()
+    made_up.write(source)
     index = source / "index.md"
-    index.write_text(index.read_text() + f"\n\nIt is {{num}}`{wrong}`.\n")
-    done = made_up.render(source, tmp_path)
+    roles = " ".join(f"{{num}}`{wrong}`" for wrong in WRONG_NUMBERS)
+    index.write_text(f"{index.read_text()}\n\n{roles} {{impl}}`dfnas.errors.Gone`\n")
+    executed = source / "book" / "executed"
+    edit(executed / "01-teacher.json", verdict="failed: cell 3 raised")
+    (executed / "02-synthesis.json").unlink()
+    edit(executed / "03-calibration.json", complete=False)
+    (executed / "03-calibration.explorer.json").unlink()
+    done = made_up.render(source, folder)
     assert done.returncode != 0
-    assert f"num '{wrong}'" in made_up.complaints(done)
+    return made_up.complaints(done)
+
+
+WRONG_NUMBERS = ("01-teacher:accurracy", "09-nothing:x", "01-teacher:note|.1%")
+FAULTS = {
+    **{f"number {wrong}": f"num '{wrong}'" for wrong in WRONG_NUMBERS},
+    "function that is not there": "impl 'dfnas.errors.Gone'",
+    "run that failed": "executed/01-teacher: WARNING: the run of this page is not good: failed: cell 3 raised",
+    "page without a record": "executed/02-synthesis: WARNING: there is no 02-synthesis.json",
+    "record that is not complete": "executed/03-calibration: WARNING: the run of this page is not good",
+    "explorer without data": "explorer: there is no 03-calibration.explorer.json",
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_fault_fails_the_build(spoilt: str, fault: str) -> None:
+    assert FAULTS[fault] in re.sub(r"\x1b\[[0-9;]*m|\.ipynb", "", spoilt)
 
 
 def test_new_run_changes_pages_that_quote_it(source: Path, tmp_path: Path) -> None:
@@ -140,19 +168,6 @@ def test_durations(seconds: float, text: str) -> None:
     assert card.duration(seconds) == text
 
 
-@pytest.mark.parametrize("changes", [{"verdict": "failed: cell 3 raised"}, {"complete": False}])
-def test_page_of_a_bad_run_fails_the_build(source: Path, tmp_path: Path, changes: dict[str, Any]) -> None:
-    edit(source / "book/executed/02-synthesis.json", **changes)
-    done = made_up.render(source, tmp_path)
-    assert done.returncode != 0 and "not good" in made_up.complaints(done)
-
-
-def test_page_without_a_record_fails_the_build(source: Path, tmp_path: Path) -> None:
-    (source / "book/executed/02-synthesis.json").unlink()
-    done = made_up.render(source, tmp_path)
-    assert done.returncode != 0 and "02-synthesis.json" in made_up.complaints(done)
-
-
 def test_chapters_that_were_not_run_are_not_linked(source: Path, tmp_path: Path) -> None:
     shutil.rmtree(source / "book/executed")
     (source / "_toc.yml").write_text("format: jb-book\nroot: index\nchapters:\n" + FRONT)
@@ -204,15 +219,14 @@ def test_explorer_holds_the_runs_data_and_a_drawing(made_up_book: Path) -> None:
     assert figure.select_one(".caption-number") is not None
 
 
-@pytest.mark.parametrize("spoil", ["rounds", "classes", "gone"])
-def test_explorer_without_sound_data_fails_the_build(source: Path, tmp_path: Path, spoil: str) -> None:
-    path = source / "book/executed/03-calibration.explorer.json"
-    if spoil == "gone":
-        path.unlink()
-    else:
-        edit(path, **{spoil: 9 if spoil == "rounds" else ["only", "two"]})
-    done = made_up.render(source, tmp_path)
-    assert done.returncode != 0 and "explorer:" in made_up.complaints(done)
+@pytest.mark.parametrize(
+    "changes",
+    [{"rounds": 9}, {"classes": ["only", "two"]}, {"slots": [{"slot": 0, "labels": [], "images": []}]}],
+)
+def test_explorer_refuses_data_that_it_would_draw_wrongly(changes: dict[str, Any]) -> None:
+    explorer.check(made_up.explorer())
+    with pytest.raises(ValueError, match="slot 0"):
+        explorer.check(made_up.explorer() | changes)
 
 
 def test_script_in_the_data_cannot_end_the_script() -> None:

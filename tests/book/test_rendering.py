@@ -8,6 +8,8 @@ from urllib.parse import unquote, urlsplit
 import pytest
 from bs4 import BeautifulSoup
 
+from . import made_up
+
 BOOKS = ("made_up_book", "real_book")
 
 
@@ -103,3 +105,16 @@ def test_only_the_maths_that_is_needed_is_copied(book: Path) -> None:
     assert (folder / "tex-chtml-full.js").is_file()
     assert len(list((folder / "output/chtml/fonts/woff-v2").glob("*.woff"))) > 10
     assert sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) < 3_000_000
+
+
+def test_plain_build_at_the_root_lacks_only_what_is_not_published(tmp_path: Path) -> None:
+    done = made_up.render(made_up.ROOT, tmp_path)
+    unpublished = [name for name in named_in_contents() if not (made_up.ROOT / f"{name}.ipynb").is_file()]
+    complaints = made_up.complaints(done).splitlines() if done.returncode else []
+    assert len(complaints) == len(unpublished), complaints
+    assert all(any(name in line for line in complaints) for name in unpublished)
+
+
+def named_in_contents() -> list[str]:
+    """The executed pages that _toc.yml names."""
+    return re.findall(r"book/executed/[\w-]+", (made_up.ROOT / "_toc.yml").read_text())
