@@ -162,6 +162,8 @@ def _run_chapters(
         state = batch.run(name, settings, options)
         done.append((name, state))
         print(f"{label}/{name}: {state}{_cost(state)}", flush=True)
+        if state.by_user:
+            _complain(f"{name}: {state.why.partition('UserError: ')[2] or state.why}")
         if state.word == "failed" and not keep_going:
             break
     return done

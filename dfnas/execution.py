@@ -53,7 +53,6 @@ def papermill_notebook(path: Path, output: Path, settings: Settings, staging: Pa
                 cwd=paths.root(),
                 progress_bar=sys.stderr.isatty(),
                 execution_timeout=options.timeout,
-                coalesce_streams=True,
                 kernel_manager_class=_kernel(_environment(staging, log, options), kernel_noise),
             )
     except papermill.PapermillExecutionError:

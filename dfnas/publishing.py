@@ -158,7 +158,17 @@ def _runs(cell: Any) -> bool:
 
 def _take_outputs(cell: Any, ran: Any) -> None:
     cell["execution_count"] = ran.execution_count
-    cell["outputs"] = copy.deepcopy(ran.outputs)
+    cell["outputs"] = []
+    for output in copy.deepcopy(ran.outputs):
+        if output.output_type == "stream" and _continues(cell["outputs"], output):
+            cell["outputs"][-1]["text"] += output.text
+        else:
+            cell["outputs"].append(output)
+
+
+def _continues(outputs: list[Any], output: Any) -> bool:
+    """Whether a stream goes on: in how many pieces text arrives is chance."""
+    return bool(outputs) and outputs[-1].output_type == "stream" and outputs[-1].name == output.name
 
 
 def _injected(run: Any) -> list[Any]:

@@ -138,7 +138,9 @@ class Run:
             "clean": self.clean,
             "stages": _stage_facts(stages),
             "seconds": round(self._own_seconds(stages) + sum(item.seconds for item in stages), 1),
-            "peak_memory_mb": round(max([_peak_memory_mb(), *(item.peak_memory_mb for item in stages)])),
+            "peak_memory_mb": round(
+                max([provenance.peak_memory_mb(), *(item.peak_memory_mb for item in stages)])
+            ),
             "versions": provenance.versions(),
             "machine": provenance.machine(),
             "started": self.started.isoformat(timespec="seconds"),
@@ -283,9 +285,3 @@ def _stage_facts(stages: list[Any]) -> dict[str, dict[str, Any]]:
             "peak_memory_mb": round(item.peak_memory_mb),
         }
     return facts
-
-
-def _peak_memory_mb() -> float:
-    import resource
-
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

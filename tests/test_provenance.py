@@ -1,7 +1,10 @@
 """Where results come from: commits, code digests, versions, machine."""
 
+import subprocess
+import sys
 from pathlib import Path
 
+import numpy
 import pytest
 
 from dfnas import paths, provenance
@@ -54,3 +57,10 @@ def test_versions_and_machine_are_told() -> None:
     assert {"python", "numpy", "torch"} <= provenance.versions().keys()
     machine = provenance.machine()
     assert machine["cpu"] and machine["cores"] >= 1 and machine["memory_gb"] > 0
+
+
+def test_the_peak_of_memory_is_this_process_and_not_its_parents() -> None:
+    held = numpy.ones(40_000_000)  # 320 MB
+    command = [sys.executable, "-c", "from dfnas import provenance; print(provenance.peak_memory_mb())"]
+    child = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert 0 < float(child.stdout) < 300 < held.nbytes / 1e6 < provenance.peak_memory_mb()

@@ -1,0 +1,204 @@
+"""The command line: what it prints, and one line with exit code 2 for every mistake."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import tiny
+
+from dfnas import __main__, chapters
+from dfnas.errors import UserError
+
+GOOD = "run.record('answer', run.settings.seed)"
+RUN = ["run", tiny.NAME, "--profile", tiny.PROFILE]
+
+
+@pytest.fixture
+def book(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tiny.Book:
+    return tiny.make_book(tmp_path, monkeypatch)
+
+
+def call(*arguments: str) -> int:
+    return __main__.main(list(arguments))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "what"),
+    [
+        (["run", "--profile", "fast"], "no profile 'fast'"),
+        (["run", "12-nothing"], "no chapter '12-nothing'"),
+        (["run", "--profile", "quick", "--set", "synthesis.iteratoins=5"], "'iteratoins'"),
+        (["run", "--set", "synthesis.images=many"], "'many' is not of type int"),
+        (["run", "--set", "nonsense"], "cannot read override"),
+        (["run", "--seed", "-1"], "seed must be"),
+        (["run", "--seed", "one"], "'--seed'"),
+        (["run", "--device", "tpu"], "no device 'tpu'"),
+        (["run", "--data", "/no/such/folder"], "no data at /no/such/folder"),
+        (["run", "--nosuch"], "--nosuch"),
+        (["compute", "12-nothing"], "no chapter"),
+        (["compute"], "Missing argument 'chapter'"),
+        (["status", "--profile", "fast"], "no profile"),
+        (["plan", "12-nothing"], "no chapter"),
+        (["publish", "12-nothing"], "no chapter"),
+        (["render", "--profile", "fast"], "no profile"),
+        (["handout"], "handout"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_each_mistake_is_one_line_and_exit_code_2(
+    book: tiny.Book, capsys: pytest.CaptureFixture[str], arguments: list[str], what: str
+) -> None:
+    assert call(*arguments) == 2
+    shown = capsys.readouterr()
+    assert what in shown.err and shown.err.startswith("dfnas: ") and shown.err.count("\n") == 1
+    assert shown.out == ""
+
+
+def test_a_chapter_that_the_profile_does_not_have_is_not_in_the_paper(
+    book: tiny.Book, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dfnas.profiles.CHAPTERS", ("01-teacher", "08-pruning"))
+    assert call("run", "08-pruning", "--profile", tiny.PROFILE) == 2
+    assert "08-pruning is not in the paper" in capsys.readouterr().err
+
+
+def test_run_says_how_each_chapter_went_and_keeps_what_is_fresh(
+    book: tiny.Book, capsys: pytest.CaptureFixture[str]
+) -> None:
+    book.write(GOOD)
+    assert call(*RUN) == 0
+    first = capsys.readouterr().out.splitlines()
+    assert "running" in first[0] and f"{tiny.NAME}: good, " in first[1] and len(first) == 2
+    assert call(*RUN) == 0
+    assert f"{tiny.NAME}: kept, " in capsys.readouterr().out
+
+
+def test_several_seeds_end_in_one_table_and_one_failure_does_not_stop_the_rest(
+    book: tiny.Book, capsys: pytest.CaptureFixture[str]
+) -> None:
+    book.write(GOOD, "assert run.settings.seed != 1")
+    assert call(*RUN, "--seed", "0", "--seed", "1", "--seed", "2") == 1
+    table = capsys.readouterr().out.split("\n\n")[1].splitlines()
+    assert table[0].split()[:3] == ["chapter", "profile", "seed"]
+    assert [("good" in row, "failed" in row) for row in table[2:5]] == [
+        (True, False),
+        (False, True),
+        (True, False),
+    ]
+    assert (book.runs / f"{tiny.PROFILE}-s2" / f"{tiny.NAME}.json").exists()
+
+
+@pytest.mark.parametrize(("options", "ran"), [([], False), (["--keep-going"], True)])
+def test_a_failed_chapter_stops_the_next_unless_told_to_keep_going(
+    book: tiny.Book, options: list[str], ran: bool
+) -> None:
+    book.write("1 / 0")
+    book.write("x = 1", name="02-synthesis")
+    assert call("run", tiny.NAME, "02-synthesis", "--profile", tiny.PROFILE, *options) == 1
+    assert book.state("02-synthesis").good is ran
+
+
+def test_bad_input_inside_a_notebook_is_exit_code_2(
+    book: tiny.Book, capsys: pytest.CaptureFixture[str]
+) -> None:
+    book.write("from dfnas.errors import UserError\nraise UserError('no data set: give --data')")
+    assert call(*RUN) == 2
+    assert capsys.readouterr().err == "dfnas: 01-teacher: no data set: give --data\n"
+
+
+def test_overrides_reach_the_notebook_and_have_a_folder_of_their_own(book: tiny.Book) -> None:
+    book.write("run.record('images', run.settings.synthesis.images)")
+    assert call(*RUN, "--set", "synthesis.images=7") == 0
+    (folder,) = book.runs.glob(f"{tiny.PROFILE}-s0-*")
+    assert '"images": 7' in (folder / f"{tiny.NAME}.json").read_text()
+
+
+def test_status_tells_of_each_chapter(book: tiny.Book, capsys: pytest.CaptureFixture[str]) -> None:
+    book.write(GOOD)
+    book.write("1 / 0", name="02-synthesis")
+    call("run", tiny.NAME, "02-synthesis", "--profile", tiny.PROFILE)
+    capsys.readouterr()
+    assert call("status", "--profile", tiny.PROFILE) == 0
+    rows = capsys.readouterr().out.splitlines()[2:]
+    assert rows[0].startswith(tiny.NAME) and rows[0].endswith("good")
+    assert "failed (cell [4], `1 / 0`: ZeroDivisionError" in rows[1]
+    assert rows[2].endswith("never run")
+
+
+def test_compute_runs_the_chapters_stages_without_its_notebook(
+    book: tiny.Book, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from dfnas import stages
+
+    def compute(name: str, settings: object) -> None:
+        stages.stage(f"work-of-{name}", lambda folder: None, {"x": 1})
+
+    monkeypatch.setattr(chapters, "compute", compute)
+    assert call("compute", tiny.NAME, "--profile", tiny.PROFILE) == 0
+    assert "work-of-01-teacher" in capsys.readouterr().out
+
+
+def test_trouble_while_computing_is_one_line(
+    book: tiny.Book, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def compute(name: str, settings: object) -> None:
+        raise UserError("shard 3 is truncated: delete it and run again")
+
+    monkeypatch.setattr(chapters, "compute", compute)
+    assert call("compute", tiny.NAME, "--profile", tiny.PROFILE) == 2
+    assert capsys.readouterr().err == "dfnas: shard 3 is truncated: delete it and run again\n"
+
+
+def test_plan_prints_a_row_a_stage(
+    book: tiny.Book, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = {
+        "stage": "synthesis",
+        "iterations": 140,
+        "images": 6000,
+        "macs": 3.4e13,
+        "bytes_disk": 29e6,
+        "memory_mb": 900,
+    }
+    rows = [
+        {**row, "seconds_estimate": 390},
+        {**row, "stage": "student", "seconds_estimate": None, "images": None},
+    ]
+    monkeypatch.setattr(chapters, "plan", lambda name, settings: rows)
+    assert call("plan", tiny.NAME, "--profile", tiny.PROFILE) == 0
+    shown = capsys.readouterr().out
+    assert "3.40e+13" in shown and "6,000" in shown and "6 min 30 s" in shown
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_read_only_runs_folder_is_one_line(book: tiny.Book, capsys: pytest.CaptureFixture[str]) -> None:
+    book.write(GOOD)
+    book.runs.mkdir()
+    book.runs.chmod(0o500)
+    assert call(*RUN) == 2
+    assert "cannot write to" in capsys.readouterr().err
+
+
+def test_a_runs_folder_under_a_file_is_one_line(
+    book: tiny.Book, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DFNAS_RUNS", str(book.write(GOOD) / "runs"))
+    for arguments in (RUN, ["compute", tiny.NAME], ["render", "--profile", tiny.PROFILE]):
+        assert call(*arguments) == 2
+        shown = capsys.readouterr().err
+        assert "cannot write to" in shown and shown.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"), [(4.25, "4.2 s"), (200, "3 min 20 s"), (7500, "2 h 5 min"), (None, "")]
+)
+def test_durations_as_a_reader_says_them(seconds: float | None, said: str) -> None:
+    assert __main__.duration(seconds) == said
+
+
+def test_the_module_runs_from_anywhere(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "dfnas", "run", "--profile", "fast"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 2 and done.stderr.startswith("dfnas: no profile 'fast'")
