@@ -8,9 +8,11 @@ from typing import Annotated, Any
 import typer
 from tabulate import tabulate
 
-from dfnas import batch, paths, publishing, records, rendering
+from dfnas import batch, execution, paths, publishing, records, rendering
 from dfnas.errors import UserError
 from dfnas.profiles import Settings
+
+STOPPED = 130  # the shell's exit code for what Ctrl-C ended
 
 app = typer.Typer(
     add_completion=False,
@@ -181,7 +183,10 @@ def _table(rows: list[tuple[str, Settings, batch.State]]) -> str:
     for name, settings, state in rows:
         record = state.record or {}
         cost = [duration(record.get("seconds")), record.get("peak_memory_mb", "")]
-        cells.append([name, settings.profile, settings.seed, *cost, record.get("commit", ""), str(state)])
+        now = ", running now" if execution.is_running(paths.run_folder(settings), name) else ""
+        cells.append(
+            [name, settings.profile, settings.seed, *cost, record.get("commit", ""), f"{state}{now}"]
+        )
     heads = ["chapter", "profile", "seed", "time", "memory (MB)", "commit", "state"]
     return tabulate(cells, heads, disable_numparse=True)
 
@@ -223,7 +228,8 @@ def _exit_code(states: list[batch.State]) -> int:
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; every mistake of a user is one line and exit code 2."""
     try:
-        return app(arguments, prog_name="python -m dfnas", standalone_mode=False) or 0
+        code = app(arguments, prog_name="python -m dfnas", standalone_mode=False) or 0
+        return _stopped() if code == STOPPED else code
     except UserError as error:
         return _complain(str(error))
     except typer.TyperException as error:
@@ -231,8 +237,12 @@ def main(arguments: list[str] | None = None) -> int:
     except OSError as error:
         return _complain(f"{error.strerror or error}: {error.filename or ''}".rstrip(": "))
     except (KeyboardInterrupt, typer.Abort):
-        print("dfnas: stopped; what is finished is kept, run again to go on", file=sys.stderr)
-        return 130
+        return _stopped()
+
+
+def _stopped() -> int:
+    print("dfnas: stopped; what is finished is kept, run again to go on", file=sys.stderr)
+    return STOPPED
 
 
 def _complain(text: str) -> int:

@@ -130,6 +130,12 @@ def staging_folder(folder: Path, name: str) -> Iterator[Path]:
         shutil.rmtree(staging, ignore_errors=True)
 
 
+def is_running(folder: Path, name: str) -> bool:
+    """Whether a runner on this machine is at work on a notebook of this run folder."""
+    found = (folder / ".running").glob(f"{name}@{socket.gethostname()}@*")
+    return any(_alive(int(path.name.rpartition("@")[2])) for path in found)
+
+
 def _alive(process: int) -> bool:
     try:
         os.kill(process, 0)

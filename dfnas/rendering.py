@@ -37,7 +37,10 @@ def render(settings: Settings | None = None) -> tuple[Path, list[str]]:
     notes = place_runs(folder / "source" / PREFIX, settings)
     dropped = drop_missing(folder / "source")
     if not list((folder / "source" / PREFIX).glob("*.ipynb")) and dropped:
-        raise UserError(f"nothing to render: run `python -m dfnas run --profile {name}` first")
+        first = (
+            f"run --profile {settings.profile}" if settings else f"publish --profile {publishing.PUBLISHED}"
+        )
+        raise UserError(f"nothing to render: `python -m dfnas {first}` comes first")
     return build(folder), notes + [f"{page} is left out: there is no good run of it" for page in dropped]
 
 

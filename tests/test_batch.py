@@ -178,7 +178,8 @@ def test_leftovers_of_a_killed_runner_are_swept(book: tiny.Book) -> None:
         left = mine.with_name(mine.name.rpartition("@")[0] + f"@{process.pid}")
         left.mkdir()
     with execution.staging_folder(folder, tiny.NAME):
-        assert not left.exists()
+        assert not left.exists() and execution.is_running(folder, tiny.NAME)
+    assert not execution.is_running(folder, tiny.NAME)
     assert not list((folder / ".running").iterdir())
 
 

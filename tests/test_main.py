@@ -151,6 +151,17 @@ def test_trouble_while_computing_is_one_line(
     assert capsys.readouterr().err == "dfnas: shard 3 is truncated: delete it and run again\n"
 
 
+def test_ctrl_c_is_one_line(
+    book: tiny.Book, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(name: str, settings: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(chapters, "compute", stop)
+    assert call("compute", tiny.NAME, "--profile", tiny.PROFILE) == 130
+    assert capsys.readouterr().err.strip() == "dfnas: stopped; what is finished is kept, run again to go on"
+
+
 def test_plan_prints_a_row_a_stage(
     book: tiny.Book, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -84,6 +84,8 @@ def test_a_published_run_that_is_not_good_is_refused(book: tiny.Book) -> None:
 def test_nothing_to_render_is_one_line(book: tiny.Book) -> None:
     with pytest.raises(UserError, match="nothing to render"):
         render()
+    with pytest.raises(UserError, match="publish --profile laptop"):
+        rendering.render()
 
 
 def test_missing_pages_leave_the_contents_and_empty_parts_with_them(book: tiny.Book, tmp_path: Path) -> None:
