@@ -1,4 +1,4 @@
-"""Facts about the book's figures: what they draw, that they are deterministic and leave everything as it was."""
+"""Facts about the book's figures: what they draw, and that they are deterministic and leave no trace."""
 
 import io
 
@@ -38,9 +38,7 @@ EXAMPLES = {
     "learning_curve": lambda: figures.learning_curve(_history()),
     "schedule": lambda: figures.schedule(np.linspace(1, 0, 20), [10], ["half", "full"]),
     "loss_terms": lambda: figures.loss_terms(_terms(), [2], ["half", "full"]),
-    "label_entropy_by_round": lambda: figures.label_entropy_by_round(
-        np.ones((3, 50)), 10, real=np.full(9, 0.2)
-    ),
+    "label_entropy_by_round": lambda: figures.label_entropy_by_round(np.ones((3, 50)), 10, real=np.full(9, 0.2)),
     "drift_by_round": lambda: figures.drift_by_round([0.02, 0.05], [0.0, 0.01, 0.04]),
     "confusion_matrix": lambda: figures.confusion_matrix(np.eye(10, dtype=int) * 9 + 1, NAMES),
     "class_similarity": lambda: figures.class_similarity(np.full((10, 10), 0.1), np.eye(10), NAMES),
@@ -49,9 +47,7 @@ EXAMPLES = {
         _statistics(0.0), {"real": _statistics(0.1), "noise": _statistics(3.0)}
     ),
     "image_grid": lambda: figures.image_grid(_images(40), torch.arange(40) % 10, NAMES),
-    "ablation_strip": lambda: figures.ablation_strip(
-        {"all": _images(10), "none": _images(4, 1)}, {"all": "x"}
-    ),
+    "ablation_strip": lambda: figures.ablation_strip({"all": _images(10), "none": _images(4, 1)}, {"all": "x"}),
     "arms": lambda: figures.arms(ARMS),
     "arm_differences": lambda: figures.arm_differences(ARMS, "hard"),
     "accuracy_against_images": lambda: figures.accuracy_against_images(
@@ -96,9 +92,7 @@ def test_nothing_global_changes(name: str) -> None:
 
 def test_a_history_of_rows_equals_one_of_columns() -> None:
     rows = [{"step": 0, "loss": 2.0}, {"step": 1, "loss": 1.0}]
-    assert _svg(figures.learning_curve(rows)) == _svg(
-        figures.learning_curve({"step": [0, 1], "loss": [2.0, 1.0]})
-    )
+    assert _svg(figures.learning_curve(rows)) == _svg(figures.learning_curve({"step": [0, 1], "loss": [2.0, 1.0]}))
 
 
 def test_a_history_without_time_is_refused() -> None:
@@ -119,12 +113,7 @@ def test_terms_that_are_zero_throughout_are_left_out() -> None:
 
 def test_the_grid_holds_every_pixel_once() -> None:
     images = _images(4)
-    sheet = (
-        figures.image_grid(images, torch.tensor([1, 0, 1, 0]), NAMES, columns=2)
-        .axes[0]
-        .get_images()[0]
-        .get_array()
-    )
+    sheet = figures.image_grid(images, torch.tensor([1, 0, 1, 0]), NAMES, columns=2).axes[0].get_images()[0].get_array()
     assert sheet[:8, :8].tolist() == images[1].permute(1, 2, 0).tolist()
     assert sheet[10:18, 10:18].tolist() == images[2].permute(1, 2, 0).tolist()
 

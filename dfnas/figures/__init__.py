@@ -1,6 +1,6 @@
 """Every plot of the book: functions from records, arrays and dictionaries to a matplotlib Figure.
 
-Titles say what is shown, never what came out. Arrays are numpy's or tensors on the processor; nothing is changed.
+Titles say what is shown, never what came out. Arrays are numpy's, or tensors on the CPU; none is changed.
 """
 
 from dfnas.figures.comparisons import accuracy_against_images, arm_differences, arms

@@ -19,14 +19,16 @@ def arms(accuracies: Mapping[str, Sequence[float]], title: str = "Accuracy on re
     for row, values in enumerate(accuracies.values()):
         _dots(axes, row, values)
     _name_rows(axes, list(accuracies))
-    axes.set(xlabel="accuracy", title=title)
+    left, right = axes.get_xlim()
+    # the interval of a few seeds can reach where no accuracy is
+    axes.set(xlabel="accuracy", title=title, xlim=(max(left, 0.0), min(right, 1.0)))
     axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     return figure
 
 
 @theme.themed
 def arm_differences(accuracies: Mapping[str, Sequence[float]], reference: str) -> Figure:
-    """Each arm minus the reference arm, seed by seed, in percentage points, with the mean and its 95 % interval."""
+    """Each arm minus the reference arm, seed by seed, in percentage points; mean and its 95 % interval."""
     others = [name for name in accuracies if name != reference]
     figure, (axes,) = theme.panels(height=0.42 * len(others) + 1.2)
     base = np.asarray(accuracies[reference], dtype=float)
@@ -63,8 +65,8 @@ def interval(values: Any) -> float:
 def accuracy_against_images(curves: Mapping[str, tuple[Sequence[int], Sequence[Sequence[float]]]]) -> Figure:
     """Accuracy over the number of training images, a curve a source of images.
 
-    `curves` maps a name to (counts, accuracies), where accuracies holds, for each count, one number a seed; bars are
-    95 % intervals of the mean.
+    `curves` maps a name to (counts, accuracies), where accuracies holds, for each count, one number a seed.
+    Bars are 95 % intervals of the mean.
     """
     figure, (axes,) = theme.panels(height=3.4)
     for number, (name, (counts, accuracies)) in enumerate(curves.items()):

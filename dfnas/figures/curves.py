@@ -14,8 +14,8 @@ from dfnas.figures import theme
 def learning_curve(history: Any, title: str = "Training") -> Figure:
     """Losses above, accuracies below, over epochs or steps.
 
-    `history` is a dictionary of columns or a list of rows; one column is called epoch, step or iteration, the others
-    are drawn by their names, those that contain 'loss' above and those that contain 'accuracy' below.
+    `history` is a dictionary of columns or a list of rows. One column is called epoch, step or iteration;
+    of the others, those with 'loss' in their name are drawn above and those with 'accuracy' below.
     """
     columns = theme.columns_of(history)
     position = theme.position_of(columns)
@@ -50,8 +50,8 @@ def schedule(rates: Sequence[float], boundaries: Sequence[float] = (), names: Se
 def loss_terms(history: Any, boundaries: Sequence[float] = (), names: Sequence[str] = ()) -> Figure:
     """Each term of the synthesis loss over the iterations, on a logarithmic scale.
 
-    `history` as in `learning_curve`, with one column a term; terms that are never positive are left out. `boundaries`
-    are the iterations at which a resolution stage ends, `names` the stages' names.
+    `history` as in `learning_curve`, with one column a term; terms that are never positive are left out.
+    `boundaries` are the iterations at which a resolution stage ends, `names` the stages' names.
     """
     columns = theme.columns_of(history)
     position = columns.pop(theme.position_of(columns))
@@ -70,11 +70,8 @@ def loss_terms(history: Any, boundaries: Sequence[float] = (), names: Sequence[s
 def label_entropy_by_round(entropies: Sequence[Any], classes: int, real: Any = None) -> Figure:
     """The entropy of the stored labels, round by round: median, middle half and middle nine tenths.
 
-    Parameters
-    ----------
-    entropies : an array of entropies in nats for each round.
-    classes : K; the entropy of a label that knows nothing is log K.
-    real : the same of the teacher's labels of real images, drawn as a reference.
+    `entropies` holds an array in nats for each round; the entropy of a label that knows nothing of `classes` = K
+    classes is log K. `real` is an array of the teacher's labels of real images, whose median is drawn as a reference.
     """
     rounds = np.arange(len(entropies))
     low, quarter, middle, three, high = np.array([_quantiles(values) for values in entropies]).T
@@ -109,15 +106,11 @@ def _quantiles(values: Any) -> np.ndarray:
 def drift_by_round(drifts: Sequence[float], off_slot: Sequence[float]) -> Figure:
     """How far labels moved and how many left their slot's class, round by round, each on its own scale.
 
-    Parameters
-    ----------
-    drifts : for each round but the first, the mean total variation distance to the labels of the round before.
-    off_slot : for each round, the share of slots whose label has its largest entry at another class than the slot's.
+    `drifts` holds, for each round but the first, the mean total variation distance to the labels of the round before;
+    `off_slot`, for each round, the share of labels whose largest entry is not at the slot's class.
     """
     figure, (moved, left) = theme.panels(2, 1, height=3.8, sharex=True)
-    moved.plot(
-        np.arange(1, len(drifts) + 1), np.asarray(drifts, dtype=float), marker="o", color=theme.PALETTE[0]
-    )
+    moved.plot(np.arange(1, len(drifts) + 1), np.asarray(drifts, dtype=float), marker="o", color=theme.PALETTE[0])
     moved.set(ylabel="drift", ylim=(0, max(0.01, 1.15 * max(drifts, default=0.0))))
     moved.set_title("Distance to the labels of the round before")
     left.plot(np.arange(len(off_slot)), np.asarray(off_slot, dtype=float), marker="s", color=theme.PALETTE[1])

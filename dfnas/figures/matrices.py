@@ -15,7 +15,7 @@ NAMED_CLASSES = 20  # with more classes than this, names and counts are left out
 
 @theme.themed
 def confusion_matrix(counts: Any, class_names: Sequence[str]) -> Figure:
-    """How many images of each class (row) were taken for each class (column): [K, K], coloured by share of the row."""
+    """How many images of each class (row) were taken for each class (column), [K, K]; colour: row share."""
     counts = np.asarray(counts)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     figure, (axes,) = theme.panels(height=4.9)
@@ -26,9 +26,7 @@ def confusion_matrix(counts: Any, class_names: Sequence[str]) -> Figure:
             text = f"{int(counts[row, column])}"
             axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=8)
     axes.set(xlabel="class the network sees", ylabel="true class")
-    figure.colorbar(
-        mesh, ax=axes, shrink=0.8, label="share of the row", format=PercentFormatter(1.0, decimals=0)
-    )
+    figure.colorbar(mesh, ax=axes, shrink=0.8, label="share of the row", format=PercentFormatter(1.0, decimals=0))
     return figure
 
 
@@ -39,7 +37,7 @@ def class_similarity(
     class_names: Sequence[str],
     titles: tuple[str, str] = ("real images", "synthetic images"),
 ) -> Figure:
-    """Two class similarities [K, K] side by side: the mean label (columns) of the images of each class (rows).
+    """Two class similarities [K, K] side by side: the mean label (columns) of each class's images (rows).
 
     The diagonal is left out, as it would drown the rest; both share one scale.
     """
@@ -56,9 +54,7 @@ def class_similarity(
     return figure
 
 
-def _matrix(
-    axes: Axes, values: np.ndarray, names: Sequence[str], limits: tuple[float, float], size: int
-) -> Any:
+def _matrix(axes: Axes, values: np.ndarray, names: Sequence[str], limits: tuple[float, float], size: int) -> Any:
     mesh = axes.imshow(values, cmap=theme.SEQUENTIAL, vmin=limits[0], vmax=limits[1], interpolation="none")
     axes.grid(False)
     axes.set_facecolor("0.85")
@@ -70,7 +66,7 @@ def _matrix(
 
 @theme.themed
 def update_counts(counts: Any, expected: Any) -> Figure:
-    """How often each pixel of the canvas was inside the region: counted, expected, and the difference, each [S, S]."""
+    """How often each pixel was inside the region: counted, expected, and the difference, each [S, S]."""
     counts, expected = np.asarray(counts, dtype=float), np.asarray(expected, dtype=float)
     top, extreme = max(counts.max(), expected.max()), max(np.abs(counts - expected).max(), 1e-9)
     figure, axes = theme.panels(1, 3, height=2.9)
@@ -94,10 +90,8 @@ def update_counts(counts: Any, expected: Any) -> Figure:
 def batch_norm_memory(running: Mapping[str, Any], batches: Mapping[str, Mapping[str, Any]]) -> Figure:
     """What batch-norm layers remember against what a batch shows, channel by channel.
 
-    Parameters
-    ----------
-    running : 'mean' and 'variance', each with one number a channel, all layers one after another.
-    batches : the same of each batch to be compared, by the batch's name; one row of panels a batch.
+    `running` holds 'mean' and 'variance', each with one number a channel, all layers one after another; `batches` the
+    same of each batch to be compared, by the batch's name. Each batch gets a row of panels.
     """
     figure, axes = theme.panels(len(batches), 2, height=2.4 * len(batches) + 0.3, sharex="col", sharey="col")
     for row, (name, batch) in enumerate(batches.items()):
@@ -107,7 +101,7 @@ def batch_norm_memory(running: Mapping[str, Any], batches: Mapping[str, Mapping[
         }
         for panel, kind in zip(axes[2 * row : 2 * row + 2], ("mean", "variance"), strict=True):
             x, y = (np.asarray(values[kind], dtype=float) for values in (running, batch))
-            panel.scatter(x, y, s=9, alpha=0.6, linewidths=0, rasterized=len(x) > 2000, **look)
+            panel.scatter(x, y, s=9, alpha=0.6, linewidths=0, rasterized=len(x) > 300, **look)
             if kind == "variance":
                 panel.set(xscale="log", yscale="log")
             ends = [x.min(), x.max()]

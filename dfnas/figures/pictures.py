@@ -16,15 +16,10 @@ LARGEST = 64
 
 
 @theme.themed
-def image_grid(
-    images: Any, classes: Any, class_names: Sequence[str], columns: int = 8, rows: int = 10
-) -> Figure:
+def image_grid(images: Any, classes: Any, class_names: Sequence[str], columns: int = 8, rows: int = 10) -> Figure:
     """The first `columns` images of each of the first `rows` classes that have images, a row a class.
 
-    Parameters
-    ----------
-    images : uint8 [N, C, H, W], 0 to 255.
-    classes : [N], the class of each image.
+    `images` are uint8 [N, C, H, W] in [0, 255], `classes` [N] their classes.
     """
     images, classes = _checked(images), np.asarray(classes)
     shown = [k for k in range(len(class_names)) if (classes == k).any()][:rows]
@@ -40,10 +35,8 @@ def image_grid(
 
 
 @theme.themed
-def ablation_strip(
-    images: Mapping[str, Any], captions: Mapping[str, str] | None = None, columns: int = 10
-) -> Figure:
-    """A strip of images for each variant: uint8 [N, C, H, W] by the variant's name, with an optional caption."""
+def ablation_strip(images: Mapping[str, Any], captions: Mapping[str, str] | None = None, columns: int = 10) -> Figure:
+    """A strip of images for each variant: uint8 [N, C, H, W] by the variant's name; captions are optional."""
     strips = {name: _strip(_checked(batch), columns) for name, batch in images.items()}
     shape = next(iter(strips.values())).shape
     figure, axes = theme.panels(len(strips), height=len(strips) * (theme.WIDTH * shape[0] / shape[1] + 0.3))
@@ -69,7 +62,7 @@ def _checked(images: Any) -> np.ndarray:
 
 
 def _strip(images: np.ndarray, columns: int) -> np.ndarray:
-    """The first `columns` images beside each other, [H + GAP, columns * (W + GAP), 3], white where there is none."""
+    """The first `columns` images beside each other, [H + GAP, columns * (W + GAP), 3]; white for none."""
     height, width = images.shape[2:]
     strip = np.full((height + GAP, columns * (width + GAP), 3), 255, dtype=np.uint8)
     for column, image in enumerate(images[:columns]):

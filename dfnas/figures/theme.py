@@ -1,7 +1,8 @@
 """The look of the book's figures: size, type, colours, and the pieces that several plots share.
 
-Figures are made without pyplot, so that nothing is global and a notebook shows each figure once. They are sized to be
-read on a phone: narrow, with large type. Colours are seaborn's colour-blind palette, and never the only difference.
+Figures are made without pyplot, so that nothing is global and a notebook shows each figure once. They are
+sized to be read on a phone: narrow, with large type. Colours are seaborn's colour-blind palette, never the
+only difference.
 """
 
 import functools
@@ -44,7 +45,7 @@ def themed(plot: Callable[Parameters, Figure]) -> Callable[Parameters, Figure]:
 
 def panels(rows: int = 1, columns: int = 1, height: float = 3.2, **options: Any) -> tuple[Figure, list[Axes]]:
     """A figure of the book's width and its axes, row by row."""
-    figure = Figure(figsize=(WIDTH, height), layout="constrained")
+    figure = Figure(figsize=(WIDTH, height), dpi=150, layout="constrained")  # the resolution of what is rasterised
     return figure, list(figure.subplots(rows, columns, squeeze=False, **options).flat)
 
 
@@ -68,14 +69,16 @@ def position_of(columns: Mapping[str, np.ndarray]) -> str:
 
 
 def line(axes: Axes, x: Any, y: Any, number: int, label: str, **options: Any) -> None:
-    """The `number`-th curve of a plot: its own colour and dashes; NaN is skipped, not a gap."""
+    """The `number`-th curve of a plot: its own colour, dashes and marks; NaN is skipped, not a gap."""
     x, y = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
     known = ~np.isnan(y)
     look: dict[str, Any] = {
         "color": PALETTE[number % len(PALETTE)],
         "linestyle": DASHES[number % len(DASHES)],
-        **options,
     }
+    if known.sum() <= 15:  # few points are shown one by one; a single one would else be invisible
+        look |= {"marker": MARKERS[number % len(MARKERS)], "markersize": 4}
+    look |= options
     axes.plot(x[known], y[known], label=label.replace("_", " "), **look)
 
 
