@@ -1,0 +1,56 @@
+"""Where and in what precision to compute: one answer for every module."""
+
+import shutil
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
+from torch import nn
+
+from dfnas.errors import UserError
+from dfnas.profiles import RunSettings
+
+
+def device(run: RunSettings) -> torch.device:
+    """The device of `run.device`: auto takes a GPU where there is one.
+
+    Raises
+    ------
+    UserError
+        An unknown device, or cuda where there is none.
+    """
+    if run.device not in ("auto", "cpu", "cuda"):
+        raise UserError(f"no device {run.device!r}; there are auto, cpu and cuda")
+    if run.device == "cuda" and not torch.cuda.is_available():
+        raise UserError("device cuda was asked for, and torch sees no GPU here: take auto or cpu")
+    return torch.device("cuda" if run.device != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+def bf16(run: RunSettings) -> bool:
+    """Whether convolutions run in bf16: by default where the processor multiplies in it."""
+    if run.precision == "auto":
+        if device(run).type == "cuda":
+            return torch.cuda.is_bf16_supported()
+        return torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
+    if run.precision not in ("fp32", "bf16"):
+        raise UserError(f"no precision {run.precision!r}; there are auto, fp32 and bf16")
+    return run.precision == "bf16"
+
+
+def autocast(run: RunSettings) -> AbstractContextManager:
+    """The autocast context of `run`."""
+    return torch.autocast(device(run).type, torch.bfloat16) if bf16(run) else nullcontext()
+
+
+def compiled(function: Callable, run: RunSettings) -> Callable:
+    """`function` under torch.compile where `run` asks for it and a compiler is there, else as it is."""
+    if not run.compile:
+        return function
+    if device(run).type == "cpu" and not any(map(shutil.which, ("g++", "clang++", "c++"))):
+        return function
+    return torch.compile(function, dynamic=False)
+
+
+def place(network: nn.Module, where: torch.device) -> nn.Module:
+    """The network on a device, its 4-d weights in channels_last, which convolutions prefer."""
+    return network.to(where).to(memory_format=torch.channels_last)

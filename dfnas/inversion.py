@@ -1,0 +1,297 @@
+"""Model inversion: the objective, the regional update, and one batch of images out of a frozen teacher.
+
+An image batch lives on a canvas of side S in the teacher's normalised space. Each iteration a region of side s is cut
+out of it, the teacher judges the region, and Adam moves the canvas (appendix B.1; specification 1.2 to 1.6).
+"""
+
+import math
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from dfnas import batches, devices
+from dfnas.profiles import DataSettings, RunSettings, SynthesisSettings
+from dfnas.teacher import Teacher
+
+TERMS = ("cross_entropy", "total_variation_l2", "total_variation_l1", "image_l2", "batch_norm")
+
+
+def total_variation(images: Tensor) -> tuple[Tensor, Tensor]:
+    """TV-L2 and TV-L1 of a batch [N, C, H, W] over four directions (equation `eq-tv`).
+
+    L2: the sum of the four difference maps' Frobenius norms over the whole batch; it grows like the square root of N.
+    L1: the sum of the four mean absolute differences.
+    """
+    differences = (
+        images[..., :, 1:] - images[..., :, :-1],
+        images[..., 1:, :] - images[..., :-1, :],
+        images[..., 1:, :-1] - images[..., :-1, 1:],
+        images[..., 1:, 1:] - images[..., :-1, :-1],
+    )
+    l2 = sum(torch.linalg.vector_norm(difference) for difference in differences)
+    l1 = sum(difference.abs().mean() for difference in differences)
+    return torch.as_tensor(l2), torch.as_tensor(l1)
+
+
+def image_norm(images: Tensor) -> Tensor:
+    """The mean over images of the L2 norm of each, flattened (equation `eq-l2`)."""
+    return torch.linalg.vector_norm(images.flatten(1), dim=1).mean()
+
+
+def label_loss(logits: Tensor, targets: Tensor) -> Tensor:
+    """Cross-entropy with integer classes [N] (round 0) or with softmax(carried logits [N, K]) (equation `eq-ce`)."""
+    return F.cross_entropy(logits, targets if targets.dim() == 1 else targets.float().softmax(1))
+
+
+class Moments(torch.autograd.Function):
+    """Per-channel mean and biased variance over (N, H, W), in fp32, with the gradient in closed form.
+
+    d mean / dx = 1/n and d variance / dx = 2 (x - mean) / n: one pass over x, where autograd's takes several.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
+        variance, mean = torch.var_mean(x.float(), (0, 2, 3), correction=0)
+        ctx.save_for_backward(x, mean)
+        return mean, variance
+
+    @staticmethod
+    def backward(ctx: Any, grad_mean: Tensor, grad_variance: Tensor) -> Tensor:  # type: ignore[override]
+        x, mean = ctx.saved_tensors
+        count = x.numel() // x.shape[1]
+        slope = (2 / count) * grad_variance
+        offset = grad_mean / count - slope * mean
+        return (x * slope[:, None, None] + offset[:, None, None]).to(x.dtype)
+
+
+class BatchNormDistance:
+    """How far the statistics of what enters each batch-norm layer are from the running ones (equation `eq-bn`).
+
+    A context: inside it the network's BatchNorm2d layers carry hooks; afterwards the network is as it was. After
+    `start()` and a forward pass, `total()` is sum_l w_l (||v_l - running_var_l||_2 + ||m_l - running_mean_l||_2), where
+    w_l is `first` for the first layer in the order of `modules()` and 1 elsewhere.
+    """
+
+    def __init__(self, network: nn.Module, first: float = 1.0) -> None:
+        self.layers = [layer for layer in network.modules() if isinstance(layer, nn.BatchNorm2d)]
+        self.first = first
+        self.distances: list[Tensor] = []
+        self.stack = ExitStack()
+
+    def __enter__(self) -> "BatchNormDistance":
+        for index, layer in enumerate(self.layers):
+            weight = self.first if index == 0 else 1.0
+            self.stack.callback(layer.register_forward_pre_hook(self._hook(weight)).remove)
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.stack.close()
+        self.distances.clear()
+
+    def _hook(self, weight: float) -> Callable[[nn.BatchNorm2d, Any], None]:
+        def hook(layer: nn.BatchNorm2d, inputs: tuple[Tensor]) -> None:
+            mean_target, variance_target = layer.running_mean, layer.running_var
+            if mean_target is None or variance_target is None:
+                return  # a layer without running statistics remembers nothing
+            mean, variance = Moments.apply(inputs[0])
+            distance = torch.linalg.vector_norm(variance - variance_target.float())
+            self.distances.append(weight * (distance + torch.linalg.vector_norm(mean - mean_target.float())))
+
+        return hook
+
+    def start(self) -> None:
+        """Forget what earlier forward passes left."""
+        self.distances.clear()
+
+    def total(self) -> Tensor:
+        """The distance of the forward passes since `start`."""
+        return torch.stack(self.distances).sum()
+
+
+@dataclass(frozen=True)
+class Inverter:
+    """A teacher made ready for inversion: its compiled objective, and what bounds a valid image."""
+
+    teacher: Teacher
+    settings: SynthesisSettings
+    data: DataSettings
+    run: RunSettings
+    objective: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+    low: Tensor
+    high: Tensor
+
+
+class Inversion:
+    """A context: `with Inversion(teacher, ...) as inverter`. The teacher is frozen, and has hooks while it lasts."""
+
+    def __init__(self, teacher: Teacher, settings: SynthesisSettings, data: DataSettings, run: RunSettings) -> None:
+        self.distance = BatchNormDistance(teacher.network, settings.first_layer_multiplier)
+        where = devices.device(run)
+        devices.place(teacher.network, where).eval().requires_grad_(False)
+        low, high = (bounds.to(where)[:, None, None] for bounds in clip_bounds(teacher.mean, teacher.std))
+        objective = devices.compiled(_objective(teacher.network, self.distance, settings), run)
+        self.inverter = Inverter(teacher, settings, data, run, objective, low, high)
+
+    def __enter__(self) -> Inverter:
+        self.distance.__enter__()
+        return self.inverter
+
+    def __exit__(self, *exception: object) -> None:
+        self.distance.__exit__()
+
+
+def _objective(
+    network: nn.Module, distance: BatchNormDistance, settings: SynthesisSettings
+) -> Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]:
+    """The objective of one region batch: (weighted sum, unweighted TERMS) (equation `eq-objective`)."""
+    weights = (
+        settings.cross_entropy_weight,
+        settings.total_variation_l2,
+        settings.total_variation_l1,
+        settings.image_l2,
+        settings.batch_norm_weight,
+    )
+
+    def objective(region: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        distance.start()
+        logits = network(region).float()
+        l2, l1 = total_variation(region)
+        terms = (label_loss(logits, targets), l2, l1, image_norm(region), distance.total())
+        total = sum(weight * term for weight, term in zip(weights, terms, strict=True) if weight)
+        return torch.as_tensor(total), torch.stack([term.detach() for term in terms])
+
+    return objective
+
+
+def invert(inversion: Inverter, targets: Tensor, seed: int, round_number: int, batch: int) -> tuple[Tensor, Tensor]:
+    """One batch of images for `targets` (classes [B] or logits [B, K]): (canvas [B, C, S, S], terms [iterations, 5]).
+
+    The canvas starts from N(0, 1), is normalised, clipped and full-sized in the end; a pure function of the
+    configuration, `targets`, `seed`, `round_number` and `batch`.
+    """
+    settings, data, where = inversion.settings, inversion.data, inversion.low.device
+    random = batches.generator(seed, f"canvas {round_number}", batch)
+    side = _canvas_side(settings, data, 0)
+    canvas = torch.randn(len(targets), data.channels, side, side, generator=random)
+    canvas, targets, history = canvas.to(where), targets.to(where), []
+    for stage, (scale, _, _) in enumerate(settings.stages):
+        canvas = _grow(canvas, _canvas_side(settings, data, stage))
+        offsets, flips = draws(settings, data, stage, seed, round_number, batch)
+        region = data.region // scale
+        canvas, terms = _stage(inversion, canvas, targets, stage, region, offsets.tolist(), flips.tolist())
+        history.append(terms)
+    return _grow(canvas, data.canvas), torch.cat(history).cpu()
+
+
+def _stage(
+    inversion: Inverter,
+    canvas: Tensor,
+    targets: Tensor,
+    stage: int,
+    region: int,
+    offsets: list[list[int]],
+    flips: list[bool],
+) -> tuple[Tensor, Tensor]:
+    """One resolution stage: its own Adam and its own schedule; nothing inside waits for the device."""
+    settings = inversion.settings
+    scale, iterations, kind = settings.stages[stage]
+    canvas = canvas.contiguous(memory_format=torch.channels_last).requires_grad_(True)
+    optimiser = torch.optim.Adam([canvas], lr=1.0, betas=settings.betas, fused=True)
+    terms = torch.empty(iterations, len(TERMS), device=canvas.device)
+    for iteration in range(iterations):
+        view = F.avg_pool2d(canvas, scale) if kind == "pool" and scale > 1 else canvas
+        seen = see(view, offsets[iteration], flips[iteration], region, settings.update)
+        with devices.autocast(inversion.run):
+            total, terms[iteration] = inversion.objective(seen, targets)
+        optimiser.zero_grad(set_to_none=True)
+        total.backward()
+        optimiser.param_groups[0]["lr"] = learning_rate(
+            iteration, iterations, settings.learning_rates[stage], settings.warm_up
+        )
+        optimiser.step()
+        if settings.clip:
+            with torch.no_grad():
+                canvas.clamp_(inversion.low, inversion.high)
+    return canvas.detach(), terms
+
+
+def see(view: Tensor, offset: list[int], flip: bool, region: int, update: str) -> Tensor:
+    """What the teacher is shown: the region at `offset`, or the whole view, rolled or not; mirrored or not."""
+    if update == "region":
+        view = view[..., offset[0] : offset[0] + region, offset[1] : offset[1] + region]
+    elif update == "jitter":
+        view = view.roll((offset[0], offset[1]), (2, 3))
+    view = view.flip(3) if flip else view
+    return view.contiguous(memory_format=torch.channels_last)
+
+
+def draws(
+    settings: SynthesisSettings, data: DataSettings, stage: int, seed: int, round_number: int, batch: int
+) -> tuple[Tensor, Tensor]:
+    """Every offset [iterations, 2] and flip [iterations] of a stage: one for the whole batch (specification 1.3).
+
+    Offsets are uniform on [0, (S - s) / scale], both ends included; for jitter, on [-jitter, jitter] / scale.
+    """
+    scale, iterations, _ = settings.stages[stage]
+    random = batches.generator(seed, f"regions {round_number} {stage}", batch)
+    if settings.update == "jitter":
+        reach = max(1, settings.jitter // scale)
+        offsets = torch.randint(-reach, reach + 1, (iterations, 2), generator=random)
+    else:
+        span = data.canvas // scale - data.region // scale
+        offsets = torch.randint(0, span + 1, (iterations, 2), generator=random)
+    coin = torch.rand(iterations, generator=random) < 0.5
+    flips = {"random": coin, "always": torch.ones_like(coin), "never": torch.zeros_like(coin)}[settings.flip]
+    return offsets, flips
+
+
+def learning_rate(iteration: int, iterations: int, base: float, warm_up: int) -> float:
+    """Linear warm-up, then cosine to zero, anew in each stage (specification 1.5)."""
+    if iteration < warm_up:
+        return base * (iteration + 1) / warm_up
+    return 0.5 * base * (1 + math.cos(math.pi * (iteration - warm_up) / max(1, iterations - warm_up)))
+
+
+def clip_bounds(mean: tuple[float, ...], std: tuple[float, ...]) -> tuple[Tensor, Tensor]:
+    """The teacher's normalised values of black and white, by channel (specification 1.6)."""
+    m, s = torch.tensor(mean, dtype=torch.float64), torch.tensor(std, dtype=torch.float64)
+    return (-m / s).float(), ((1 - m) / s).float()
+
+
+def _canvas_side(settings: SynthesisSettings, data: DataSettings, stage: int) -> int:
+    """A pooled canvas is full-sized from the start; a grown one follows its stage's scale."""
+    scale, _, kind = settings.stages[stage]
+    return data.canvas // scale if kind == "grow" else data.canvas
+
+
+def _grow(canvas: Tensor, side: int) -> Tensor:
+    if canvas.shape[-1] == side:
+        return canvas
+    return F.interpolate(canvas, size=(side, side), mode="bilinear", align_corners=False)
+
+
+@torch.no_grad()
+def moments(teacher: Teacher, images: Tensor, run: RunSettings) -> list[dict[str, Tensor]]:
+    """What each batch-norm layer sees of uint8 images [N, C, s, s], and what it remembers.
+
+    A dictionary a layer: `mean` and `variance` of the batch, `running_mean` and `running_var`, each [channels].
+    """
+    layers = [layer for layer in teacher.network.modules() if isinstance(layer, nn.BatchNorm2d)]
+    seen: list[dict[str, Tensor]] = []
+
+    def hook(layer: nn.BatchNorm2d, inputs: tuple[Tensor]) -> None:
+        mean, variance = Moments.apply(inputs[0])
+        running = {"running_mean": layer.running_mean, "running_var": layer.running_var}
+        seen.append({"mean": mean, "variance": variance, **{k: v.clone() for k, v in running.items() if v is not None}})
+
+    with ExitStack() as stack:
+        for layer in layers:
+            stack.callback(layer.register_forward_pre_hook(hook).remove)
+        inputs = batches.to_input(images.to(devices.device(run)), teacher.mean, teacher.std)
+        devices.place(teacher.network, devices.device(run)).eval()(inputs)
+    return seen

@@ -1,0 +1,85 @@
+"""CIFAR ResNets (He et al., 2016): basic blocks, 3x3 stem of stride 1, no max-pool."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from dfnas.errors import UserError
+
+# name -> (blocks of each stage, channels of each stage). ResNet-34 is the paper's CIFAR-10 teacher (appendix B.1).
+ARCHITECTURES = {
+    "resnet5": ((1, 1), (16, 32)),
+    "resnet8": ((1, 1, 1), (16, 32, 64)),
+    "resnet20": ((3, 3, 3), (16, 32, 64)),
+    "resnet18": ((2, 2, 2, 2), (64, 128, 256, 512)),
+    "resnet34": ((3, 4, 6, 3), (64, 128, 256, 512)),
+}
+
+
+class BasicBlock(nn.Module):
+    """Two 3x3 convolutions beside a shortcut, projected by 1x1 where the shape changes."""
+
+    def __init__(self, channels_in: int, channels_out: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels_in, channels_out, 3, stride, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(channels_out)
+        self.conv2 = nn.Conv2d(channels_out, channels_out, 3, 1, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(channels_out)
+        self.shortcut: nn.Module = nn.Identity()
+        if stride != 1 or channels_in != channels_out:
+            projection = nn.Conv2d(channels_in, channels_out, 1, stride, bias=False)
+            self.shortcut = nn.Sequential(projection, nn.BatchNorm2d(channels_out))
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = F.relu(self.bn1(self.conv1(x)))
+        return F.relu(self.bn2(self.conv2(y)) + self.shortcut(x))
+
+
+class ResNet(nn.Module):
+    """A stem, stages of basic blocks that halve the side, global average pooling, a linear classifier."""
+
+    def __init__(
+        self, blocks: tuple[int, ...], widths: tuple[int, ...], classes: int, channels: int, factor: float = 1.0
+    ) -> None:
+        super().__init__()
+        widths = tuple(max(1, round(width * factor)) for width in widths)
+        self.conv = nn.Conv2d(channels, widths[0], 3, 1, 1, bias=False)
+        self.bn = nn.BatchNorm2d(widths[0])
+        layers, width_in = [], widths[0]
+        for stage, (count, width) in enumerate(zip(blocks, widths, strict=True)):
+            for index in range(count):
+                layers.append(BasicBlock(width_in, width, 2 if stage and not index else 1))
+                width_in = width
+        self.layers = nn.Sequential(*layers)
+        self.linear = nn.Linear(width_in, classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits [N, classes] of normalised images [N, channels, S, S]."""
+        x = F.relu(self.bn(self.conv(x)))
+        return self.linear(self.layers(x).mean((2, 3)))
+
+
+def build(name: str, classes: int, channels: int = 3, seed: int | None = None) -> nn.Module:
+    """A network by name: `resnet20`, `resnet20x0.5` (half as wide), or torchvision's `resnet50`.
+
+    With a seed, the initial weights are a function of it alone, whatever ran before.
+
+    Raises
+    ------
+    UserError
+        An unknown name.
+    """
+    if seed is not None:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return build(name, classes, channels)
+    if name == "resnet50":
+        import torchvision
+
+        return torchvision.models.resnet50(weights=None, num_classes=classes)
+    base, _, factor = name.partition("x")
+    if base not in ARCHITECTURES or (factor and not factor.replace(".", "", 1).isdigit()):
+        raise UserError(
+            f"no network {name!r}; there are {', '.join(ARCHITECTURES)}, resnet50, and resnet20x0.5 and so on"
+        )
+    return ResNet(*ARCHITECTURES[base], classes, channels, float(factor or 1))

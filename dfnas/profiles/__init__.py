@@ -1,0 +1,35 @@
+"""Every hyper-parameter of the book, as frozen dataclasses; one file a profile.
+
+A value from the paper cites its section there (A: the appendix); a value that the paper leaves open says so, with
+the source of the default.
+"""
+
+from dfnas.profiles.resolve import CHAPTERS, NAMES, load, overrides_digest, to_dict
+from dfnas.profiles.settings import (
+    CalibrationSettings,
+    DataSettings,
+    EvaluationSettings,
+    RunSettings,
+    Settings,
+    StudentSettings,
+    SynthesisSettings,
+    TeacherSettings,
+    TrainingSettings,
+)
+
+__all__ = [
+    "CHAPTERS",
+    "NAMES",
+    "CalibrationSettings",
+    "DataSettings",
+    "EvaluationSettings",
+    "RunSettings",
+    "Settings",
+    "StudentSettings",
+    "SynthesisSettings",
+    "TeacherSettings",
+    "TrainingSettings",
+    "load",
+    "overrides_digest",
+    "to_dict",
+]

@@ -1,0 +1,63 @@
+"""paper-cifar10: the appendix to the letter (A.B.1), on the original CIFAR-10. Made for a GPU; not run here.
+
+The appendix gives teacher, counts, batch, iterations, rounds, optimiser and rate. Loss weights, betas, schedule and
+the student are open: the defaults are those of the specification, 1.1 and 6 (source named beside each).
+"""
+
+from dfnas.profiles.settings import (
+    CalibrationSettings,
+    DataSettings,
+    EvaluationSettings,
+    RunSettings,
+    Settings,
+    StudentSettings,
+    SynthesisSettings,
+    TeacherSettings,
+    TrainingSettings,
+)
+
+# Open in the paper. ResNet-34 -> ResNet-18 is the pair of the data-free distillation benchmark (Fast-Datafree).
+STUDENT = StudentSettings(
+    network="resnet18",
+    training=TrainingSettings(batch=256, learning_rate=0.1, epochs=200, weight_decay=1e-4, nesterov=False, warm_up=0.0),
+    temperature=1.0,
+)
+
+SETTINGS = Settings(
+    profile="paper-cifar10",
+    chapters=("01-teacher", "02-synthesis", "03-calibration"),
+    run=RunSettings(compile=True),
+    data=DataSettings(name="cifar10", channels=3, classes=10, region=32, canvas=40, padding="zero"),  # A.B.1
+    teacher=TeacherSettings(
+        network="resnet34",  # A.B.1
+        # Open in the paper: the recipe of DAFL's teacher (specification 1.10).
+        training=TrainingSettings(
+            batch=128,
+            learning_rate=0.1,
+            epochs=200,
+            nesterov=False,
+            weight_decay=5e-4,
+            warm_up=0.0,
+            milestones=(0.4, 0.6),
+        ),
+    ),
+    synthesis=SynthesisSettings(
+        images=50_000,  # A.B.1
+        batch=250,  # A.B.1
+        rounds=10,  # A.B.1: outer iterations
+        stages=((1, 2000, "grow"),),  # A.B.1: inner iterations; one resolution
+        learning_rates=(0.1,),  # A.B.1
+        batch_norm_weight=10.0,  # open: DeepInversion's CIFAR-10 command
+        total_variation_l2=1e-3,  # open: the same
+        keep_rounds="all",  # open: the authors' code (specification D2)
+        betas=(0.5, 0.9),  # open: the authors' code
+        warm_up=100,  # open: the authors' code
+    ),
+    student=STUDENT,
+    calibration=CalibrationSettings(images=5_000, rounds=10, seeds=5, student=STUDENT),
+    evaluation=EvaluationSettings(
+        ablation_images=1_000,
+        verifier=TrainingSettings(batch=128, learning_rate=0.1, epochs=100),
+        verifier_network="resnet18",
+    ),
+)

@@ -1,0 +1,51 @@
+"""quick: digits on two cores, the default on a fresh machine; the whole book in minutes."""
+
+from dfnas.profiles.settings import (
+    CalibrationSettings,
+    DataSettings,
+    EvaluationSettings,
+    RunSettings,
+    Settings,
+    StudentSettings,
+    SynthesisSettings,
+    TeacherSettings,
+    TrainingSettings,
+)
+
+STUDENT = StudentSettings(
+    network="resnet8",
+    training=TrainingSettings(batch=64, learning_rate=0.1, steps=300, averaging=0.97),
+    temperature=2.0,
+    seeds=3,
+)
+
+SETTINGS = Settings(
+    profile="quick",
+    chapters=("01-teacher", "02-synthesis", "03-calibration"),
+    run=RunSettings(),
+    # The mirror image of a digit is no digit.
+    data=DataSettings(name="digits", channels=1, classes=10, region=16, canvas=20, padding="zero", flip=False),
+    teacher=TeacherSettings(
+        network="resnet8",
+        shipped="digits-resnet8",
+        training=TrainingSettings(batch=64, learning_rate=0.1, epochs=30, averaging=0.98),
+    ),
+    synthesis=SynthesisSettings(
+        images=600,
+        batch=100,
+        rounds=3,
+        stages=((4, 50, "grow"), (2, 50, "grow"), (1, 50, "grow")),
+        learning_rates=(0.1, 0.1, 0.05),
+        batch_norm_weight=5.0,
+        total_variation_l2=3e-3,
+        warm_up=5,
+        flip="never",
+    ),
+    student=STUDENT,
+    calibration=CalibrationSettings(images=200, rounds=3, seeds=5, student=STUDENT),
+    evaluation=EvaluationSettings(
+        ablation_images=100,
+        verifier=TrainingSettings(batch=64, learning_rate=0.1, epochs=20, averaging=0.97),
+        verifier_network="resnet5",
+    ),
+)

@@ -1,0 +1,131 @@
+"""The settings of each stage. Fields without a default must be given by every profile."""
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """How things are computed; nothing here changes what is computed, beyond rounding."""
+
+    device: str = "auto"  # auto | cpu | cuda
+    precision: str = "auto"  # auto | fp32 | bf16; auto takes bf16 where the processor multiplies in it
+    compile: bool = False  # torch.compile; falls back to eager where there is no C++ compiler
+
+
+@dataclass(frozen=True)
+class DataSettings:
+    """Which real data, and the geometry that synthesis shares with it."""
+
+    name: str  # digits | cifar10 | imagenet
+    channels: int
+    classes: int
+    region: int  # side of what a network sees, s
+    canvas: int  # side of what is stored, S; real images are padded to it
+    padding: str = "reflect"  # reflect | zero
+    flip: bool = True  # whether a mirrored image is still of its class
+    download: bool = False  # whether torchvision may download
+    images_per_class: int = 0  # how many images of the train split are read; 0: all
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """One run of the training loop: SGD with momentum, linear warm-up, cosine to zero."""
+
+    batch: int
+    learning_rate: float
+    epochs: float = 0.0  # over the data at hand; or steps
+    steps: int = 0
+    momentum: float = 0.9
+    nesterov: bool = True
+    weight_decay: float = 5e-4
+    warm_up: float = 0.1  # fraction of the steps
+    averaging: float = 0.0  # decay of the exponential average of the weights; 0: none
+    label_smoothing: float = 0.0
+    resolutions: tuple[tuple[int, float], ...] = ()  # (side, fraction of the steps): small images first; (): full size
+    milestones: tuple[float, ...] = ()  # fractions at which the rate drops tenfold, instead of the cosine
+
+
+@dataclass(frozen=True)
+class TeacherSettings:
+    """Chapter 1: the network that is left of the data. `path` replaces the shipped teacher from chapter 2 on."""
+
+    network: str
+    training: TrainingSettings
+    path: str = ""  # "": the shipped one; else a .safetensors or state-dict file, or 'imagenet-download'
+    builder: str = ""  # module:function that builds the network of `path`; "": `network`
+    shipped: str = ""  # name of the teacher in the package that this profile uses
+
+
+@dataclass(frozen=True)
+class SynthesisSettings:
+    """Chapter 2: model inversion with batch-norm statistics, regional update, recursive label calibration."""
+
+    images: int  # in all, over the rounds kept
+    batch: int
+    rounds: int  # R, the paper's outer iterations
+    stages: tuple[tuple[int, int, str], ...]  # (scale, iterations, 'pool' | 'grow'); scale 4 is a quarter of the side
+    learning_rates: tuple[float, ...]  # one a stage
+    batch_norm_weight: float
+    total_variation_l2: float
+    keep_rounds: str = "all"  # all | last
+    total_variation_l1: float = 0.0
+    image_l2: float = 0.0
+    cross_entropy_weight: float = 1.0
+    first_layer_multiplier: float = 1.0
+    betas: tuple[float, float] = (0.5, 0.9)
+    warm_up: int = 100
+    update: str = "region"  # region | jitter (wrap-around) | whole
+    jitter: int = 4  # largest shift of the wrap-around jitter
+    flip: str = "random"  # random | always | never
+    label_view: str = "center"  # center | last_crop | mean_crops:k
+    clip: bool = True
+
+
+@dataclass(frozen=True)
+class StudentSettings:
+    """The network that is trained on the synthetic set alone, to see what the set is worth."""
+
+    network: str
+    training: TrainingSettings
+    labels: str = "online"  # online: teacher on the augmented crop | stored: logits of the set | hard: slot class
+    temperature: float = 1.0
+    seeds: int = 3
+    side: int = 0  # side of what the student sees; 0: the region, else the region is shrunk to it
+    mixing: float = 0.0  # parameter of the Beta distribution of mixup, with online labels; 0: none
+
+
+@dataclass(frozen=True)
+class CalibrationSettings:
+    """Chapter 3: arms at equal counts and steps, over paired seeds."""
+
+    images: int
+    rounds: int
+    seeds: int
+    student: StudentSettings
+    slots_shown: int = 20
+
+
+@dataclass(frozen=True)
+class EvaluationSettings:
+    """How sets are judged: by the verifier, another network, trained on real data; and the size of small variants."""
+
+    verifier_network: str
+    verifier: TrainingSettings
+    ablation_images: int
+
+
+@dataclass(frozen=True)
+class Settings:
+    """A profile, resolved for one run."""
+
+    profile: str
+    chapters: tuple[str, ...]
+    run: RunSettings
+    data: DataSettings
+    teacher: TeacherSettings
+    synthesis: SynthesisSettings
+    student: StudentSettings
+    calibration: CalibrationSettings
+    evaluation: EvaluationSettings
+    seed: int = 0
+    overrides: tuple[str, ...] = field(default=())

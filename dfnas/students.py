@@ -1,0 +1,155 @@
+"""Networks trained from scratch to judge a set: students on synthetic images, and a verifier on real ones."""
+
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from dfnas import batches, datasets, devices, models, stages, synthetic, training
+from dfnas.profiles import Settings, StudentSettings
+from dfnas.synthetic import SyntheticSet
+from dfnas.teacher import Teacher
+
+VERSION = 1
+
+
+def set_stage(
+    name: str,
+    settings: Settings,
+    teacher: Teacher,
+    student: StudentSettings,
+    source: stages.Artefact,
+    seed: int,
+    chosen: str = "all",
+) -> stages.Artefact:
+    """The stage that trains one student on a synthetic set, or on one round of it (`chosen`: all | first | last)."""
+
+    def work(folder: Path) -> None:
+        images = part(synthetic.load(source.folder), chosen)
+        train_synthetic(folder, images, settings, teacher, student, seed)
+
+    resolved = {"student": student, "seed": seed, "chosen": chosen, "region": settings.data.region}
+    return stages.stage(name, work, resolved, inputs=[source, teacher.digest], version=VERSION)
+
+
+def part(images: SyntheticSet, chosen: str) -> SyntheticSet:
+    """The whole set, or its first or last round."""
+    return images if chosen == "all" else images.of_round(0 if chosen == "first" else -1)
+
+
+def train_synthetic(
+    folder: Path, images: SyntheticSet, settings: Settings, teacher: Teacher, student: StudentSettings, seed: int
+) -> None:
+    """Train a student on synthetic images alone; real data is out of reach while it learns."""
+    labels = images.slot_class if student.labels == "hard" else images.logits.float()
+    with datasets.no_real_data():
+        train(folder, images.images, labels, settings, student, seed, teacher.mean, teacher.std, teacher)
+
+
+def train(
+    folder: Path,
+    images: Tensor,
+    labels: Tensor,
+    settings: Settings,
+    student: StudentSettings,
+    seed: int,
+    mean: tuple[float, ...],
+    std: tuple[float, ...],
+    teacher: Teacher | None = None,
+) -> None:
+    """Train a student on canvases uint8 [N, C, S, S] with classes [N] or logits [N, K]; writes model.safetensors.
+
+    With `student.labels == "online"` the labels are the teacher's logits on the very crop that the student sees.
+    """
+    data, recipe = settings.data, student.training
+    side = student.side or data.region
+    sample = training.image_sampler(
+        images, labels, recipe, region=data.region, flip=data.flip, mean=mean, std=std, seed=seed
+    )
+    if student.labels == "online" and teacher is not None:
+        sample = online(sample, teacher, data.region, student.mixing, settings, seed)
+    soft = labels.dim() == 2
+    network, history = training.train(
+        models.build(student.network, data.classes, data.channels, seed),
+        sample,
+        training.soft_loss(student.temperature) if soft else training.hard_loss(recipe.label_smoothing),
+        recipe,
+        settings.run,
+        steps=training.steps_of(recipe, len(images)),
+        side=side,
+        folder=folder,
+        description=f"student {seed}",
+    )
+    save_file({name: value.contiguous() for name, value in network.state_dict().items()}, folder / "model.safetensors")
+    stages.write_json(folder / "history.json", vars(history))
+    (folder / "checkpoint.pt").unlink(missing_ok=True)
+
+
+def online(
+    sample: training.Sample, teacher: Teacher, region: int, mixing: float, settings: Settings, seed: int
+) -> training.Sample:
+    """Batches whose targets are the teacher's logits on the augmented crop, at full size whatever the student sees."""
+    network = devices.place(teacher.network, devices.device(settings.run))
+
+    @torch.no_grad()
+    def labelled(step: int, side: int) -> tuple[Tensor, Tensor]:
+        inputs, _ = sample(step, region)
+        if mixing:
+            inputs = _mix(inputs, mixing, batches.generator(seed, "mix", step))
+        with devices.autocast(settings.run):
+            logits = network(inputs).float()
+        return batches.resize(inputs, side), logits
+
+    return labelled
+
+
+def _mix(inputs: Tensor, mixing: float, random: torch.Generator) -> Tensor:
+    """Each image blended with another one of the batch, in a share drawn from Beta(mixing, mixing)."""
+    first, second = (torch._standard_gamma(torch.full((len(inputs),), mixing), generator=random) for _ in range(2))
+    share = (first / (first + second)).to(inputs.device)[:, None, None, None]
+    other = inputs[torch.randperm(len(inputs), generator=random).to(inputs.device)]
+    return share * inputs + (1 - share) * other
+
+
+def verifier_stage(settings: Settings) -> stages.Artefact:
+    """The stage that trains the verifier: another network than the teacher, on real data, from another seed."""
+    evaluation, data = settings.evaluation, settings.data
+    as_student = StudentSettings(evaluation.verifier_network, evaluation.verifier, labels="hard")
+
+    def work(folder: Path) -> None:
+        real = datasets.load(data)
+        canvases = batches.pad(real.train.images, data.canvas, data.padding)
+        train(folder, canvases, real.train.labels, settings, as_student, settings.seed + 1000, real.mean, real.std)
+
+    resolved = {"verifier": as_student, "data": [data.name, data.region, data.canvas], "seed": settings.seed}
+    return stages.stage("verifier", work, resolved, version=VERSION)
+
+
+def read(folder: Path, settings: Settings, network: str) -> nn.Module:
+    """A trained student or verifier."""
+    student = models.build(network, settings.data.classes, settings.data.channels)
+    student.load_state_dict(load_file(folder / "model.safetensors"))
+    return student.eval()
+
+
+def test_accuracy(
+    folder: Path, settings: Settings, student: StudentSettings, teacher: Teacher, real: datasets.Dataset
+) -> float:
+    """A student's accuracy on the real test images, as it saw images in training."""
+    network = read(folder, settings, student.network)
+    side = student.side or settings.data.region
+    shrink = _Shrunk(network, side) if side != settings.data.region else network
+    logits = training.predict(shrink, real.test.images, settings.run, mean=teacher.mean, std=teacher.std)
+    return training.accuracy(logits, real.test.labels)
+
+
+class _Shrunk(nn.Module):
+    """A network behind a resize of its input."""
+
+    def __init__(self, network: nn.Module, side: int) -> None:
+        super().__init__()
+        self.network, self.side = network, side
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.network(batches.resize(x, self.side))

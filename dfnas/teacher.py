@@ -1,0 +1,210 @@
+"""Chapter 1, the teacher: the network that is left of the data."""
+
+import importlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from dfnas import batches, datasets, models, stages, training
+from dfnas.errors import UserError
+from dfnas.models import cost
+from dfnas.profiles import DataSettings, Settings, TeacherSettings
+
+VERSION = 1
+SHIPPED = Path(__file__).parent / "teachers"
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """A frozen network in eval mode, with the normalisation it was trained under (mean, std per channel in [0, 1])."""
+
+    network: nn.Module
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    classes: tuple[str, ...]
+    digest: str
+    card: dict[str, Any]
+
+
+def compute(settings: Settings) -> dict[str, stages.Artefact]:
+    """Train the chapter's teacher, once, or report the one that `teacher.path` gives: {"teacher": artefact}."""
+    data, teacher = settings.data, settings.teacher
+    resolved = {
+        "data": [data.name, data.region, data.canvas, data.padding, data.flip],
+        "network": teacher.network,
+        "training": teacher.training,
+        "seed": settings.seed,
+    }
+    if teacher.path:
+        resolved |= {"given": load(settings).digest}
+    return {"teacher": stages.stage("teacher", lambda folder: _make(folder, settings), resolved, version=VERSION)}
+
+
+def load(settings: Settings) -> Teacher:
+    """The teacher that chapters 2 and on use: `teacher.path` if given, else the one shipped with the package.
+
+    Raises
+    ------
+    UserError
+        A file that is missing or does not fit the network, or a network with another number of classes.
+    """
+    teacher = settings.teacher
+    if teacher.path:
+        return _from_file(Path(teacher.path).expanduser(), settings)
+    if not teacher.shipped:
+        raise UserError(f"profile {settings.profile} ships no teacher: give its weights with --set teacher.path=PATH")
+    return read(SHIPPED / teacher.shipped, settings.data)
+
+
+def read(folder: Path, data: DataSettings) -> Teacher:
+    """A teacher from a folder with model.safetensors and card.json (an artefact, or a shipped one)."""
+    card = json.loads((folder / "card.json").read_text())
+    network = models.build(card["network"], len(card["classes"]), card["channels"])
+    network.load_state_dict(load_file(folder / "model.safetensors"))
+    _check(network, data, str(folder))
+    return _frozen(network, card["mean"], card["std"], card["classes"], card)
+
+
+def _make(folder: Path, settings: Settings) -> None:
+    """Train the teacher, or take the one given, and report it on test images."""
+    data = datasets.load(settings.data)
+    if settings.teacher.path:
+        given = load(settings)
+        trained, history, mean, std = given.network, training.History(), given.mean, given.std
+    else:
+        (trained, history), mean, std = _train(folder, settings, data), data.mean, data.std
+    test = training.predict(trained, data.test.images, settings.run, mean=mean, std=std)
+    state = {name: value.contiguous() for name, value in trained.state_dict().items()}
+    save_file(state, folder / "model.safetensors")
+    save_file({"logits": test, "labels": data.test.labels}, folder / "test.safetensors")
+    stages.write_json(folder / "history.json", vars(history))
+    card = _card(settings, data, trained, training.accuracy(test, data.test.labels))
+    stages.write_json(folder / "card.json", {**card, "mean": list(mean), "std": list(std)})
+    (folder / "checkpoint.pt").unlink(missing_ok=True)
+
+
+def _train(folder: Path, settings: Settings, data: datasets.Dataset) -> tuple[nn.Module, training.History]:
+    recipe = settings.teacher.training
+    sample = training.image_sampler(
+        batches.pad(data.train.images, settings.data.canvas, settings.data.padding),
+        data.train.labels,
+        recipe,
+        region=settings.data.region,
+        flip=settings.data.flip,
+        mean=data.mean,
+        std=data.std,
+        seed=settings.seed,
+    )
+
+    def judge(network: nn.Module) -> float:
+        logits = training.predict(network, data.validation.images, settings.run, mean=data.mean, std=data.std)
+        return training.accuracy(logits, data.validation.labels)
+
+    return training.train(
+        models.build(settings.teacher.network, settings.data.classes, settings.data.channels, settings.seed),
+        sample,
+        training.hard_loss(recipe.label_smoothing),
+        recipe,
+        settings.run,
+        steps=training.steps_of(recipe, len(data.train)),
+        side=settings.data.region,
+        folder=folder,
+        evaluate=judge,
+        description="teacher",
+    )
+
+
+def _card(settings: Settings, data: datasets.Dataset, network: nn.Module, accuracy: float) -> dict[str, Any]:
+    shape = (settings.data.channels, settings.data.region, settings.data.region)
+    return {
+        "data": settings.data.name,
+        "network": settings.teacher.network,
+        "channels": settings.data.channels,
+        "classes": list(data.classes),
+        "mean": list(data.mean),
+        "std": list(data.std),
+        "seed": settings.seed,
+        "recipe": stages._plain(settings.teacher.training),
+        "train_images": len(data.train),
+        "test_images": len(data.test),
+        "test_accuracy": accuracy,
+        "parameters": cost.parameters(network),
+        "macs": cost.macs(network, shape),
+        "digest": digest(network),
+    }
+
+
+def digest(network: nn.Module) -> str:
+    """A digest of a network's weights and buffers, by name."""
+    import hashlib
+
+    sha = hashlib.sha256()
+    for name, value in sorted(network.state_dict().items()):
+        sha.update(name.encode())
+        sha.update(value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+    return sha.hexdigest()[:16]
+
+
+def _from_file(path: Path, settings: Settings) -> Teacher:
+    """The user's own network, from a .safetensors or a state-dict file; no pickled code is run."""
+    teacher = settings.teacher
+    if not path.exists():
+        raise UserError(f"no teacher at {path}: give teacher.path a .safetensors or state-dict file, or a folder")
+    if path.is_dir():
+        return read(path, settings.data)
+    network = _build(teacher, settings.data)
+    try:
+        state = load_file(path) if path.suffix == ".safetensors" else torch.load(path, weights_only=True)
+        network.load_state_dict(dict(state.get("state_dict", state)))
+    except Exception as error:  # torch and safetensors raise many kinds; each means that the file does not fit
+        reason = str(error).splitlines()[0]
+        raise UserError(f"the teacher at {path} does not fit {teacher.builder or teacher.network}: {reason}") from None
+    _check(network, settings.data, str(path))
+    classes = datasets.class_names(settings.data)
+    mean, std = normalisation(settings.data)
+    return _frozen(network, mean, std, classes, {"network": teacher.network, "path": str(path)})
+
+
+def _build(teacher: TeacherSettings, data: DataSettings) -> nn.Module:
+    if not teacher.builder:
+        return models.build(teacher.network, data.classes, data.channels)
+    module, _, function = teacher.builder.partition(":")
+    try:
+        return getattr(importlib.import_module(module), function)()
+    except (ImportError, AttributeError, ValueError) as error:
+        raise UserError(
+            f"teacher.builder={teacher.builder!r} cannot be called ({error}): write module:function"
+        ) from None
+
+
+def _check(network: nn.Module, data: DataSettings, where: str) -> None:
+    try:
+        with torch.no_grad():
+            outputs = network.eval()(torch.zeros(1, data.channels, data.region, data.region)).shape[-1]
+    except RuntimeError as error:
+        raise UserError(
+            f"the teacher at {where} does not take {data.name}'s images: {str(error).splitlines()[0]}"
+        ) from None
+    if outputs != data.classes:
+        raise UserError(f"the teacher at {where} has {outputs} classes, and {data.name} has {data.classes}")
+    if not any(isinstance(layer, nn.BatchNorm2d) for layer in network.modules()):
+        raise UserError(f"the teacher at {where} has no BatchNorm2d: synthesis has no statistics to match")
+
+
+def normalisation(data: DataSettings) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and deviation that a teacher without a card is taken to expect (specification 1.6)."""
+    if data.name == "imagenet":
+        return (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+    if data.name == "cifar10":
+        return (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)
+    return (0.5,) * data.channels, (0.5,) * data.channels
+
+
+def _frozen(network: nn.Module, mean: Any, std: Any, classes: Any, card: dict[str, Any]) -> Teacher:
+    network = network.eval().requires_grad_(False)
+    return Teacher(network, tuple(mean), tuple(std), tuple(classes), digest(network), card)

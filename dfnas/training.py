@@ -1,0 +1,256 @@
+"""The one training loop, with schedules, weight averaging, checkpoints and evaluation."""
+
+import math
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from dfnas import batches, devices, stages
+from dfnas.profiles import RunSettings, TrainingSettings
+from dfnas.progress import bar
+
+READ_EVERY = 100  # steps between two reads of the loss: each read waits for the device
+
+Sample = Callable[[int, int], tuple[Tensor, Tensor]]  # (step, side) -> normalised inputs, targets
+Loss = Callable[[Tensor, Tensor], Tensor]  # (logits, targets) -> scalar
+
+
+@dataclass
+class History:
+    """What a training run left behind, step by step: steps counted from 1, losses averaged since the last read."""
+
+    step: list[int] = field(default_factory=list)
+    loss: list[float] = field(default_factory=list)
+    learning_rate: list[float] = field(default_factory=list)
+    side: list[int] = field(default_factory=list)
+    evaluated_step: list[int] = field(default_factory=list)
+    validation_accuracy: list[float] = field(default_factory=list)
+
+
+def train(
+    network: nn.Module,
+    sample: Sample,
+    loss: Loss,
+    settings: TrainingSettings,
+    run: RunSettings,
+    *,
+    steps: int,
+    side: int,
+    folder: Path | None = None,
+    evaluate: Callable[[nn.Module], float] | None = None,
+    description: str = "training",
+) -> tuple[nn.Module, History]:
+    """Train `network` for `steps` and return it (its average, where `settings.averaging` is set) with its history.
+
+    Parameters
+    ----------
+    sample : gives the batch of a step, a pure function of it.
+    side : side of the images at full size; `settings.resolutions` may start with smaller ones.
+    folder : where checkpoints go; a killed run that finds one goes on with the same bits.
+    evaluate : called about ten times, on the network that would be returned; its result is only recorded.
+    """
+    where = devices.device(run)
+    network = devices.place(network, where).train()
+    state = _State(network, settings)
+    if folder is not None:
+        state.load(folder)
+    step_loss = devices.compiled(lambda inputs, targets: loss(network(inputs).float(), targets), run)
+    progress, saved = bar(total=steps, desc=description, unit="step"), time.perf_counter()
+    progress.update(state.step)
+    for step in range(state.step, steps):
+        rate = learning_rate(step, steps, settings)
+        size = resolution(step / steps, side, settings)
+        inputs, targets = sample(step, size)
+        with devices.autocast(run):
+            value = step_loss(inputs.to(where), targets.to(where))
+        state.update(value, rate)
+        progress.update()
+        last = step + 1 == steps
+        if last or (step + 1) % READ_EVERY == 0:
+            state.read(rate, size)
+        if evaluate is not None and (last or (step + 1) % max(1, steps // 10) == 0):
+            state.history.evaluated_step.append(step + 1)
+            state.history.validation_accuracy.append(evaluate(state.averaged().eval()))
+        if folder is not None and not last and time.perf_counter() - saved > state.seconds_between_saves:
+            state.save(folder)
+            saved = time.perf_counter()
+    progress.close()
+    return state.averaged().eval(), state.history
+
+
+def steps_of(settings: TrainingSettings, images: int) -> int:
+    """Steps of a run: `settings.steps`, or `settings.epochs` over `images`."""
+    return settings.steps or max(1, round(settings.epochs * images / settings.batch))
+
+
+def learning_rate(step: int, steps: int, settings: TrainingSettings) -> float:
+    """Linear warm-up, then cosine to zero; or a tenfold drop at each milestone."""
+    warm = round(settings.warm_up * steps)
+    if step < warm:
+        return settings.learning_rate * (step + 1) / warm
+    if settings.milestones:
+        return settings.learning_rate * 0.1 ** sum(step / steps >= point for point in settings.milestones)
+    return 0.5 * settings.learning_rate * (1 + math.cos(math.pi * (step - warm) / max(1, steps - warm)))
+
+
+def resolution(done: float, side: int, settings: TrainingSettings) -> int:
+    """The side of the images when a fraction `done` of the steps is behind us."""
+    for size, share in settings.resolutions:
+        if done < share:
+            return size
+        done -= share
+    return side
+
+
+def image_sampler(
+    images: Tensor,
+    targets: Tensor,
+    settings: TrainingSettings,
+    *,
+    region: int,
+    flip: bool,
+    mean: tuple[float, ...],
+    std: tuple[float, ...],
+    seed: int,
+) -> Sample:
+    """Batches of random crops: `images` uint8 [N, C, canvas, canvas], `targets` [N, ...] go with them."""
+
+    def sample(step: int, side: int) -> tuple[Tensor, Tensor]:
+        chosen = batches.indices(len(images), settings.batch, step, seed, "train").to(images.device)
+        random = batches.generator(seed, "crops", step)
+        crops = batches.random_crop(images[chosen], region, flip, random)
+        return batches.resize(batches.to_input(crops, mean, std), side), targets[chosen]
+
+    return sample
+
+
+@torch.no_grad()
+def predict(
+    network: nn.Module,
+    images: Tensor,
+    run: RunSettings,
+    *,
+    mean: tuple[float, ...],
+    std: tuple[float, ...],
+    batch: int = 500,
+) -> Tensor:
+    """Logits float32 [N, K], on the CPU, of uint8 images [N, C, S, S], in eval mode."""
+    where = devices.device(run)
+    network = devices.place(network, where).eval()
+    logits = []
+    for part in images.split(batch):
+        with devices.autocast(run):
+            logits.append(network(batches.to_input(part.to(where), mean, std)).float())
+    return torch.cat(logits).cpu()
+
+
+def accuracy(logits: Tensor, labels: Tensor) -> float:
+    """The fraction of images whose largest logit is the label's."""
+    return float((logits.argmax(1) == labels).double().mean())
+
+
+def hard_loss(smoothing: float = 0.0) -> Loss:
+    """Cross-entropy with integer classes [N]."""
+    return lambda logits, labels: F.cross_entropy(logits, labels, label_smoothing=smoothing)
+
+
+def soft_loss(temperature: float = 1.0) -> Loss:
+    """KL divergence from softmax(targets / T) to softmax(logits / T), batch mean; targets are logits [N, K].
+
+    Both sides are divided by T and there is no factor T^2 (specification D5), so T also scales the gradient.
+    """
+
+    def loss(logits: Tensor, targets: Tensor) -> Tensor:
+        student, teacher = (F.log_softmax(values.float() / temperature, 1) for values in (logits, targets))
+        return F.kl_div(student, teacher, reduction="batchmean", log_target=True)
+
+    return loss
+
+
+class _State:
+    """Network, optimiser, average, position and history: all that a checkpoint holds."""
+
+    def __init__(self, network: nn.Module, settings: TrainingSettings) -> None:
+        self.network, self.settings = network, settings
+        self.parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
+        self.optimiser = torch.optim.SGD(
+            self.parameters,
+            lr=settings.learning_rate,
+            momentum=settings.momentum,
+            nesterov=settings.nesterov and settings.momentum > 0,
+            weight_decay=settings.weight_decay,
+            fused=True,
+        )
+        self.values = [value for value in network.state_dict().values() if value.is_floating_point()]
+        self.average = [value.clone() for value in self.values] if settings.averaging else []
+        self.history, self.step = History(), 0
+        self.total = torch.zeros((), device=self.parameters[0].device)
+        self.since = 0
+        self.seconds_between_saves = 5.0
+
+    def update(self, loss: Tensor, rate: float) -> None:
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+        self.optimiser.step()
+        self.step += 1
+        self.total += loss.detach()
+        self.since += 1
+        if self.average:
+            # A young average must forget its start: the decay grows with the step.
+            decay = min(self.settings.averaging, self.step / (self.step + 10))
+            torch._foreach_lerp_(self.average, self.values, 1 - decay)
+
+    def read(self, rate: float, side: int) -> None:
+        self.history.step.append(self.step)
+        self.history.loss.append(float(self.total) / self.since)
+        self.history.learning_rate.append(rate)
+        self.history.side.append(side)
+        self.total.zero_()
+        self.since = 0
+
+    def averaged(self) -> nn.Module:
+        """A copy of the network that holds the average of its weights and statistics."""
+        import copy
+
+        network = copy.deepcopy(self.network)
+        if self.average:
+            values = [value for value in network.state_dict().values() if value.is_floating_point()]
+            for value, mean in zip(values, self.average, strict=True):
+                value.copy_(mean)
+        return network
+
+    def save(self, folder: Path) -> None:
+        start = time.perf_counter()
+        content: dict[str, Any] = {
+            "network": self.network.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "average": self.average,
+            "total": self.total,
+            "position": {"step": self.step, "since": self.since, "history": vars(self.history)},
+        }
+        torch.save(content, folder / "checkpoint.tmp")
+        os.replace(folder / "checkpoint.tmp", folder / "checkpoint.pt")
+        stages.save_time()
+        self.seconds_between_saves = max(5.0, 50 * (time.perf_counter() - start))
+
+    def load(self, folder: Path) -> None:
+        file = folder / "checkpoint.pt"
+        if not file.exists():
+            return
+        content = torch.load(file, weights_only=True)
+        self.network.load_state_dict(content["network"])
+        self.optimiser.load_state_dict(content["optimiser"])
+        for value, saved in zip(self.average, content["average"], strict=True):
+            value.copy_(saved)
+        self.total.copy_(content["total"])
+        self.step, self.since = content["position"]["step"], content["position"]["since"]
+        self.history = History(**content["position"]["history"])
