@@ -40,21 +40,15 @@ def run(
     data: Data = None,
     device: Device = None,
     force: Force = False,
-    keep_going: Annotated[
-        bool, typer.Option("--keep-going", help="go on after a chapter that failed")
-    ] = False,
+    keep_going: Annotated[bool, typer.Option("--keep-going", help="go on after a chapter that failed")] = False,
 ) -> None:
     """Execute chapters' notebooks; those that are good and fresh are kept."""
-    every = [
-        _settings(name, number, overrides, device) for name in profile or ["quick"] for number in seed or [0]
-    ]
+    every = [_settings(name, number, overrides, device) for name in profile or ["quick"] for number in seed or [0]]
     plans = [(settings, batch.choose(chapter or (), settings)) for settings in every]
     options = batch.Options(force=force, data=_data(data), device=device or "")
     rows: list[tuple[str, Settings, batch.State]] = []
     for settings, names in plans:
-        rows += [
-            (name, settings, state) for name, state in _run_chapters(names, settings, options, keep_going)
-        ]
+        rows += [(name, settings, state) for name, state in _run_chapters(names, settings, options, keep_going)]
     if len(plans) > 1:
         print(f"\n{_table(rows)}")
     raise typer.Exit(_exit_code([state for _, _, state in rows]))
@@ -122,9 +116,7 @@ def publish(chapter: Chapters = None, profile: Profile = publishing.PUBLISHED) -
 
 @app.command()
 def render(
-    profile: Annotated[
-        str | None, typer.Option(help="render this profile's runs; none: the published ones")
-    ] = None,
+    profile: Annotated[str | None, typer.Option(help="render this profile's runs; none: the published ones")] = None,
 ) -> None:
     """Make the book's HTML and print the path of its first page."""
     try:
@@ -137,9 +129,7 @@ def render(
     print(page)
 
 
-def _settings(
-    profile: str, seed: int = 0, overrides: list[str] | None = None, device: str | None = None
-) -> Settings:
+def _settings(profile: str, seed: int = 0, overrides: list[str] | None = None, device: str | None = None) -> Settings:
     if device not in (None, "auto", "cpu", "cuda"):
         raise UserError(f"no device {device!r}: --device takes auto, cpu or cuda")
     return records.resolve(profile, seed, tuple(overrides or ()), device)
@@ -184,9 +174,7 @@ def _table(rows: list[tuple[str, Settings, batch.State]]) -> str:
         record = state.record or {}
         cost = [duration(record.get("seconds")), record.get("peak_memory_mb", "")]
         now = ", running now" if execution.is_running(paths.run_folder(settings), name) else ""
-        cells.append(
-            [name, settings.profile, settings.seed, *cost, record.get("commit", ""), f"{state}{now}"]
-        )
+        cells.append([name, settings.profile, settings.seed, *cost, record.get("commit", ""), f"{state}{now}"])
     heads = ["chapter", "profile", "seed", "time", "memory (MB)", "commit", "state"]
     return tabulate(cells, heads, disable_numparse=True)
 

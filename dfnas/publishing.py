@@ -44,9 +44,7 @@ def publish(names: Sequence[str], settings: Settings) -> list[Path]:
     states = {name: batch.state(name, settings) for name in names}
     refused = [f"{name} is {states[name]}" for name in names if not states[name].good]
     if refused:
-        raise UserError(
-            f"not published: {'; '.join(refused)}; run those again, or name the chapters to publish"
-        )
+        raise UserError(f"not published: {'; '.join(refused)}; run those again, or name the chapters to publish")
     with tempfile.TemporaryDirectory() as folder:
         if settings.profile == PUBLISHED:
             files = [file for name in names for file in stage(name, settings, Path(folder))]
@@ -61,9 +59,7 @@ def publish(names: Sequence[str], settings: Settings) -> list[Path]:
 def stage(name: str, settings: Settings, folder: Path) -> list[Path]:
     """Write a run's notebook with today's prose, its record and its attachments into a folder."""
     run = paths.run_folder(settings)
-    notebook = with_prose(
-        batch.read_notebook(run / f"{name}.ipynb"), batch.read_notebook(batch.source(name)), name
-    )
+    notebook = with_prose(batch.read_notebook(run / f"{name}.ipynb"), batch.read_notebook(batch.source(name)), name)
     write_notebook(notebook, folder / f"{name}.ipynb")
     record = _stage_record(name, settings, folder)
     attached = (records.read(record) or {}).get("attachments", [])
@@ -110,9 +106,7 @@ def check(files: Sequence[Path], target: Path) -> None:
     for file in files:
         place = machine_place(file)
         if place:
-            raise UserError(
-                f"not published: {file.name} names a place of this machine, {place!r}: keep it out"
-            )
+            raise UserError(f"not published: {file.name} names a place of this machine, {place!r}: keep it out")
         if file.suffix == ".ipynb" and file.stat().st_size > NOTEBOOK_BYTES:
             raise UserError(
                 f"not published: {file.name} has {file.stat().st_size / 1e6:.1f} MB of at most "

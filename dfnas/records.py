@@ -47,9 +47,7 @@ def begin(name: str, profile: str, seed: int = 0, overrides: Sequence[str] = ())
     return Run(name, settings, _folder(name, settings), *provenance.commit(), provenance.imported_modules())
 
 
-def resolve(
-    profile: str, seed: int = 0, overrides: Sequence[str] = (), device: str | None = None
-) -> Settings:
+def resolve(profile: str, seed: int = 0, overrides: Sequence[str] = (), device: str | None = None) -> Settings:
     """The settings of a run: the profile's, on the device asked for (auto | cpu | cuda; else $DFNAS_DEVICE)."""
     settings = profiles.load(profile, seed, overrides)
     device = device or os.environ.get("DFNAS_DEVICE")
@@ -115,9 +113,7 @@ class Run:
         """Say what ran, when it runs by hand; the page's own card is made from the record when it is rendered."""
         if not os.environ.get("DFNAS_STAGING"):
             facts = f"profile {self.settings.profile}, seed {self.settings.seed}, commit {self.commit}"
-            print(
-                f"{self.name}: {facts}, {len(self.metrics)} metrics; the record goes to {self.folder.name}/"
-            )
+            print(f"{self.name}: {facts}, {len(self.metrics)} metrics; the record goes to {self.folder.name}/")
 
     def finish(self) -> None:
         """Write the record; called once, in the notebook's last code cell."""
@@ -138,9 +134,7 @@ class Run:
             "clean": self.clean,
             "stages": _stage_facts(stages),
             "seconds": round(self._own_seconds(stages) + sum(item.seconds for item in stages), 1),
-            "peak_memory_mb": round(
-                max([provenance.peak_memory_mb(), *(item.peak_memory_mb for item in stages)])
-            ),
+            "peak_memory_mb": round(max([provenance.peak_memory_mb(), *(item.peak_memory_mb for item in stages)])),
             "versions": provenance.versions(),
             "machine": provenance.machine(),
             "started": self.started.isoformat(timespec="seconds"),
@@ -214,10 +208,13 @@ def _scalar(value: Any) -> Any:
 
 
 def _cells() -> list[str]:
-    if "IPython" not in sys.modules:
-        return []
-    shell = sys.modules["IPython"].get_ipython()
+    shell = _shell()
     return list(shell.user_ns.get("In", [])) if shell else []
+
+
+def _shell() -> Any:
+    """IPython's shell where this runs in one (a notebook's kernel), else None."""
+    return sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
 
 
 def _assignments(cell: str) -> list[tuple[str, Any]]:
@@ -232,11 +229,7 @@ def _check_parameter(name: str, value: Any) -> None:
     if name not in PARAMETERS:
         raise UserError(f"no parameter {name!r}: a notebook takes {', '.join(PARAMETERS)}")
     if type(value) is not PARAMETERS[name]:
-        hint = (
-            "; from papermill's command line: -y 'overrides: [\"stage.field=value\"]'"
-            if name == "overrides"
-            else ""
-        )
+        hint = "; from papermill's command line: -y 'overrides: [\"stage.field=value\"]'" if name == "overrides" else ""
         raise UserError(f"parameter {name} must be of type {PARAMETERS[name].__name__}, not {value!r}{hint}")
 
 
@@ -259,12 +252,12 @@ def _draw_as_svg() -> None:
     import matplotlib
 
     matplotlib.rcParams["svg.hashsalt"] = "dfnas"
-    if "ipykernel" not in sys.modules:
+    shell = _shell()
+    if shell is None:
         return
-    from IPython import get_ipython
     from matplotlib_inline.config import InlineBackend
 
-    backend = InlineBackend.instance(parent=get_ipython())
+    backend = InlineBackend.instance(parent=shell)
     backend.print_figure_kwargs = dict[str, Any](bbox_inches="tight", metadata={"Date": None})
     backend.figure_formats = {"svg"}
 

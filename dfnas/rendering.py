@@ -37,11 +37,11 @@ def render(settings: Settings | None = None) -> tuple[Path, list[str]]:
     notes = place_runs(folder / "source" / PREFIX, settings)
     dropped = drop_missing(folder / "source")
     if not list((folder / "source" / PREFIX).glob("*.ipynb")) and dropped:
-        first = (
-            f"run --profile {settings.profile}" if settings else f"publish --profile {publishing.PUBLISHED}"
-        )
+        first = f"run --profile {settings.profile}" if settings else f"publish --profile {publishing.PUBLISHED}"
         raise UserError(f"nothing to render: `python -m dfnas {first}` comes first")
-    return build(folder), notes + [f"{page} is left out: there is no good run of it" for page in dropped]
+    known = settings.chapters if settings else ()  # of which there is a note already
+    notes += [f"{page} is left out: there is no run of it" for page in dropped if page not in known]
+    return build(folder), notes
 
 
 def copy_book(source: Path) -> None:
@@ -67,8 +67,10 @@ def place_runs(target: Path, settings: Settings | None) -> list[str]:
         state = batch.state(name, settings)
         if state.good:
             publishing.stage(name, settings, target)
-        if state.word != "good" or state.why:
-            notes.append(f"{name} is {state}")
+        if not state.good:
+            notes.append(f"{name} is left out: {state}")
+        elif str(state) != "good":
+            notes.append(f"{name} is shown: {state}")
     return notes
 
 
@@ -81,9 +83,7 @@ def _published(target: Path) -> list[str]:
         if why:
             raise UserError(f"{PREFIX}{path.name} is not a good run ({why}): publish it again")
         try:
-            publishing.write_notebook(
-                publishing.with_prose(run, batch.read_notebook(batch.source(path.stem))), path
-            )
+            publishing.write_notebook(publishing.with_prose(run, batch.read_notebook(batch.source(path.stem))), path)
         except UserError as error:
             notes.append(f"{path.stem} is shown as it was published: {error}")
     return notes
@@ -102,15 +102,11 @@ def drop_missing(source: Path) -> list[str]:
 
 def _without_missing(entry: Any, source: Path, dropped: list[str]) -> Any:
     if isinstance(entry, list):
-        kept = [
-            _without_missing(item, source, dropped) for item in entry if not _missing(item, source, dropped)
-        ]
+        kept = [_without_missing(item, source, dropped) for item in entry if not _missing(item, source, dropped)]
         return [item for item in kept if item.get("chapters", True) and item.get("sections", True)]
     if isinstance(entry, dict):
         return {
-            key: _without_missing(value, source, dropped)
-            if key in ("parts", "chapters", "sections")
-            else value
+            key: _without_missing(value, source, dropped) if key in ("parts", "chapters", "sections") else value
             for key, value in entry.items()
         }
     return entry

@@ -16,13 +16,16 @@ MARKER = "papermill-error-cell-tag"
 
 
 def verdict(notebook: Any, record: Mapping[str, Any] | None, stopped: str = "") -> str:
-    """ "good", or "failed: …" with the reason in one line.
+    """Judge a run: "good", or "failed: …" with the reason in one line.
 
     Parameters
     ----------
-    notebook : as executed.
-    record : what it left; None where it left nothing.
-    stopped : what the runner saw of the kernel's end, where it did not end well.
+    notebook
+        As executed.
+    record
+        What it left; None where it left nothing.
+    stopped
+        What the runner saw of the kernel's end, where it did not end well.
     """
     if stopped:
         return f"failed: {stopped}, {_last_started(notebook)}"
@@ -57,9 +60,7 @@ def not_run(notebook: Any) -> str:
         if cell.execution_count is None:
             return f"cell {number} of {len(cells)} did not run to its end: {_last_line(cell.source)}"
         if cell.execution_count != number:
-            return (
-                f"cell {number} of {len(cells)} ran as number {cell.execution_count}: run all cells in order"
-            )
+            return f"cell {number} of {len(cells)} ran as number {cell.execution_count}: run all cells in order"
     for cell in notebook.cells:
         if cell.metadata.get("papermill", {}).get("status", "completed") != "completed":
             return f"papermill left a cell {cell.metadata['papermill']['status']}"
@@ -76,13 +77,16 @@ def content_digest(notebook: Any) -> str:
 
 
 def freshness(record: Mapping[str, Any], source: Any, keys: Mapping[str, str]) -> str:
-    """ "fresh", "older code" (an imported module has changed since) or "stale (why)".
+    """Compare a run with today: "fresh", "older code" (an imported module has changed since) or "stale (why)".
 
     Parameters
     ----------
-    record : of the run.
-    source : today's source notebook.
-    keys : the stage keys of today, by name.
+    record
+        Of the run.
+    source
+        Today's source notebook.
+    keys
+        The stage keys of today, by name.
     """
     if record.get("code_digest") != provenance.code_digest(source.cells):
         return "stale (its code cells have changed)"
@@ -97,9 +101,7 @@ def freshness(record: Mapping[str, Any], source: Any, keys: Mapping[str, str]) -
 def _last_started(notebook: Any) -> str:
     """The cell that ran when the kernel ended: the last one that papermill started."""
     cells = [cell for cell in notebook.cells if cell.cell_type == "code" and cell.source.strip()]
-    started = [
-        number for number, cell in enumerate(cells) if cell.metadata.get("papermill", {}).get("start_time")
-    ]
+    started = [number for number, cell in enumerate(cells) if cell.metadata.get("papermill", {}).get("start_time")]
     if not started:
         return "before the first cell"
     return f"in cell {started[-1] + 1} of {len(cells)}, {_last_line(cells[started[-1]].source)}"

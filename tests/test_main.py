@@ -52,7 +52,9 @@ def test_each_mistake_is_one_line_and_exit_code_2(
 ) -> None:
     assert call(*arguments) == 2
     shown = capsys.readouterr()
-    assert what in shown.err and shown.err.startswith("dfnas: ") and shown.err.count("\n") == 1
+    assert what in shown.err
+    assert shown.err.startswith("dfnas: ")
+    assert shown.err.count("\n") == 1
     assert shown.out == ""
 
 
@@ -70,7 +72,9 @@ def test_run_says_how_each_chapter_went_and_keeps_what_is_fresh(
     book.write(GOOD)
     assert call(*RUN) == 0
     first = capsys.readouterr().out.splitlines()
-    assert "running" in first[0] and f"{tiny.NAME}: good, " in first[1] and len(first) == 2
+    assert "running" in first[0]
+    assert f"{tiny.NAME}: good, " in first[1]
+    assert len(first) == 2
     assert call(*RUN) == 0
     assert f"{tiny.NAME}: kept, " in capsys.readouterr().out
 
@@ -100,9 +104,7 @@ def test_a_failed_chapter_stops_the_next_unless_told_to_keep_going(
     assert book.state("02-synthesis").good is ran
 
 
-def test_bad_input_inside_a_notebook_is_exit_code_2(
-    book: tiny.Book, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_bad_input_inside_a_notebook_is_exit_code_2(book: tiny.Book, capsys: pytest.CaptureFixture[str]) -> None:
     book.write("from dfnas.errors import UserError\nraise UserError('no data set: give --data')")
     assert call(*RUN) == 2
     assert capsys.readouterr().err == "dfnas: 01-teacher: no data set: give --data\n"
@@ -122,7 +124,8 @@ def test_status_tells_of_each_chapter(book: tiny.Book, capsys: pytest.CaptureFix
     capsys.readouterr()
     assert call("status", "--profile", tiny.PROFILE) == 0
     rows = capsys.readouterr().out.splitlines()[2:]
-    assert rows[0].startswith(tiny.NAME) and rows[0].endswith("good")
+    assert rows[0].startswith(tiny.NAME)
+    assert rows[0].endswith("good")
     assert "failed (cell [4], `1 / 0`: ZeroDivisionError" in rows[1]
     assert rows[2].endswith("never run")
 
@@ -180,7 +183,9 @@ def test_plan_prints_a_row_a_stage(
     monkeypatch.setattr(chapters, "plan", lambda name, settings: rows)
     assert call("plan", tiny.NAME, "--profile", tiny.PROFILE) == 0
     shown = capsys.readouterr().out
-    assert "3.40e+13" in shown and "6,000" in shown and "6 min 30 s" in shown
+    assert "3.40e+13" in shown
+    assert "6,000" in shown
+    assert "6 min 30 s" in shown
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
@@ -199,12 +204,11 @@ def test_a_runs_folder_under_a_file_is_one_line(
     for arguments in (RUN, ["compute", tiny.NAME], ["render", "--profile", tiny.PROFILE]):
         assert call(*arguments) == 2
         shown = capsys.readouterr().err
-        assert "cannot write to" in shown and shown.count("\n") == 1
+        assert "cannot write to" in shown
+        assert shown.count("\n") == 1
 
 
-@pytest.mark.parametrize(
-    ("seconds", "said"), [(4.25, "4.2 s"), (200, "3 min 20 s"), (7500, "2 h 5 min"), (None, "")]
-)
+@pytest.mark.parametrize(("seconds", "said"), [(4.25, "4.2 s"), (200, "3 min 20 s"), (7500, "2 h 5 min"), (None, "")])
 def test_durations_as_a_reader_says_them(seconds: float | None, said: str) -> None:
     assert __main__.duration(seconds) == said
 
@@ -212,4 +216,5 @@ def test_durations_as_a_reader_says_them(seconds: float | None, said: str) -> No
 def test_the_module_runs_from_anywhere(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "dfnas", "run", "--profile", "fast"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert done.returncode == 2 and done.stderr.startswith("dfnas: no profile 'fast'")
+    assert done.returncode == 2
+    assert done.stderr.startswith("dfnas: no profile 'fast'")

@@ -41,7 +41,8 @@ def test_a_module_of_nothing_but_docstrings_has_a_digest(tmp_path: Path) -> None
 
 def test_the_modules_recorded_are_those_imported() -> None:
     found = provenance.imported_modules()
-    assert "dfnas.provenance" in found and "dfnas.rendering_of_nothing" not in found
+    assert "dfnas.provenance" in found
+    assert "dfnas.rendering_of_nothing" not in found
     assert all(found.values())
 
 
@@ -56,7 +57,9 @@ def test_outside_a_repository_the_commit_is_unknown_and_never_clean(
 def test_versions_and_machine_are_told() -> None:
     assert {"python", "numpy", "torch"} <= provenance.versions().keys()
     machine = provenance.machine()
-    assert machine["cpu"] and machine["cores"] >= 1 and machine["memory_gb"] > 0
+    assert machine["cpu"]
+    assert machine["cores"] >= 1
+    assert machine["memory_gb"] > 0
 
 
 def test_the_peak_of_memory_is_this_process_and_not_its_parents() -> None:

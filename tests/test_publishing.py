@@ -34,7 +34,8 @@ def test_a_laptop_run_is_published_with_record_and_attachments(book: tiny.Book) 
     assert set(published()) == {f"{tiny.NAME}{end}" for end in (".ipynb", ".json", ".explorer.json")}
     notebook = batch.read_notebook(publishing.executed() / f"{tiny.NAME}.ipynb")
     record = json.loads((publishing.executed() / f"{tiny.NAME}.json").read_text())
-    assert verdicts.verdict(notebook, record) == "good" and record["metrics"] == {"answer": 42}
+    assert verdicts.verdict(notebook, record) == "good"
+    assert record["metrics"] == {"answer": 42}
 
 
 def test_two_runs_publish_the_same_notebook_without_papermills_traces(book: tiny.Book) -> None:
@@ -47,7 +48,8 @@ def test_two_runs_publish_the_same_notebook_without_papermills_traces(book: tiny
         (book.runs / "laptop" / f"{tiny.NAME}.json").unlink()
     assert seen[0] == seen[1]
     notebook = nbformat.reads(seen[0].decode(), as_version=4)
-    assert b'"papermill"' not in seen[0] and b"iopub" not in seen[0]
+    assert b'"papermill"' not in seen[0]
+    assert b"iopub" not in seen[0]
     hidden = [cell for cell in notebook.cells if "injected-parameters" in cell.metadata.get("tags", [])]
     assert ["remove-cell" in cell.metadata.tags for cell in hidden] == [True]
     nbformat.validate(notebook)

@@ -50,7 +50,9 @@ def test_a_record_holds_what_the_design_names(book: tiny.Book) -> None:
     run.finish()
     record = json.loads((book.runs / f"{tiny.PROFILE}-s1" / f"{tiny.NAME}.json").read_text())
     assert list(record) == KEYS
-    assert record["complete"] is True and record["verdict"] == "unchecked" and record["seed"] == 1
+    assert record["complete"] is True
+    assert record["verdict"] == "unchecked"
+    assert record["seed"] == 1
     assert record["metrics"] == {"teacher_accuracy": 0.5}
     assert record["parameters"]["synthesis"]["images"] == run.settings.synthesis.images
 
@@ -70,12 +72,11 @@ def test_a_record_holds_what_the_design_names(book: tiny.Book) -> None:
 def test_scalars_become_plain_numbers(book: tiny.Book, value: Any, stored: Any) -> None:
     run = begin()
     run.record("x", value)
-    assert run.metrics["x"] == stored and type(run.metrics["x"]) is type(stored)
+    assert run.metrics["x"] == stored
+    assert type(run.metrics["x"]) is type(stored)
 
 
-@pytest.mark.parametrize(
-    "value", [float("nan"), numpy.float64("inf"), None, [1.0], numpy.array([1.0, 2.0]), {}]
-)
+@pytest.mark.parametrize("value", [float("nan"), numpy.float64("inf"), None, [1.0], numpy.array([1.0, 2.0]), {}])
 def test_what_is_not_one_finite_number_is_refused_by_name(book: tiny.Book, value: Any) -> None:
     with pytest.raises(UserError, match="metric loss"):
         begin().record("loss", value)
@@ -89,9 +90,7 @@ def test_an_attachment_lies_beside_the_record_and_is_named_in_it(book: tiny.Book
     assert book.record()["attachments"] == ["explorer"]
 
 
-@pytest.mark.parametrize(
-    ("name", "value"), [("explorer", float("nan")), ("explorer", object()), ("Bad name", 1)]
-)
+@pytest.mark.parametrize(("name", "value"), [("explorer", float("nan")), ("explorer", object()), ("Bad name", 1)])
 def test_an_attachment_that_is_not_json_is_refused(book: tiny.Book, name: str, value: Any) -> None:
     with pytest.raises(UserError, match="attachment"):
         begin().attach(name, value)
@@ -104,9 +103,7 @@ def test_an_attachment_that_is_not_json_is_refused(book: tiny.Book, name: str, v
         ("12-nothing", tiny.PROFILE, "no chapter '12-nothing'"),
     ],
 )
-def test_unknown_profiles_and_chapters_are_refused(
-    book: tiny.Book, name: str, profile: str, what: str
-) -> None:
+def test_unknown_profiles_and_chapters_are_refused(book: tiny.Book, name: str, profile: str, what: str) -> None:
     with pytest.raises(UserError, match=what):
         records.begin(name, profile)
 
@@ -115,7 +112,8 @@ def test_the_device_is_no_part_of_a_runs_identity(book: tiny.Book, monkeypatch: 
     plain = begin()
     monkeypatch.setenv("DFNAS_DEVICE", "cpu")
     asked = begin()
-    assert asked.settings.run.device == "cpu" and asked.folder == plain.folder
+    assert asked.settings.run.device == "cpu"
+    assert asked.folder == plain.folder
 
 
 @pytest.mark.parametrize(
@@ -136,9 +134,7 @@ def test_injected_parameters_are_checked(
         begin()
 
 
-def test_the_parameters_of_a_notebook_pass_the_check(
-    book: tiny.Book, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_parameters_of_a_notebook_pass_the_check(book: tiny.Book, monkeypatch: pytest.MonkeyPatch) -> None:
     cell = "# Parameters\nprofile = 'smoke'\nseed = 1\noverrides = ['a.b=1']\n"
     monkeypatch.setattr(records, "_cells", lambda: [tiny.DEFAULTS, cell])
     records.check_injected()
@@ -154,9 +150,7 @@ def test_a_run_by_hand_never_takes_the_place_of_a_good_one(book: tiny.Book) -> N
     assert (path.parent / "by-hand" / path.name).exists()
 
 
-def test_a_full_disk_is_one_line_and_leaves_the_old_record(
-    book: tiny.Book, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_full_disk_is_one_line_and_leaves_the_old_record(book: tiny.Book, monkeypatch: pytest.MonkeyPatch) -> None:
     begin().finish()
     old = book.files()
 
@@ -169,9 +163,7 @@ def test_a_full_disk_is_one_line_and_leaves_the_old_record(
     assert book.files() == old
 
 
-def test_a_runs_folder_that_cannot_be_made_is_one_line(
-    book: tiny.Book, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_runs_folder_that_cannot_be_made_is_one_line(book: tiny.Book, monkeypatch: pytest.MonkeyPatch) -> None:
     book.root.joinpath("file").write_text("")
     monkeypatch.setenv("DFNAS_RUNS", str(book.root / "file" / "runs"))
     with pytest.raises(UserError, match="cannot write to"):
@@ -192,4 +184,5 @@ def test_the_seconds_are_the_stages_and_the_notebooks_own(book: tiny.Book) -> No
     run.finish()
     record = book.record()
     assert record["stages"]["tiny"]["key"] == earlier.key
-    assert 100.0 <= record["seconds"] < 110.0 and record["peak_memory_mb"] == 1e6
+    assert 100.0 <= record["seconds"] < 110.0
+    assert record["peak_memory_mb"] == 1e6

@@ -50,9 +50,13 @@ def test_a_profiles_runs_are_rendered_with_todays_prose(book: tiny.Book) -> None
     page, notes = render()
     html = (page.parent / "book" / "executed" / f"{tiny.NAME}.html").read_text()
     assert page == book.runs / f"render-{tiny.PROFILE}" / "_build" / "html" / "index.html"
-    assert "Polished prose." in html and "computed by this run" in html
-    assert "02-synthesis is never run" in notes
-    assert "05-darts is left out: there is no good run of it" in notes
+    assert "Polished prose." in html
+    assert "computed by this run" in html
+    assert notes == [
+        "02-synthesis is left out: never run",
+        "03-calibration is left out: never run",
+        "05-darts is left out: there is no run of it",
+    ]
     assert not (book.root / "book" / "executed").exists()  # the book itself is not touched
 
 
@@ -94,9 +98,7 @@ def test_missing_pages_leave_the_contents_and_empty_parts_with_them(book: tiny.B
     (tmp_path / "copy" / "book" / "executed" / f"{tiny.NAME}.ipynb").write_text("")
     assert rendering.drop_missing(tmp_path / "copy") == ["02-synthesis", "03-calibration", "05-darts"]
     contents = yaml.safe_load((tmp_path / "copy" / "_toc.yml").read_text())
-    assert contents["parts"] == [
-        {"caption": "Chapters", "chapters": [{"file": f"book/executed/{tiny.NAME}"}]}
-    ]
+    assert contents["parts"] == [{"caption": "Chapters", "chapters": [{"file": f"book/executed/{tiny.NAME}"}]}]
 
 
 def test_warnings_are_picked_out_and_told_once(tmp_path: Path) -> None:

@@ -28,9 +28,7 @@ def record(notebook: Any) -> dict[str, Any]:
 def test_a_notebook_run_in_order_with_its_record_is_good() -> None:
     notebook = executed("1 + 1", "  ")  # an empty cell is never counted
     notebook.cells[4].execution_count = None
-    for number, cell in enumerate(
-        cell for cell in notebook.cells if cell.cell_type == "code" and cell.source.strip()
-    ):
+    for number, cell in enumerate(cell for cell in notebook.cells if cell.cell_type == "code" and cell.source.strip()):
         cell.execution_count = number + 1
     assert verdicts.verdict(notebook, {"complete": True}) == "good"
 
@@ -38,9 +36,7 @@ def test_a_notebook_run_in_order_with_its_record_is_good() -> None:
 def test_a_cell_that_was_not_run_is_named() -> None:
     notebook = executed("x = 1")
     notebook.cells[3].execution_count = None
-    assert verdicts.verdict(notebook, {"complete": True}) == (
-        "failed: cell 3 of 5 did not run to its end: `x = 1`"
-    )
+    assert verdicts.verdict(notebook, {"complete": True}) == ("failed: cell 3 of 5 did not run to its end: `x = 1`")
 
 
 def test_cells_run_out_of_order_are_told() -> None:

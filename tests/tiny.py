@@ -64,9 +64,7 @@ class Book:
     def files(self, profile: str = PROFILE) -> dict[str, bytes]:
         """Every file of a run folder, failed runs and logs left out."""
         folder = self.runs / profile
-        return {
-            path.name: path.read_bytes() for path in folder.glob("*") if path.suffix in (".ipynb", ".json")
-        }
+        return {path.name: path.read_bytes() for path in folder.glob("*") if path.suffix in (".ipynb", ".json")}
 
 
 def make_book(folder: Path, patch: pytest.MonkeyPatch) -> Book:
