@@ -1,4 +1,4 @@
-"""Books to test: a made-up one that has everything, and the real one with what is published; and a browser."""
+"""Books to test: a made-up one that has everything, the real one with what is published; and a browser."""
 
 import os
 import shutil
@@ -62,7 +62,7 @@ def chromium() -> Iterator[Browser]:
     """A browser without a window; the tests that need it are skipped, in one line, where there is none."""
     path = next(filter(None, map(shutil.which, BROWSERS)), None)
     if path is None:
-        text = "no chromium on this machine: install it (apt-get install chromium) to test the pages in a browser"
+        text = "no chromium on this machine: browser tests skipped (apt-get install chromium to have them)"
         pytest.fail(text) if os.environ.get("DFNAS_REQUIRE_BROWSER") else pytest.skip(text)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)

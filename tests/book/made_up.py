@@ -82,9 +82,7 @@ def plot() -> str:
 def figure_cell(name: str) -> nbformat.NotebookNode:
     """A cell that shows a figure with name, caption and alt text."""
     data = {"image/svg+xml": plot(), "text/plain": "<Figure>"}
-    cell = new_code_cell(
-        "figures.show(loss)", outputs=[new_output("display_data", data=data)], execution_count=2
-    )
+    cell = new_code_cell("figures.show(loss)", outputs=[new_output("display_data", data=data)], execution_count=2)
     cell.metadata = nbformat.from_dict(
         {
             "tags": ["hide-input"],
@@ -106,13 +104,16 @@ TABLE = """
 | hard labels, canvas of round zero | 1 | 2 | 3 | 4 | 5 | an imagined teacher |
 """
 PROSE = r"""
-This chapter is **made up**: nothing here was computed. See {ref}`ch-01-teacher` and {numref}`fig-03-calibration`.
+This chapter is **made up**: nothing here was computed. See {ref}`ch-01-teacher` and
+{numref}`fig-03-calibration`.
 The teacher gets {num}`01-teacher:teacher_accuracy|.1%` with {num}`01-teacher:teacher_parameters` parameters;
 the sum is in {impl}`dfnas.errors.UserError`.
 
 $$
-\mathcal{L} = \alpha_{\mathrm{ce}} \mathcal{L}_{\mathrm{ce}} + \alpha_{\mathrm{tv2}} \mathcal{L}_{\mathrm{tv2}}
-+ \alpha_{\mathrm{bn}} \sum_{l=1}^{L} w_l \left( \lVert m_l - \mu_l \rVert_2 + \lVert v_l - \sigma_l^2 \rVert_2 \right) + \cdots
+\mathcal{L} = \alpha_{\mathrm{ce}} \mathcal{L}_{\mathrm{ce}}
++ \alpha_{\mathrm{tv2}} \mathcal{L}_{\mathrm{tv2}}
++ \alpha_{\mathrm{bn}} \sum_{l=1}^{L} w_l \left( \lVert m_l - \mu_l \rVert_2
++ \lVert v_l - \sigma_l^2 \rVert_2 \right) + \cdots
 $$
 """
 EXERCISE = """
@@ -140,13 +141,11 @@ Made-up labels, round after round.
 def notebook(name: str) -> nbformat.NotebookNode:
     """An 'executed' notebook with prose, a figure, an equation, a table and an exercise."""
     code = new_code_cell(
-        "synthetic = synthesise(teacher, settings.synthesis, device=device, progress=progress, keep_rounds='all', seed=seed)",
+        "synthetic = synthesise(teacher, settings.synthesis, device=device, keep_rounds='all', seed=seed)",
         outputs=[new_output("stream", name="stdout", text="made up\n")],
         execution_count=1,
     )
-    parameters = new_code_cell(
-        'profile: str = "quick"\nseed: int = 0\noverrides: list = []', execution_count=1
-    )
+    parameters = new_code_cell('profile: str = "quick"\nseed: int = 0\noverrides: list = []', execution_count=1)
     parameters.metadata["tags"] = ["parameters", "hide-input"]
     text = [new_markdown_cell(part) for part in (PROSE, TABLE, EXERCISE.replace("NAME", name))]
     title = new_markdown_cell(f"(ch-{name})=\n# Made-up chapter {name}")
@@ -158,7 +157,7 @@ def notebook(name: str) -> nbformat.NotebookNode:
 
 
 def write(folder: Path, repository: str = "") -> Path:
-    """Write the book's source: the real settings, extension, styles and front matter, with made-up chapters."""
+    """Write the book: the real settings, extension, styles and front matter, with made-up chapters."""
     shutil.copytree(ROOT / "book", folder / "book", ignore=shutil.ignore_patterns("executed", "__pycache__"))
     shutil.copy(ROOT / "index.md", folder)
     config = yaml.safe_load((ROOT / "_config.yml").read_text())

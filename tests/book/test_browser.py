@@ -1,4 +1,4 @@
-"""The rendered book in a browser with the network off: menus, phone, dark mode, maths, explorer, accessibility."""
+"""The book in a browser with the network off: menus, phone, dark mode, maths, explorer, accessibility."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,7 +24,8 @@ PAGES = [
 ]
 each_page = pytest.mark.parametrize(("book", "name"), PAGES, ids=[f"{book}-{name}" for book, name in PAGES])
 SETTLED = """() => document.readyState === 'complete'
-    && document.querySelectorAll('.math.notranslate').length <= document.querySelectorAll('mjx-container').length"""
+    && document.querySelectorAll('.math.notranslate').length
+        <= document.querySelectorAll('mjx-container').length"""
 TOO_WIDE = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 LUMINANCE = """element => {
     const [r, g, b] = getComputedStyle(element).backgroundColor.match(/[\\d.]+/g).map(Number);
@@ -40,9 +41,7 @@ class Visit:
         self.contexts: list[BrowserContext] = []
         self.complaints: list[str] = []
 
-    def __call__(
-        self, book: str, name: str, width: int = DESKTOP, scheme: Any = "light", **options: Any
-    ) -> Page:
+    def __call__(self, book: str, name: str, width: int = DESKTOP, scheme: Any = "light", **options: Any) -> Page:
         """Open a page as a reader would see it, without a network; wait until its maths is set."""
         folder: Path = self.request.getfixturevalue(book)
         context = self.browser.new_context(
@@ -72,24 +71,19 @@ def visit(chromium: Browser, request: pytest.FixtureRequest) -> Iterator[Visit]:
 @pytest.mark.parametrize(
     ("width", "scheme"), [(PHONE, "light"), (DESKTOP, "dark")], ids=["phone-light", "desktop-dark"]
 )
-def test_page_is_whole_fits_and_is_accessible(
-    visit: Visit, book: str, name: str, width: int, scheme: str
-) -> None:
+def test_page_is_whole_fits_and_is_accessible(visit: Visit, book: str, name: str, width: int, scheme: str) -> None:
     page = visit(book, name, width=width, scheme=scheme)
     assert broken_images(page) == []
     assert page.locator("mjx-container mjx-merror").count() == 0
     assert page.evaluate(TOO_WIDE) == 0
     assert visit.complaints == []
-    assert (
-        serious_findings(page) == []
-    )  # last: axe itself asks for files that a page opened from disk may not read
+    assert serious_findings(page) == []  # last: axe itself asks for files that a page opened from disk may not read
 
 
 def broken_images(page: Page) -> list[str]:
     """Addresses of images that were loaded and show nothing."""
-    found: list[str] = page.evaluate(
-        "() => [...document.images].filter(i => i.complete && !i.naturalWidth && i.loading !== 'lazy').map(i => i.src)"
-    )
+    loaded = "() => [...document.images].filter(i => i.complete && i.loading !== 'lazy')"
+    found: list[str] = page.evaluate(f"{loaded}.filter(i => !i.naturalWidth).map(i => i.src)")
     return found
 
 
@@ -156,18 +150,16 @@ def test_plots_keep_their_white_ground_in_the_dark(visit: Visit) -> None:
     page = visit("made_up_book", "book/executed/01-teacher", scheme="dark")
     plot = page.locator("figure img").first
     assert plot.evaluate(LUMINANCE) > 0.99
-    style = plot.evaluate(
-        "e => { const s = getComputedStyle(e); return [s.filter, s.borderRadius, s.paddingTop]; }"
-    )
-    assert style[0] == "none" and style[1] != "0px" and style[2] != "0px"
+    style = plot.evaluate("e => { const s = getComputedStyle(e); return [s.filter, s.borderRadius, s.paddingTop]; }")
+    assert style[0] == "none"
+    assert style[1] != "0px"
+    assert style[2] != "0px"
 
 
 def explorer_state(page: Page) -> tuple[str, list[float]]:
     """What the explorer says, and the lengths of its bars as shares."""
     words = page.locator(".explorer-words").inner_text()
-    widths = page.evaluate(
-        "() => [...document.querySelectorAll('.explorer-fill')].map(e => parseFloat(e.style.width))"
-    )
+    widths = page.evaluate("() => [...document.querySelectorAll('.explorer-fill')].map(e => parseFloat(e.style.width))")
     return words, [width / 100 for width in widths]
 
 
@@ -182,7 +174,8 @@ def test_explorer_by_keyboard(visit: Visit) -> None:
     page.keyboard.press("ArrowRight")
     words, widths = explorer_state(page)
     assert widths == pytest.approx(data["slots"][1]["labels"][2], abs=1e-6)
-    assert words.startswith("Round 2: automobile") and "since round 0" in words
+    assert words.startswith("Round 2: automobile")
+    assert "since round 0" in words
     assert page.locator(".explorer-image").get_attribute("src") == data["slots"][1]["images"][2]
     assert page.locator(".explorer-words").get_attribute("aria-live") == "polite"
     page.keyboard.press("End")

@@ -74,7 +74,8 @@ def test_readme_is_one_screen_and_its_links_lead_somewhere() -> None:
     text = (ROOT / "README.md").read_text()
     assert len(text.splitlines()) <= 45
     links = re.findall(r"\]\(([^)#:]+)\)", text) + re.findall(r'src="([^":]+)"', text)
-    assert links and all((ROOT / link).exists() for link in links)
+    assert links
+    assert all((ROOT / link).exists() for link in links)
 
 
 def test_citation_names_the_book_and_the_paper() -> None:

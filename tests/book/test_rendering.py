@@ -33,9 +33,9 @@ def parsed(path: Path) -> BeautifulSoup:
 @cache
 def anchors(path: Path) -> frozenset[str]:
     """Everything on a page that a link can lead to."""
-    return frozenset(
-        str(tag.get("id") or tag.get("name")) for tag in parsed(path).find_all(id=True)
-    ) | frozenset(str(tag["name"]) for tag in parsed(path).find_all("a", attrs={"name": True}))
+    return frozenset(str(tag.get("id") or tag.get("name")) for tag in parsed(path).find_all(id=True)) | frozenset(
+        str(tag["name"]) for tag in parsed(path).find_all("a", attrs={"name": True})
+    )
 
 
 def is_dangling(page: Path, address: str) -> bool:
@@ -44,9 +44,7 @@ def is_dangling(page: Path, address: str) -> bool:
     target = (page.parent / unquote(parts.path)).resolve() if parts.path else page
     if not target.is_file():
         return True
-    return (
-        bool(parts.fragment) and target.suffix == ".html" and unquote(parts.fragment) not in anchors(target)
-    )
+    return bool(parts.fragment) and target.suffix == ".html" and unquote(parts.fragment) not in anchors(target)
 
 
 def test_links_within_the_book(book: Path) -> None:
@@ -67,9 +65,7 @@ def test_nothing_is_loaded_from_elsewhere(book: Path) -> None:
         if re.match("(https?:)?//", str(tag.get("src") or tag.get("href") or ""))
     ]
     assert loading == []
-    assert not any(
-        "unpkg.com" in script.text for page in pages(book) for script in parsed(page).find_all("script")
-    )
+    assert not any("unpkg.com" in script.text for page in pages(book) for script in parsed(page).find_all("script"))
 
 
 def test_every_image_is_there_and_has_words(book: Path) -> None:
@@ -77,9 +73,7 @@ def test_every_image_is_there_and_has_words(book: Path) -> None:
         for image in parsed(page).select("main img"):
             assert image.get("alt"), f"{page}: {image}"
             source = str(image["src"])
-            assert source.startswith("data:") or (page.parent / unquote(source)).is_file(), (
-                f"{page}: {source}"
-            )
+            assert source.startswith("data:") or (page.parent / unquote(source)).is_file(), f"{page}: {source}"
 
 
 def test_every_figure_has_a_number_and_a_caption(book: Path) -> None:

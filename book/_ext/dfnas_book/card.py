@@ -80,7 +80,8 @@ def stage_rows(run: dict[str, Any]) -> str:
     """The rows of the table of stages."""
     return "".join(
         f"<tr><th scope='row'>{escape(name)}</th><td>{duration(stage.get('seconds', 0))}</td>"
-        f"<td>{memory(stage.get('peak_memory_mb', 0))}</td><td><code>{escape(str(stage.get('key', ''))[:12])}</code></td></tr>"
+        f"<td>{memory(stage.get('peak_memory_mb', 0))}</td>"
+        f"<td><code>{escape(str(stage.get('key', ''))[:12])}</code></td></tr>"
         for name, stage in run.get("stages", {}).items()
     )
 
@@ -89,9 +90,9 @@ def details(run: dict[str, Any]) -> str:
     """What few readers need, folded away: the stages and the versions of the packages."""
     versions = ", ".join(f"{name} {version}" for name, version in run.get("versions", {}).items())
     rows = stage_rows(run)
-    head = "<tr><th scope='col'>Stage</th><th scope='col'>Time</th><th scope='col'>Memory</th><th scope='col'>Key</th></tr>"
+    head = "".join(f"<th scope='col'>{title}</th>" for title in ("Stage", "Time", "Memory", "Key"))
     table = (
-        f"<div class='card-stages'><table><thead>{head}</thead><tbody>{rows}</tbody></table></div>"
+        f"<div class='card-stages'><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
         if rows
         else ""
     )
@@ -117,9 +118,7 @@ def raw(html: str) -> nodes.Node:
 
 def record_link(name: str) -> nodes.Node:
     """A link that downloads the record of the page."""
-    link = addnodes.download_reference(
-        "", "", reftarget=f"{name}.json", refdoc=record.page_of(name), refexplicit=True
-    )
+    link = addnodes.download_reference("", "", reftarget=f"{name}.json", refdoc=record.page_of(name), refexplicit=True)
     link += nodes.Text("The whole record as JSON")
     return link
 
@@ -137,9 +136,7 @@ def add_card(app: Sphinx, doctree: nodes.document) -> None:
         return
     if run.get("verdict") != "good" or not run.get("complete"):
         text = "the run of this page is not good: %s"
-        log.warning(
-            text, run.get("verdict", "no verdict"), location=app.env.docname, type="dfnas", subtype="card"
-        )
+        log.warning(text, run.get("verdict", "no verdict"), location=app.env.docname, type="dfnas", subtype="card")
     title.parent[1:1] = card(run, record_link(name))
 
 

@@ -17,9 +17,8 @@ class ChapterList(SphinxDirective):
     has_content = True
 
     def run(self) -> list[nodes.Node]:
-        chapters = nodes.enumerated_list(
-            "", classes=["chapter-list"], enumtype="arabic", prefix="", suffix="."
-        )
+        """Parse one chapter a line."""
+        chapters = nodes.enumerated_list("", classes=["chapter-list"], enumtype="arabic", prefix="", suffix=".")
         for line in filter(str.strip, self.content):
             name, title, text = (part.strip() for part in line.split("|", 2))
             paragraph = nodes.paragraph()
@@ -35,9 +34,7 @@ class ChapterList(SphinxDirective):
         if page not in self.env.found_docs or not record.path_of(self.env, name).is_file():
             missing = nodes.inline("", " (not run in this set yet)", classes=["chapter-missing"])
             return nodes.inline("", "", nodes.strong("", title), missing)
-        link = addnodes.pending_xref(
-            "", refdomain="std", reftype="doc", reftarget=f"/{page}", refexplicit=True
-        )
+        link = addnodes.pending_xref("", refdomain="std", reftype="doc", reftarget=f"/{page}", refexplicit=True)
         link += nodes.strong("", title)
         return link
 

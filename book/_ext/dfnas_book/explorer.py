@@ -44,9 +44,7 @@ def bars(label: Sequence[float], wanted: int, left: float, top: float) -> str:
         height = max(share * IMAGE, 0.5)
         mark = "bar bar-own" if index == wanted else "bar"
         x, y = left + index * width, top + IMAGE - height
-        drawn.append(
-            f'<rect class="{mark}" x="{x:.1f}" y="{y:.1f}" width="{width * 0.8:.1f}" height="{height:.1f}"/>'
-        )
+        drawn.append(f'<rect class="{mark}" x="{x:.1f}" y="{y:.1f}" width="{width * 0.8:.1f}" height="{height:.1f}"/>')
     base = top + IMAGE
     drawn.append(f'<path class="axis" d="M{left:.1f} {base + 0.5:.1f}h{BARS}"/>')
     return "".join(drawn)
@@ -91,6 +89,7 @@ class CalibrationExplorer(SphinxDirective):
     option_spec: ClassVar = {"name": directives.unchanged_required, "alt": directives.unchanged_required}
 
     def run(self) -> list[nodes.Node]:
+        """Draw the figure, or warn that its data are not there or not sound."""
         alt = self.options.get("alt", "The labels of a few slots as bars, one column a round.")
         try:
             data = record.load(self.env, RUN, ".explorer.json")
@@ -98,9 +97,7 @@ class CalibrationExplorer(SphinxDirective):
         except (record.RecordError, ValueError, KeyError) as error:
             log.warning("explorer: %s", error, location=self.get_location(), type="dfnas", subtype="explorer")
             return []
-        figure = nodes.figure(
-            "", nodes.raw("", markup(data, alt), format="html"), classes=["explorer-figure"]
-        )
+        figure = nodes.figure("", nodes.raw("", markup(data, alt), format="html"), classes=["explorer-figure"])
         if self.content:
             caption = nodes.Element()
             self.state.nested_parse(self.content, self.content_offset, caption)

@@ -52,9 +52,7 @@ def defined_in(body: list[ast.stmt], name: str) -> ast.stmt | None:
     for statement in body:
         if isinstance(statement, ast.FunctionDef | ast.ClassDef) and statement.name == name:
             return statement
-        targets = (
-            statement.targets if isinstance(statement, ast.Assign) else [getattr(statement, "target", None)]
-        )
+        targets = statement.targets if isinstance(statement, ast.Assign) else [getattr(statement, "target", None)]
         if any(isinstance(target, ast.Name) and target.id == name for target in targets):
             return statement
     return None
@@ -81,20 +79,17 @@ class ImplRole(ReferenceRole):
     """A link to the implementation; an explicit text may come before the name in angle brackets."""
 
     def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
+        """Make the reference, or warn that the name leads nowhere."""
         text = self.title if self.has_explicit_title else self.target.rpartition(".")[2]
         literal = nodes.literal("", text, classes=["impl"])
         try:
             module, file, line = locate(self.target)
         except (ImplError, SyntaxError) as error:
-            log.warning(
-                "impl %r: %s", self.target, error, location=self.get_location(), type="dfnas", subtype="impl"
-            )
+            log.warning("impl %r: %s", self.target, error, location=self.get_location(), type="dfnas", subtype="impl")
             return [literal], []
         self.env.note_dependency(str(file))
         modules_of(self.env).setdefault(self.env.docname, {})[module] = str(file)
-        link = addnodes.pending_xref(
-            "", refdomain="", reftype="dfnas-impl", reftarget=module, refexplicit=True
-        )
+        link = addnodes.pending_xref("", refdomain="", reftype="dfnas-impl", reftarget=module, refexplicit=True)
         link["line"], link["dotted"], link["refdoc"] = line, self.target, self.env.docname
         link += literal
         return [link], []

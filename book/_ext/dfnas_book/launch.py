@@ -1,5 +1,6 @@
 """Launch buttons that open the notebook's source, not the executed copy that the page was made from;
-none where there is no repository."""
+none where there is no repository.
+"""
 
 from typing import Any
 

@@ -34,14 +34,13 @@ class NumRole(SphinxRole):
     """The metric, as a link to the page whose run measured it."""
 
     def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
+        """Look the metric up, or warn that it is not there or does not fit its format."""
         reference, _, spec = self.text.partition("|")
         name, _, key = reference.partition(":")
         try:
             text = format_metric(record.metric(self.env, name, key), spec)
         except (record.RecordError, ValueError, TypeError) as error:
-            log.warning(
-                "num %r: %s", self.text, error, location=self.get_location(), type="dfnas", subtype="num"
-            )
+            log.warning("num %r: %s", self.text, error, location=self.get_location(), type="dfnas", subtype="num")
             return [nodes.inline("", "[missing number]", classes=["num", "num-missing"])], []
         return [self.link(text, name)], []
 
@@ -50,9 +49,7 @@ class NumRole(SphinxRole):
         number = nodes.inline("", text, classes=["num"])
         if self.env.docname == record.page_of(name):
             return number
-        reference = addnodes.pending_xref(
-            "", refdomain="", reftype="dfnas-num", reftarget=name, refexplicit=True
-        )
+        reference = addnodes.pending_xref("", refdomain="", reftype="dfnas-num", reftarget=name, refexplicit=True)
         reference["refdoc"] = self.env.docname
         number += nodes.inline("", f" (from the run of {name})", classes=["visually-hidden"])
         reference += number

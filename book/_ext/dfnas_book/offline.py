@@ -56,9 +56,7 @@ def drop_thebe(
 
 def described(script: Any) -> str:
     """File name and inline text of a script that Sphinx will put into a page."""
-    return (
-        f"{getattr(script, 'filename', script)} {getattr(script, 'attributes', {}).get('body', '')}".lower()
-    )
+    return f"{getattr(script, 'filename', script)} {getattr(script, 'attributes', {}).get('body', '')}".lower()
 
 
 def setup(app: Sphinx) -> None:
