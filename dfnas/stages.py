@@ -9,7 +9,6 @@ import hashlib
 import json
 import os
 import platform
-import resource
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -21,7 +20,7 @@ from typing import Any
 import numpy
 import torch
 
-from dfnas import paths
+from dfnas import paths, provenance
 from dfnas.errors import UserError
 
 
@@ -171,7 +170,7 @@ class _Sittings:
     def total(self) -> dict[str, float]:
         return {
             "seconds": self.before["seconds"] + time.perf_counter() - self.start,
-            "peak_memory_mb": max(self.before["peak_memory_mb"], peak_memory_mb()),
+            "peak_memory_mb": max(self.before["peak_memory_mb"], provenance.peak_memory_mb()),
         }
 
     def close(self) -> None:
@@ -185,11 +184,6 @@ def save_time() -> None:
     sittings = _current.get(None)
     if sittings is not None:
         sittings.close()
-
-
-def peak_memory_mb() -> float:
-    """The process's peak resident memory so far, in MB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def _machine() -> dict[str, Any]:

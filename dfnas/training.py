@@ -16,6 +16,7 @@ from dfnas import batches, devices, stages
 from dfnas.profiles import RunSettings, TrainingSettings
 from dfnas.progress import bar
 
+COMPILE_FROM = 2000  # steps: a shorter run ends before compiling has paid
 READ_EVERY = 100  # steps between two reads of the loss: each read waits for the device
 
 Sample = Callable[[int, int], tuple[Tensor, Tensor]]  # (step, side) -> normalised inputs, targets
@@ -61,7 +62,8 @@ def train(
     state = _State(network, settings)
     if folder is not None:
         state.load(folder)
-    step_loss = devices.compiled(lambda inputs, targets: loss(network(inputs).float(), targets), run)
+    objective: Callable = lambda inputs, targets: loss(network(inputs).float(), targets)  # noqa: E731
+    step_loss = devices.compiled(objective, run) if steps >= COMPILE_FROM else objective
     progress, saved = bar(total=steps, desc=description, unit="step"), time.perf_counter()
     progress.update(state.step)
     for step in range(state.step, steps):
