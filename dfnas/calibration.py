@@ -13,7 +13,7 @@ from scipy import linalg, stats
 from torch import Tensor, nn
 
 from dfnas import batches, datasets, inversion, stages, students, synthesis, synthetic, training
-from dfnas.profiles import Settings
+from dfnas.profiles import Settings, SynthesisSettings
 from dfnas.synthetic import Shard, SyntheticSet
 from dfnas.teacher import Teacher
 from dfnas.teacher import load as load_teacher
@@ -41,14 +41,16 @@ def compute(settings: Settings) -> dict[str, stages.Artefact]:
         student = dataclasses.replace(chapter.student, labels=labels)
         for seed in _seeds(settings):
             name = f"arm-{arm}-{seed}"
-            made[name] = students.set_stage(name, settings, teacher, student, made[source], seed, chosen)
+            made[name] = students.set_stage(
+                name, settings, teacher, student, made[source], seed, chosen, chapter.images
+            )
     for seed in _seeds(settings):
         made[f"arm-{REAL}-{seed}"] = _real_stage(settings, seed)
     made["verifier"] = students.verifier_stage(settings)
     made["evaluation"] = stages.stage(
         "calibration-evaluation",
         lambda folder: _evaluate(folder, settings, teacher, made),
-        {"slots": chapter.slots_shown, "region": settings.data.region},
+        {"slots": chapter.slots_shown, "images": chapter.images, "region": settings.data.region},
         inputs=list(made.values()),
         version=VERSION,
     )
@@ -60,11 +62,9 @@ def _seeds(settings: Settings) -> range:
 
 
 def _sets(settings: Settings, teacher: Teacher) -> dict[str, stages.Artefact]:
-    """The calibrated set (chapter 2's, where the counts agree), its variants of one round, and noise."""
+    """The calibrated set, its variants of one round, and noise."""
     chapter = settings.calibration
-    rounds = dataclasses.replace(
-        settings.synthesis, images=chapter.images * chapter.rounds, rounds=chapter.rounds, keep_rounds="all"
-    )
+    rounds = calibrated(settings)
     single = dataclasses.replace(rounds, images=chapter.images, rounds=1)
     made = {"synthesis": synthesis.set_stage("synthesis", settings, teacher, rounds)}
     for name, update in (("synthesis-jitter", "jitter"), ("synthesis-noregion", "whole")):
@@ -78,6 +78,15 @@ def _sets(settings: Settings, teacher: Teacher) -> dict[str, stages.Artefact]:
         version=VERSION,
     )
     return made
+
+
+def calibrated(settings: Settings) -> SynthesisSettings:
+    """The settings of the calibrated set: chapter 2's where its slots suffice, as batches are independent."""
+    chapter, chosen = settings.calibration, settings.synthesis
+    enough = chosen.rounds == chapter.rounds and chosen.images >= chapter.images * chapter.rounds
+    if enough and chosen.keep_rounds == "all":
+        return chosen
+    return dataclasses.replace(chosen, images=chapter.images * chapter.rounds, rounds=chapter.rounds, keep_rounds="all")
 
 
 def make_noise(folder: Path, settings: Settings, teacher: Teacher) -> None:
@@ -129,7 +138,7 @@ def _evaluate(folder: Path, settings: Settings, teacher: Teacher, made: dict[str
         ]
         for arm in (*ARMS, REAL)
     }
-    whole = synthetic.load(made["synthesis"].folder)
+    whole = students.part(synthetic.load(made["synthesis"].folder), "all", chapter.images)
     verifier = students.read(made["verifier"].folder, settings, settings.evaluation.verifier_network)
     judge = Judge(settings, verifier, real)
     logits = training.predict(teacher.network, real.validation.images, settings.run, mean=teacher.mean, std=teacher.std)

@@ -149,21 +149,24 @@ def _objective(
     network: nn.Module, distance: BatchNormDistance, settings: SynthesisSettings
 ) -> Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]:
     """The objective of one region batch: (weighted sum, unweighted TERMS) (equation `eq-objective`)."""
-    weights = (
-        settings.cross_entropy_weight,
-        settings.total_variation_l2,
-        settings.total_variation_l1,
-        settings.image_l2,
-        settings.batch_norm_weight,
+    # A tensor, not numbers: variants of the objective then share one compiled program.
+    weights = torch.tensor(
+        [
+            settings.cross_entropy_weight,
+            settings.total_variation_l2,
+            settings.total_variation_l1,
+            settings.image_l2,
+            settings.batch_norm_weight,
+        ],
+        device=next(network.parameters()).device,
     )
 
     def objective(region: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         distance.start()
         logits = network(region).float()
         l2, l1 = total_variation(region)
-        terms = (label_loss(logits, targets), l2, l1, image_norm(region), distance.total())
-        total = sum(weight * term for weight, term in zip(weights, terms, strict=True) if weight)
-        return torch.as_tensor(total), torch.stack([term.detach() for term in terms])
+        terms = torch.stack([label_loss(logits, targets), l2, l1, image_norm(region), distance.total()])
+        return (weights * terms).sum(), terms.detach()
 
     return objective
 

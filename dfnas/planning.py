@@ -38,7 +38,7 @@ def _synthesis(settings: Settings) -> list[dict[str, Any]]:
 
 def _calibration(settings: Settings) -> list[dict[str, Any]]:
     chapter = settings.calibration
-    rounds = dataclasses.replace(settings.synthesis, images=chapter.images * chapter.rounds, rounds=chapter.rounds)
+    rounds = calibration.calibrated(settings)
     single = dataclasses.replace(settings.synthesis, images=chapter.images, rounds=1)
     arms = len(calibration.ARMS) + 1
     row = _student(f"arms x {arms} x {chapter.seeds} seeds", settings, chapter.student, chapter.images)

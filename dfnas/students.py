@@ -22,20 +22,25 @@ def set_stage(
     source: stages.Artefact,
     seed: int,
     chosen: str = "all",
+    slots: int = 0,
 ) -> stages.Artefact:
-    """The stage that trains one student on a synthetic set, or on one round of it (`chosen`: all | first | last)."""
+    """The stage that trains one student on a synthetic set, or on a part of it.
+
+    `chosen` names the rounds (all | first | last); `slots` is how many slots are taken, 0 for all of them.
+    """
 
     def work(folder: Path) -> None:
-        images = part(synthetic.load(source.folder), chosen)
+        images = part(synthetic.load(source.folder), chosen, slots)
         train_synthetic(folder, images, settings, teacher, student, seed)
 
-    resolved = {"student": student, "seed": seed, "chosen": chosen, "region": settings.data.region}
+    resolved = {"student": student, "seed": seed, "part": [chosen, slots], "region": settings.data.region}
     return stages.stage(name, work, resolved, inputs=[source, teacher.digest], version=VERSION)
 
 
-def part(images: SyntheticSet, chosen: str) -> SyntheticSet:
-    """The whole set, or its first or last round."""
-    return images if chosen == "all" else images.of_round(0 if chosen == "first" else -1)
+def part(images: SyntheticSet, chosen: str, slots: int = 0) -> SyntheticSet:
+    """The whole set, or its first or last round, or the first `slots` slots of that."""
+    images = images if chosen == "all" else images.of_round(0 if chosen == "first" else -1)
+    return images.select(images.slot < slots) if slots else images
 
 
 def train_synthetic(

@@ -20,6 +20,7 @@ from dfnas.teacher import Teacher
 from dfnas.teacher import load as load_teacher
 
 VERSION = 1
+COMPILE_FROM = 8  # batches: a smaller set is made before compiling has paid
 
 
 def synthesise(
@@ -37,6 +38,7 @@ def synthesise(
     done = [item for item in work if synthetic.shard_path(folder, item[1], item[0]).exists()]
     progress = bar(total=len(work) * settings.batch, desc="synthesis", unit="image")
     progress.update(len(done) * settings.batch)
+    run = dataclasses.replace(run, compile=run.compile and len(work) >= COMPILE_FROM)
     with datasets.no_real_data(), inversion.Inversion(teacher, settings, data, run) as inverter:
         carried: Tensor | None = None
         for batch, number in work:

@@ -59,7 +59,7 @@ def train(
     """
     where = devices.device(run)
     network = devices.place(network, where).train()
-    state = _State(network, settings)
+    state = _State(network, settings, run.checkpoint_seconds)
     if folder is not None:
         state.load(folder)
     objective: Callable = lambda inputs, targets: loss(network(inputs).float(), targets)  # noqa: E731
@@ -179,7 +179,7 @@ def soft_loss(temperature: float = 1.0) -> Loss:
 class _State:
     """Network, optimiser, average, position and history: all that a checkpoint holds."""
 
-    def __init__(self, network: nn.Module, settings: TrainingSettings) -> None:
+    def __init__(self, network: nn.Module, settings: TrainingSettings, seconds_between_saves: float) -> None:
         self.network, self.settings = network, settings
         self.parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
         self.optimiser = torch.optim.SGD(
@@ -195,7 +195,7 @@ class _State:
         self.history, self.step = History(), 0
         self.total = torch.zeros((), device=self.parameters[0].device)
         self.since = 0
-        self.seconds_between_saves = 5.0
+        self.seconds_between_saves = seconds_between_saves
 
     def update(self, loss: Tensor, rate: float) -> None:
         self.optimiser.zero_grad(set_to_none=True)
@@ -242,7 +242,7 @@ class _State:
         torch.save(content, folder / "checkpoint.tmp")
         os.replace(folder / "checkpoint.tmp", folder / "checkpoint.pt")
         stages.save_time()
-        self.seconds_between_saves = max(5.0, 50 * (time.perf_counter() - start))
+        self.seconds_between_saves = max(self.seconds_between_saves, 50 * (time.perf_counter() - start))
 
     def load(self, folder: Path) -> None:
         file = folder / "checkpoint.pt"

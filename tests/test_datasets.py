@@ -90,7 +90,9 @@ def test_quantising_rounds_and_inverts_normalisation():
     mean, std = (0.4, 0.5, 0.6), (0.2, 0.25, 0.3)
     images = torch.arange(256).byte().reshape(1, 1, 16, 16).repeat(2, 3, 1, 1)
     assert torch.equal(batches.from_input(batches.to_input(images, mean, std), mean, std), images)
-    almost = (torch.full((1, 3, 1, 1), 100.9 / 255) - torch.tensor(mean)[:, None, None]) / torch.tensor(std)[:, None, None]
+    almost = (torch.full((1, 3, 1, 1), 100.9 / 255) - torch.tensor(mean)[:, None, None]) / torch.tensor(std)[
+        :, None, None
+    ]
     assert (batches.from_input(almost, mean, std) == 101).all()  # rounded, not truncated
 
 

@@ -65,7 +65,11 @@ def test_an_unknown_profile_or_seed_is_refused(profile, seed):
 
 
 def test_overrides_keep_the_types_of_their_fields():
-    overrides = ["synthesis.stages=((2, 5, 'pool'), (1, 5, 'pool'))", "student.training.learning_rate=1", "run.compile=true"]
+    overrides = [
+        "synthesis.stages=((2, 5, 'pool'), (1, 5, 'pool'))",
+        "student.training.learning_rate=1",
+        "run.compile=true",
+    ]
     settings = profiles.load("smoke", 3, overrides)
     assert settings.synthesis.stages == ((2, 5, "pool"), (1, 5, "pool"))
     assert isinstance(settings.student.training.learning_rate, float)

@@ -10,6 +10,7 @@ class RunSettings:
     device: str = "auto"  # auto | cpu | cuda
     precision: str = "auto"  # auto | fp32 | bf16; auto takes bf16 where the processor multiplies in it
     compile: bool = False  # torch.compile; falls back to eager where there is no C++ compiler
+    checkpoint_seconds: float = 5.0  # between two checkpoints of a training run, at least
 
 
 @dataclass(frozen=True)

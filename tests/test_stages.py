@@ -1,0 +1,111 @@
+"""Stages: done once, atomically, found again, and honest about what they took."""
+
+import dataclasses
+import json
+
+import pytest
+
+from dfnas import profiles, stages
+from dfnas.errors import UserError
+
+
+@pytest.fixture(autouse=True)
+def runs(tmp_path, monkeypatch):
+    monkeypatch.setenv("DFNAS_RUNS", str(tmp_path))
+    stages.reset()
+    yield tmp_path
+    stages.force(False)
+    stages.reset()
+
+
+def count(calls, content="made"):
+    def work(folder):
+        calls.append(folder)
+        (folder / "result").write_text(content)
+
+    return work
+
+
+def test_a_stage_is_done_once(runs):
+    calls = []
+    first, second = (stages.stage("a", count(calls), {"x": 1}) for _ in range(2))
+    assert len(calls) == 1
+    assert first == second
+    assert (first.folder / "result").read_text() == "made"
+    assert not list(runs.glob("stages/*.partial"))
+    assert [artefact.name for artefact in stages.used()] == ["a", "a"]
+
+
+@pytest.mark.parametrize(
+    "change", [{"settings": {"x": 2}}, {"inputs": ["other"]}, {"version": 2}, {"settings": {"x": 1, "y": 0}}]
+)
+def test_the_key_follows_all_that_the_result_depends_on(change):
+    base = {"settings": {"x": 1}, "inputs": ["input"], "version": 1}
+    keys = [stages.stage("a", count([]), **{**base, **more}).key for more in ({}, change)]
+    assert keys[0] != keys[1]
+
+
+def test_an_inputs_key_goes_into_the_key():
+    one, other = (stages.stage("input", count([]), {"x": x}) for x in (1, 2))
+    assert stages.stage("a", count([]), {}, [one]).key != stages.stage("a", count([]), {}, [other]).key
+
+
+def test_how_a_run_is_computed_is_no_part_of_any_key():
+    settings = profiles.load("smoke")
+    other = dataclasses.replace(settings, run=dataclasses.replace(settings.run, device="cpu", compile=True))
+    from dfnas import chapters
+
+    for name in settings.chapters:
+        assert chapters.stage_keys(name, settings) == chapters.stage_keys(name, other)
+
+
+def test_a_failed_stage_leaves_no_artefact_and_finds_its_work_again():
+    def fail(folder):
+        (folder / "half").write_text("kept")
+        raise RuntimeError("no")
+
+    seen = []
+    with pytest.raises(RuntimeError):
+        stages.stage("a", fail, {})
+    stages.stage("a", lambda folder: seen.append((folder / "half").read_text()), {})
+    assert seen == ["kept"]
+
+
+def test_seconds_of_every_sitting_count():
+    import time
+
+    def fail(folder):
+        time.sleep(0.2)
+        raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        stages.stage("a", fail, {})
+    artefact = stages.stage("a", count([]), {})
+    assert artefact.seconds > 0.2
+    assert json.loads((artefact.folder / "stage.json").read_text())["threads"] >= 1
+
+
+def test_a_full_disk_is_one_line():
+    def full(folder):
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(UserError, match="No space left") as caught:
+        stages.stage("a", full, {})
+    assert "\n" not in str(caught.value)
+
+
+def test_keys_are_known_without_running_anything():
+    calls = []
+    keys = stages.keys(lambda: stages.stage("a", count(calls), {"x": 1}))
+    assert calls == []
+    assert stages.stage("a", count(calls), {"x": 1}).key == keys["a"]
+
+
+def test_force_recomputes_once():
+    calls = []
+    stages.stage("a", count(calls), {})
+    stages.reset()
+    stages.force()
+    stages.stage("a", count(calls), {})
+    stages.stage("a", count(calls), {})
+    assert len(calls) == 2

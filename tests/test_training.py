@@ -1,0 +1,122 @@
+"""The training loop: schedules, averaging, and the same bits after a restart."""
+
+import dataclasses
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from dfnas import models, profiles, training
+from dfnas.profiles import TrainingSettings
+
+RUN = profiles.RunSettings(device="cpu", precision="fp32", checkpoint_seconds=0.0)
+RECIPE = TrainingSettings(batch=16, learning_rate=0.1, steps=12, averaging=0.9)
+
+
+def data():
+    random = torch.Generator().manual_seed(0)
+    return torch.randint(0, 256, (64, 1, 20, 20), generator=random).byte(), torch.randint(
+        0, 10, (64,), generator=random
+    )
+
+
+def train(folder=None, recipe=RECIPE, steps=12, stop_at=None, evaluate=None):
+    images, labels = data()
+    sample = training.image_sampler(images, labels, recipe, region=16, flip=False, mean=(0.5,), std=(0.25,), seed=0)
+
+    def stopping(step, side):
+        if step == stop_at:
+            raise KeyboardInterrupt
+        return sample(step, side)
+
+    network = models.build("resnet5", 10, 1, seed=0)
+    return training.train(
+        network, stopping, training.hard_loss(), recipe, RUN, steps=steps, side=16, folder=folder, evaluate=evaluate
+    )
+
+
+def state(network):
+    return torch.cat([value.flatten().float() for value in network.state_dict().values()])
+
+
+def test_a_stopped_run_goes_on_to_the_same_bits(tmp_path):
+    whole, history = train()
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path, stop_at=7)
+    assert (tmp_path / "checkpoint.pt").exists()
+    resumed, again = train(tmp_path)
+    assert torch.equal(state(whole), state(resumed))
+    assert vars(history) == vars(again)
+
+
+def test_the_same_seed_gives_the_same_bits():
+    assert torch.equal(state(train()[0]), state(train()[0]))
+
+
+def test_training_learns():
+    _, history = train(recipe=dataclasses.replace(RECIPE, batch=64), steps=200)
+    assert history.loss[-1] < 0.5 * history.loss[0]
+    assert history.step == [100, 200]
+
+
+def test_learning_rate_warms_up_and_ends_at_zero():
+    recipe = dataclasses.replace(RECIPE, warm_up=0.1)
+    rates = [training.learning_rate(step, 100, recipe) for step in range(100)]
+    assert rates[0] == pytest.approx(0.01)
+    assert rates[10] == pytest.approx(0.1)
+    assert rates[55] == pytest.approx(0.05)
+    assert rates[-1] < 1e-4
+
+
+def test_milestones_drop_tenfold():
+    recipe = dataclasses.replace(RECIPE, warm_up=0.0, milestones=(0.4, 0.6))
+    assert [training.learning_rate(s, 200, recipe) for s in (0, 79, 80, 119, 120, 199)] == pytest.approx(
+        [0.1, 0.1, 0.01, 0.01, 0.001, 0.001]
+    )
+
+
+def test_resolutions_follow_their_shares():
+    recipe = dataclasses.replace(RECIPE, resolutions=((8, 0.5), (12, 0.25)))
+    assert [training.resolution(done, 16, recipe) for done in (0, 0.49, 0.5, 0.74, 0.75, 1)] == [8, 8, 12, 12, 16, 16]
+    _, history = train(recipe=recipe)
+    assert history.side == [16]
+
+
+def test_steps_come_from_epochs_or_are_given():
+    assert training.steps_of(RECIPE, 1000) == 12
+    assert training.steps_of(dataclasses.replace(RECIPE, steps=0, epochs=2), 1000) == 125
+
+
+def test_the_average_is_what_is_returned():
+    seen = []
+    network, _ = train(evaluate=lambda network: seen.append(state(network)) or 0.0)
+    plain, _ = train(recipe=dataclasses.replace(RECIPE, averaging=0.0))
+    assert torch.equal(seen[-1], state(network))
+    assert not torch.equal(state(network), state(plain))
+
+
+def test_evaluation_changes_nothing():
+    assert torch.equal(state(train()[0]), state(train(evaluate=lambda network: 0.0)[0]))
+
+
+def test_label_smoothing_at_its_worked_value():
+    loss = training.hard_loss(0.1)(torch.tensor([[1.0, 2.0, 3.0]]), torch.tensor([0]))
+    assert float(loss) == pytest.approx(2.307606, abs=1e-6)
+
+
+def test_divergence_at_its_worked_values():
+    logits, target = torch.tensor([[1.0, 2.0, 3.0]]), torch.tensor([[3.0, 2.0, 1.0]])
+    assert float(training.soft_loss(1.0)(logits, target)) == pytest.approx(1.150421, abs=1e-6)
+    assert float(training.soft_loss(3.0)(logits, target)) == pytest.approx(0.145469, abs=1e-6)
+
+
+def test_divergence_has_the_gradient_of_soft_cross_entropy():
+    logits = torch.randn(4, 10, dtype=torch.float64, requires_grad=True)
+    target = torch.randn(4, 10, dtype=torch.float64)
+    (one,) = torch.autograd.grad(training.soft_loss(1.0)(logits, target), logits)
+    (other,) = torch.autograd.grad(F.cross_entropy(logits, target.softmax(1)), logits)
+    assert torch.allclose(one, other, atol=1e-7)  # the loss rounds its targets to float32
+
+
+def test_accuracy_counts_the_largest_logit():
+    assert training.accuracy(torch.eye(4), torch.tensor([0, 1, 0, 0])) == 0.5
