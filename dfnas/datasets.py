@@ -111,13 +111,22 @@ def _digits() -> Dataset:
 
 
 def _cifar10(settings: DataSettings) -> Dataset:
-    """CIFAR-10; the last 500 of each class of the train split are validation."""
+    """CIFAR-10; the last 500 of each class of the train split are validation.
+
+    Sources come sorted by class; validation and test are shuffled, so that any part of them holds all classes.
+    """
     images, labels, test_images, test_labels = _decoded(_find(settings))
     validation = torch.cat([(labels == k).nonzero()[-500:, 0] for k in range(10)])
     held_out = torch.zeros(len(labels), dtype=torch.bool)
     held_out[validation] = True
     train = Split(images[~held_out], labels[~held_out])
-    return _dataset(train, Split(images[held_out], labels[held_out]), Split(test_images, test_labels), CIFAR10_CLASSES)
+    validation = _shuffled(images[held_out], labels[held_out])
+    return _dataset(train, validation, _shuffled(test_images, test_labels), CIFAR10_CLASSES)
+
+
+def _shuffled(images: Tensor, labels: Tensor) -> Split:
+    order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(0))
+    return Split(images[order], labels[order])
 
 
 def _dataset(train: Split, validation: Split, test: Split, classes: tuple[str, ...]) -> Dataset:

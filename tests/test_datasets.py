@@ -61,6 +61,7 @@ def test_a_zip_and_its_folder_give_the_same_splits(monkeypatch, tmp_path):
     zipped, folder = loaded
     assert (len(zipped.train), len(zipped.validation), len(zipped.test)) == (100, 5000, 20)
     assert torch.bincount(zipped.validation.labels).tolist() == [500] * 10
+    assert len(set(zipped.validation.labels[:50].tolist())) == 10  # any part of it holds all classes
     assert torch.equal(zipped.train.images, folder.train.images)
     assert zipped.mean == folder.mean
 
