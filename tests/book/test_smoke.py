@@ -1,0 +1,149 @@
+"""The whole book in miniature: every notebook executed, every page rendered strictly, every mistake one line."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from dfnas import models, paths, profiles
+
+pytestmark = pytest.mark.slow
+
+
+def dfnas(runs: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, "-m", "dfnas", *arguments],
+        env={**os.environ, "DFNAS_RUNS": str(runs), **environment},
+        cwd=runs.parent,
+        capture_output=True,
+        text=True,
+    )
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("smoke") / "runs"
+    folder.mkdir()
+    result = dfnas(folder, "run", "--profile", "smoke")
+    assert result.returncode == 0, result.stdout + result.stderr
+    return folder
+
+
+def record(runs: Path, name: str) -> dict:
+    return json.loads((runs / "smoke" / f"{name}.json").read_text())
+
+
+@pytest.mark.parametrize("name", profiles.CHAPTERS)
+def test_every_chapter_runs_and_its_record_is_good(runs, name):
+    found = record(runs, name)
+    assert found["verdict"] == "good"
+    assert found["complete"]
+    assert found["profile"] == "smoke"
+    assert found["seconds"] > 0
+    assert found["stages"]
+
+
+def test_records_hold_the_metrics_that_every_profile_has(runs):
+    chapters = {
+        "01-teacher": {"teacher_accuracy", "teacher_macs", "teacher_parameters"},
+        "02-synthesis": {
+            "images",
+            "iterations",
+            "verifier_accuracy",
+            "image_iterations_per_second",
+            "batch_norm_distance",
+            "batch_norm_distance_real",
+            "student_accuracy",
+            "student_accuracy_std",
+            "student_accuracy_n",
+        },
+        "03-calibration": {
+            f"student_accuracy_{arm}{part}"
+            for arm in ("hard", "round0", "calibrated", "online", "jitter", "noregion", "noise", "real_same_count")
+            for part in ("", "_std", "_n")
+        },
+    }
+    for name, expected in chapters.items():
+        assert expected <= set(record(runs, name)["metrics"])
+
+
+def test_the_book_renders_strictly(runs):
+    result = dfnas(runs, "render", "--profile", "smoke")
+    assert result.returncode == 0, result.stdout + result.stderr
+    index = Path(result.stdout.strip().splitlines()[-1])
+    assert index.name == "index.html"
+    pages = [next(index.parent.rglob(f"{name}.html")).read_text() for name in profiles.CHAPTERS]
+    assert all("smoke" in page and "run-card" in page for page in pages)
+
+
+def test_status_tells_that_all_is_done(runs):
+    result = dfnas(runs, "status", "--profile", "smoke")
+    assert result.returncode == 0
+    assert result.stdout.count("good") == len(profiles.CHAPTERS)
+
+
+def test_a_second_run_computes_nothing(runs):
+    before = {path: path.stat().st_mtime_ns for path in (runs / "smoke").glob("*.json")}
+    assert dfnas(runs, "run", "--profile", "smoke").returncode == 0
+    assert before == {path: path.stat().st_mtime_ns for path in before}
+
+
+def one_line(result: subprocess.CompletedProcess) -> str:
+    lines = [line for line in result.stderr.splitlines() if line.startswith("dfnas: ")]
+    assert result.returncode == 2, result.stdout + result.stderr
+    assert len(lines) == 1, result.stderr
+    assert "Traceback" not in result.stderr
+    return lines[0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["run", "--profile", "smoke", "--set", "synthesis.iteratoins=5"], "iteratoins"),
+        (["run", "--profile", "fast"], "fast"),
+        (["run", "12-nothing", "--profile", "smoke"], "12-nothing"),
+        (["run", "01-teacher", "--profile", "laptop", "--data", "/nowhere"], "/nowhere"),
+    ],
+)
+def test_bad_input_is_one_line_and_nothing_is_lost(runs, arguments, message):
+    before = sorted(runs.rglob("*.json"))
+    assert message in one_line(dfnas(runs, *arguments))
+    assert set(before) <= set(runs.rglob("*.json"))
+
+
+def test_a_truncated_shard_is_one_line(runs, tmp_path):
+    mine = tmp_path / "runs"
+    shutil.copytree(runs, mine)
+    shard = sorted(mine.glob("stages/synthesis-????????????/round-*.safetensors"))[0]
+    shard.write_bytes(shard.read_bytes()[:-50])
+    line = one_line(dfnas(mine, "run", "03-calibration", "--profile", "smoke", "--set", "calibration.seeds=3"))
+    assert shard.name in line
+    assert shard.exists()
+    assert json.loads((mine / "smoke" / "03-calibration.json").read_text())["verdict"] == "good"
+
+
+def test_a_teacher_with_seven_classes_is_one_line(runs, tmp_path):
+    path = tmp_path / "seven.pt"
+    torch.save(models.build("resnet8", 7, 1).state_dict(), path)
+    (tmp_path / "seven.py").write_text(
+        "from dfnas import models\ndef network():\n    return models.build('resnet8', 7, 1)\n"
+    )
+    chosen = ["--set", f"teacher.path={path}", "--set", "teacher.builder=seven:network"]
+    search = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
+    result = dfnas(runs, "run", "02-synthesis", "--profile", "smoke", *chosen, PYTHONPATH=search)
+    assert "7 classes" in one_line(result)
+
+
+def test_no_notebook_asks_which_profile_it_is_in():
+    for path in (paths.root() / "notebooks").glob("*.ipynb"):
+        code = "\n".join(
+            "".join(cell["source"]) for cell in json.loads(path.read_text())["cells"] if cell["cell_type"] == "code"
+        )
+        assert "profile ==" not in code
+        assert "settings.profile" not in code
+        assert not any(f'"{name}"' in code for name in profiles.NAMES if name != "quick")
