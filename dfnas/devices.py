@@ -48,7 +48,9 @@ def compiled(function: Callable, run: RunSettings) -> Callable:
         return function
     if device(run).type == "cpu" and not any(map(shutil.which, ("g++", "clang++", "c++"))):
         return function
-    return torch.compile(function, dynamic=False)
+    # A program for each resolution stage and kind of target, and for each variant of a chapter: more than the eight
+    # after which torch would go on in eager mode, with a warning in the notebook.
+    return torch.compile(function, dynamic=False, recompile_limit=64)
 
 
 def place(network: nn.Module, where: torch.device) -> nn.Module:

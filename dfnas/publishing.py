@@ -154,6 +154,8 @@ def _take_outputs(cell: Any, ran: Any) -> None:
     cell["execution_count"] = ran.execution_count
     cell["outputs"] = []
     for output in copy.deepcopy(ran.outputs):
+        if output.output_type == "stream" and output.name == "stderr":
+            continue  # warnings of a library are for the log: they name places and processes of one machine
         if output.output_type == "stream" and _continues(cell["outputs"], output):
             cell["outputs"][-1]["text"] += output.text
         else:
