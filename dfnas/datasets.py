@@ -120,8 +120,8 @@ def _cifar10(settings: DataSettings) -> Dataset:
     held_out = torch.zeros(len(labels), dtype=torch.bool)
     held_out[validation] = True
     train = Split(images[~held_out], labels[~held_out])
-    validation = _shuffled(images[held_out], labels[held_out])
-    return _dataset(train, validation, _shuffled(test_images, test_labels), CIFAR10_CLASSES)
+    watched = _shuffled(images[held_out], labels[held_out])
+    return _dataset(train, watched, _shuffled(test_images, test_labels), CIFAR10_CLASSES)
 
 
 def _shuffled(images: Tensor, labels: Tensor) -> Split:

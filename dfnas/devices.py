@@ -50,7 +50,7 @@ def compiled(function: Callable, run: RunSettings) -> Callable:
         return function
     # A program for each resolution stage and kind of target, and for each variant of a chapter: more than the eight
     # after which torch would go on in eager mode, with a warning in the notebook.
-    return torch.compile(function, dynamic=False, recompile_limit=64)
+    return torch.compile(function, dynamic=False, recompile_limit=64)  # type: ignore[call-overload]
 
 
 def place(network: nn.Module, where: torch.device) -> nn.Module:
