@@ -64,7 +64,7 @@ def compute(
     device: Device = None,
     force: Force = False,
 ) -> None:
-    """Compute a chapter's stages without its notebook, which then finds them done; also under torchrun."""
+    """Compute a chapter's stages without its notebook, which then finds them done."""
     settings = _settings(profile, seed, overrides, device)
     records.require_chapter(chapter, settings)
     if _data(data):

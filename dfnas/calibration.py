@@ -13,6 +13,7 @@ from scipy import linalg, stats
 from torch import Tensor, nn
 
 from dfnas import batches, datasets, inversion, stages, students, synthesis, synthetic, training
+from dfnas.errors import UserError
 from dfnas.profiles import Settings, SynthesisSettings
 from dfnas.synthetic import Shard, SyntheticSet
 from dfnas.teacher import Teacher
@@ -36,6 +37,8 @@ REAL = "real_same_count"
 def compute(settings: Settings) -> dict[str, stages.Artefact]:
     """Chapter 3's stages: the sets, every arm's students over paired seeds, the verifier, figures of merit."""
     teacher, chapter = load_teacher(settings), settings.calibration
+    if chapter.rounds < 2 or chapter.seeds < 2:
+        raise UserError("calibration.rounds and calibration.seeds must be 2 or more: the chapter compares them")
     made = _sets(settings, teacher)
     for arm, (source, chosen, labels) in ARMS.items():
         student = dataclasses.replace(chapter.student, labels=labels)

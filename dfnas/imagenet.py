@@ -1,4 +1,4 @@
-"""ImageNet from an ImageFolder (train/<class>/*, val/<class>/*), resized once to uint8 canvases in the cache."""
+"""ImageNet from an ImageFolder (train/<class>/*, val/<class>/*), read into uint8 tensors."""
 
 import re
 from pathlib import Path

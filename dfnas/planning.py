@@ -40,12 +40,16 @@ def _calibration(settings: Settings) -> list[dict[str, Any]]:
     chapter = settings.calibration
     rounds = calibration.calibrated(settings)
     single = dataclasses.replace(settings.synthesis, images=chapter.images, rounds=1)
-    arms = len(calibration.ARMS) + 1
-    row = _student(f"arms x {arms} x {chapter.seeds} seeds", settings, chapter.student, chapter.images)
+    arms, seeds = len(calibration.ARMS), chapter.seeds  # and the real arm, less the one with online labels
+    stored = dataclasses.replace(chapter.student, labels="stored")
+    row = _student(f"arms x {arms} x {seeds} seeds", settings, stored, chapter.images)
+    online = dataclasses.replace(chapter.student, labels="online")
+    online_row = _student(f"online arm x {seeds} seeds", settings, online, chapter.images)
     return [
         _set("synthesis", settings, rounds),
         _times(_set("jitter and whole canvas", settings, single), 2),
-        _times(row, arms * chapter.seeds),
+        _times(row, arms * seeds),
+        _times(online_row, seeds),
         _verifier(settings),
     ]
 

@@ -68,9 +68,10 @@ def stage(
     if _dry.get():
         artefact = Artefact(name, key, folder)
     else:
-        if _force.get() and all(known.key != key for known in used()):
-            shutil.rmtree(folder, ignore_errors=True)
-        if not (folder / "stage.json").exists():
+        forced = _force.get() and all(known.key != key for known in used())
+        if forced:
+            shutil.rmtree(folder.with_name(folder.name + ".partial"), ignore_errors=True)
+        if forced or not (folder / "stage.json").exists():
             _work(name, key, folder, function, settings)
         artefact = _read(folder)
     _used.set([*used(), artefact])
@@ -151,6 +152,7 @@ def _work(name: str, key: str, folder: Path, function: Callable[[Path], None], s
         sittings.close()
     facts = {"name": name, "key": key, "settings": _plain(settings), **sittings.total(), **_machine()}
     write_json(partial / "stage.json", facts)
+    shutil.rmtree(folder, ignore_errors=True)  # of an earlier run, kept until its successor was there
     os.replace(partial, folder)
 
 

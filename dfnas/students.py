@@ -69,8 +69,9 @@ def train(
     """
     data, recipe = settings.data, student.training
     side = student.side or data.region
+    where = devices.device(settings.run)
     sample = training.image_sampler(
-        images, labels, recipe, region=data.region, flip=data.flip, mean=mean, std=std, seed=seed
+        images.to(where), labels.to(where), recipe, region=data.region, flip=data.flip, mean=mean, std=std, seed=seed
     )
     if student.labels == "online" and teacher is not None:
         sample = online(sample, teacher, data.region, student.mixing, settings, seed)

@@ -5,7 +5,6 @@ teacher gave to the slot's previous image: only these logits are carried (specif
 """
 
 import dataclasses
-import os
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +42,8 @@ def synthesise(
         carried: Tensor | None = None
         for batch, number in work:
             path = synthetic.shard_path(folder, number, batch)
+            if settings.keep_rounds == "last" and synthetic.shard_path(folder, settings.rounds - 1, batch).exists():
+                continue  # its early rounds may be gone already
             if path.exists():
                 carried = synthetic.read(path).logits
                 continue
@@ -51,7 +52,7 @@ def synthesise(
             carried = shard.logits
             stages.save_time()
             progress.update(settings.batch)
-            progress.set_postfix(round=number, loss=f"{float(shard.terms[-1, 0]):.3f}")
+            progress.set_postfix(round=number, cross_entropy=f"{float(shard.terms[-1, 0]):.3f}")
     progress.close()
     if settings.keep_rounds == "last":
         _drop_early_rounds(folder, settings)
@@ -150,7 +151,7 @@ def check(settings: SynthesisSettings, data: DataSettings) -> None:
 def _drop_early_rounds(folder: Path, settings: SynthesisSettings) -> None:
     for number in range(settings.rounds - 1):
         for batch in range(batch_count(settings)):
-            os.unlink(synthetic.shard_path(folder, number, batch))
+            synthetic.shard_path(folder, number, batch).unlink(missing_ok=True)
 
 
 def update_counts(settings: SynthesisSettings, data: DataSettings, seed: int, number: int, batch: int) -> Tensor:
@@ -188,13 +189,15 @@ def compute(settings: Settings) -> dict[str, stages.Artefact]:
     The artefacts by name: `synthesis`, `student-<seed>`, `verifier`, `ablation-<name>`, `evaluation`.
     """
     teacher = load_teacher(settings)
+    small = dataclasses.replace(settings.synthesis, images=settings.evaluation.ablation_images, rounds=1)
+    for chosen in (settings.synthesis, small):
+        check(chosen, settings.data)
     made = {"synthesis": set_stage("synthesis", settings, teacher, settings.synthesis)}
     for seed in range(settings.seed, settings.seed + settings.student.seeds):
         made[f"student-{seed}"] = students.set_stage(
             f"student-{seed}", settings, teacher, settings.student, made["synthesis"], seed
         )
     made["verifier"] = students.verifier_stage(settings)
-    small = dataclasses.replace(settings.synthesis, images=settings.evaluation.ablation_images, rounds=1)
     for name, changes in ABLATIONS.items():
         variant = dataclasses.replace(small, **changes)
         made[f"ablation-{name}"] = set_stage(f"ablation-{name.replace(' ', '-')}", settings, teacher, variant)

@@ -82,7 +82,9 @@ def read(path: Path) -> Shard:
         return Shard(**tensors, round=int(facts["round"]), batch=int(facts["batch"]))
     except (SafetensorError, OSError, KeyError, ValueError) as error:
         reason = str(error).splitlines()[0]
-        raise UserError(f"shard {path} cannot be read ({reason}): delete it and run again, it will be remade") from None
+        raise UserError(
+            f"shard {path} cannot be read ({reason}): delete it and run again, with --force if the set was finished"
+        ) from None
 
 
 def load(folder: Path) -> SyntheticSet:
@@ -91,12 +93,14 @@ def load(folder: Path) -> SyntheticSet:
     Raises
     ------
     UserError
-        No shards there, or one that cannot be read.
+        No shards there, some missing, or one that cannot be read.
     """
     shards = [read(path) for path in sorted(folder.glob("round-*-batch-*.safetensors"))]
     if not shards:
         raise UserError(f"no synthetic set in {folder}: it has no shards")
-    size = len(shards[0].images)
+    size, rounds = len(shards[0].images), {shard.round for shard in shards}
+    if len(shards) != len(rounds) * (max(shard.batch for shard in shards) + 1):
+        raise UserError(f"the synthetic set in {folder} lacks shards: run again with --force, it will be remade")
     return SyntheticSet(
         torch.cat([shard.images for shard in shards]),
         torch.cat([shard.logits for shard in shards]),

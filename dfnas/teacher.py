@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from dfnas import batches, datasets, models, stages, training
+from dfnas import batches, datasets, devices, models, stages, training
 from dfnas.errors import UserError
 from dfnas.models import cost
 from dfnas.profiles import DataSettings, Settings, TeacherSettings
@@ -90,9 +90,10 @@ def _make(folder: Path, settings: Settings) -> None:
 
 def _train(folder: Path, settings: Settings, data: datasets.Dataset) -> tuple[nn.Module, training.History]:
     recipe = settings.teacher.training
+    where = devices.device(settings.run)
     sample = training.image_sampler(
-        batches.pad(data.train.images, settings.data.canvas, settings.data.padding),
-        data.train.labels,
+        batches.pad(data.train.images, settings.data.canvas, settings.data.padding).to(where),
+        data.train.labels.to(where),
         recipe,
         region=settings.data.region,
         flip=settings.data.flip,

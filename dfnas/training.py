@@ -248,7 +248,7 @@ class _State:
         file = folder / "checkpoint.pt"
         if not file.exists():
             return
-        content = torch.load(file, weights_only=True)
+        content = torch.load(file, weights_only=True, map_location=self.total.device)
         self.network.load_state_dict(content["network"])
         self.optimiser.load_state_dict(content["optimiser"])
         for value, saved in zip(self.average, content["average"], strict=True):

@@ -101,6 +101,19 @@ def test_keys_are_known_without_running_anything():
     assert stages.stage("a", count(calls), {"x": 1}).key == keys["a"]
 
 
+def test_a_forced_stage_that_fails_leaves_what_was_there():
+    artefact = stages.stage("a", count([], "first"), {})
+    stages.reset()
+    stages.force()
+
+    def fail(folder):
+        raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        stages.stage("a", fail, {})
+    assert (artefact.folder / "result").read_text() == "first"
+
+
 def test_force_recomputes_once():
     calls = []
     stages.stage("a", count(calls), {})

@@ -52,7 +52,7 @@ class TeacherSettings:
 
     network: str
     training: TrainingSettings
-    path: str = ""  # "": the shipped one; else a .safetensors or state-dict file, or 'imagenet-download'
+    path: str = ""  # "": the shipped one; else a .safetensors or state-dict file
     builder: str = ""  # module:function that builds the network of `path`; "": `network`
     shipped: str = ""  # name of the teacher in the package that this profile uses
 
