@@ -72,7 +72,7 @@ def test_noise_is_valid_and_labelled_by_the_teacher(tmp_path):
     assert 20 < float(noise.images.float().std()) < 130
 
 
-def test_every_arm_has_the_same_recipe():
+def test_every_arm_has_all_its_seeds():
     keys = chapters.stage_keys("03-calibration", SETTINGS)
     arms = {name.rsplit("-", 1)[0] for name in keys if name.startswith("arm-")}
     assert arms == {f"arm-{arm}" for arm in (*calibration.ARMS, calibration.REAL)}
@@ -86,7 +86,7 @@ def test_laptop_meets_the_minima_of_the_book():
     assert settings.student.seeds >= 3
 
 
-def test_mixing_keeps_the_mean_and_needs_no_global_randomness():
+def test_mixing_blends_images_and_needs_no_global_randomness():
     from dfnas import batches
 
     inputs = torch.randn(200, 1, 4, 4, generator=torch.Generator().manual_seed(0))
