@@ -19,7 +19,7 @@ from dfnas.synthetic import Shard, SyntheticSet
 from dfnas.teacher import Teacher
 from dfnas.teacher import load as load_teacher
 
-VERSION = 1
+VERSION = 2
 
 # arm -> (set, rounds taken, labels). All have the same number of images and take the same steps.
 ARMS = {
@@ -53,8 +53,8 @@ def compute(settings: Settings) -> dict[str, stages.Artefact]:
     made["evaluation"] = stages.stage(
         "calibration-evaluation",
         lambda folder: _evaluate(folder, settings, teacher, made),
-        {"slots": chapter.slots_shown, "images": chapter.images, "region": settings.data.region},
-        inputs=list(made.values()),
+        {"slots": chapter.slots_shown, "images": chapter.images},
+        inputs=[*made.values(), datasets.digest(settings.data)],
         version=VERSION,
     )
     return made
@@ -76,7 +76,7 @@ def _sets(settings: Settings, teacher: Teacher) -> dict[str, stages.Artefact]:
     made["noise"] = stages.stage(
         "noise",
         lambda folder: make_noise(folder, settings, teacher),
-        {"images": chapter.images, "data": settings.data.name, "canvas": settings.data.canvas, "seed": settings.seed},
+        {"images": chapter.images, "data": datasets.geometry(settings.data), "seed": settings.seed},
         inputs=[teacher.digest],
         version=VERSION,
     )
@@ -117,8 +117,8 @@ def _real_stage(settings: Settings, seed: int) -> stages.Artefact:
         student = dataclasses.replace(chapter.student, labels="hard")
         students.train(folder, canvases, labels, settings, student, seed, real.mean, real.std)
 
-    resolved = {"student": chapter.student, "images": chapter.images, "data": data.name, "seed": seed}
-    return stages.stage(f"arm-{REAL}-{seed}", work, resolved, version=VERSION)
+    resolved = {"student": chapter.student, "images": chapter.images, "seed": seed}
+    return stages.stage(f"arm-{REAL}-{seed}", work, resolved, inputs=[datasets.digest(data)], version=VERSION)
 
 
 def balanced(labels: Tensor, count: int, classes: int, seed: int) -> Tensor:
@@ -134,13 +134,8 @@ def balanced(labels: Tensor, count: int, classes: int, seed: int) -> Tensor:
 def _evaluate(folder: Path, settings: Settings, teacher: Teacher, made: dict[str, stages.Artefact]) -> None:
     """Accuracies on real test images, and the measures of each round's images and labels: evaluation.json."""
     real, chapter = datasets.load(settings.data), settings.calibration
-    arms = {
-        arm: [
-            students.test_accuracy(made[f"arm-{arm}-{seed}"].folder, settings, chapter.student, teacher, real)
-            for seed in _seeds(settings)
-        ]
-        for arm in (*ARMS, REAL)
-    }
+    arms = {arm: [_accuracy(arm, seed, settings, teacher, made, real) for seed in _seeds(settings)] for arm in ARMS}
+    arms[REAL] = [_accuracy(REAL, seed, settings, real, made, real) for seed in _seeds(settings)]
     whole = students.part(synthetic.load(made["synthesis"].folder), "all", chapter.images)
     verifier = students.read(made["verifier"].folder, settings, settings.evaluation.verifier_network)
     judge = Judge(settings, verifier, real)
@@ -164,6 +159,19 @@ def _evaluate(folder: Path, settings: Settings, teacher: Teacher, made: dict[str
     }
     stages.write_json(folder / "evaluation.json", result)
     stages.write_json(folder / "explorer.json", explorer(whole, settings))
+
+
+def _accuracy(
+    arm: str,
+    seed: int,
+    settings: Settings,
+    trained_on: Teacher | datasets.Dataset,
+    made: dict[str, stages.Artefact],
+    real: datasets.Dataset,
+) -> float:
+    """Test accuracy of an arm's student, under the normalisation of what it was trained on."""
+    folder, student = made[f"arm-{arm}-{seed}"].folder, settings.calibration.student
+    return students.test_accuracy(folder, settings, student, real, trained_on.mean, trained_on.std)
 
 
 def entropy(logits: Tensor) -> Tensor:

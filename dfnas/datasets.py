@@ -4,11 +4,13 @@ Three splits: train, validation and test. No network trains on validation; test 
 `no_real_data()` every access raises: that is how synthesis and data-free search prove what they are.
 """
 
+import dataclasses
+import functools
 import hashlib
 import io
 import os
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -16,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -88,6 +91,33 @@ def load(settings: DataSettings) -> Dataset:
     raise UserError(f"no data set {settings.name!r}; there are digits, cifar10 and imagenet")
 
 
+def geometry(settings: DataSettings) -> dict[str, object]:
+    """What stages that see no real data depend on: the settings without where real images come from."""
+    return {name: value for name, value in vars(settings).items() if name not in ("download", "images_per_class")}
+
+
+def digest(settings: DataSettings) -> str:
+    """A digest of the real images themselves, as read: an input of every stage that loads them.
+
+    Two copies of CIFAR-10, one of them compressed as JPEG, are two data sets.
+
+    Raises
+    ------
+    UserError
+        The data set is not to be found.
+    """
+    if settings.name == "digits":
+        content = _digits_digest()
+    elif settings.name == "cifar10":
+        with safe_open(_decoded_file(_find(settings)), "pt") as file:
+            content = file.metadata()["digest"]
+    else:
+        from dfnas import imagenet
+
+        content = imagenet.digest(settings)
+    return f"{content} {sorted(vars(dataclasses.replace(settings, download=False)).items())}"
+
+
 def class_names(settings: DataSettings) -> tuple[str, ...]:
     """Names of the classes, without touching any data."""
     if settings.name == "digits":
@@ -129,6 +159,19 @@ def _shuffled(images: Tensor, labels: Tensor) -> Split:
     return Split(images[order], labels[order])
 
 
+@functools.cache
+def _digits_digest() -> str:
+    data = _digits()
+    return _digest([data.train.images, data.validation.images, data.test.images])
+
+
+def _digest(tensors: Sequence[Tensor]) -> str:
+    sha = hashlib.sha256()
+    for tensor in tensors:
+        sha.update(tensor.contiguous().numpy().tobytes())
+    return sha.hexdigest()[:16]
+
+
 def _dataset(train: Split, validation: Split, test: Split, classes: tuple[str, ...]) -> Dataset:
     pixels = train.images.double() / 255
     mean = tuple(round(float(value), 6) for value in pixels.mean((0, 2, 3)))
@@ -165,17 +208,22 @@ def _find(settings: DataSettings) -> Path:
 
 def _decoded(source: Path) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """The source as tensors, decoded once into the cache."""
+    tensors = load_file(_decoded_file(source))
+    return tensors["images"], tensors["labels"], tensors["test_images"], tensors["test_labels"]
+
+
+def _decoded_file(source: Path) -> Path:
+    """The cache's file of a source, with the digest of its images as metadata."""
     stat = source.stat()
-    name = hashlib.sha256(f"{source.resolve()} {stat.st_size} {stat.st_mtime}".encode()).hexdigest()[:12]
+    name = hashlib.sha256(f"{source.resolve()} {stat.st_size} {stat.st_mtime} 2".encode()).hexdigest()[:12]
     file = paths.make_folder(paths.cache()) / f"cifar10-{name}.safetensors"
     if not file.exists():
         train, test = _read(source, train=True), _read(source, train=False)
         tensors = {"images": train[0], "labels": train[1], "test_images": test[0], "test_labels": test[1]}
         temporary = file.with_suffix(".tmp")
-        save_file(tensors, temporary)
+        save_file(tensors, temporary, {"digest": _digest([train[0], test[0]])})
         os.replace(temporary, file)
-    tensors = load_file(file)
-    return tensors["images"], tensors["labels"], tensors["test_images"], tensors["test_labels"]
+    return file
 
 
 def _read(source: Path, train: bool) -> tuple[Tensor, Tensor]:

@@ -1,5 +1,6 @@
 """ImageNet from an ImageFolder (train/<class>/*, val/<class>/*), read into uint8 tensors."""
 
+import hashlib
 import re
 from pathlib import Path
 
@@ -37,11 +38,7 @@ def load(settings: DataSettings) -> datasets.Dataset:
     UserError
         No such folder, or another number of classes in it.
     """
-    root = Path(datasets.data_path() or "imagenet")
-    if not (root / "train").is_dir() or not (root / "val").is_dir():
-        raise UserError(
-            f"no ImageNet at {root}: give --data PATH (or DFNAS_DATA) with train/<class>/* and val/<class>/*"
-        )
+    root = _root()
     classes = class_order([path.name for path in (root / "train").iterdir() if path.is_dir()])
     if len(classes) != settings.classes:
         raise UserError(
@@ -62,6 +59,24 @@ def load(settings: DataSettings) -> datasets.Dataset:
         MEAN,
         STD,
     )
+
+
+def digest(settings: DataSettings) -> str:
+    """A digest of the files' names and sizes: to read 150 GB would cost more than it is worth."""
+    root = _root()
+    sha = hashlib.sha256()
+    for path in sorted(root.glob("*/*/*")):
+        sha.update(f"{path.relative_to(root)} {path.stat().st_size}\n".encode())
+    return sha.hexdigest()[:16]
+
+
+def _root() -> Path:
+    root = Path(datasets.data_path() or "imagenet")
+    if not (root / "train").is_dir() or not (root / "val").is_dir():
+        raise UserError(
+            f"no ImageNet at {root}: give --data PATH (or DFNAS_DATA) with train/<class>/* and val/<class>/*"
+        )
+    return root
 
 
 def _split(files: list[list[Path]], side: int, name: str) -> datasets.Split:

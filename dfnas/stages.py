@@ -114,7 +114,7 @@ def keys(compute: Callable[[], Any]) -> dict[str, str]:
 
 def digest(value: Any) -> str:
     """A stable digest of settings: dataclasses, dictionaries, sequences and plain values."""
-    return hashlib.sha256(json.dumps(_plain(value), sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(plain(value), sort_keys=True).encode()).hexdigest()
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -124,13 +124,14 @@ def write_json(path: Path, value: Any) -> None:
     os.replace(temporary, path)
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """A value as JSON has it: dataclasses as dictionaries, tuples as lists."""
     if is_dataclass(value) and not isinstance(value, type):
-        return _plain(asdict(value))
+        return plain(asdict(value))
     if isinstance(value, dict):
-        return {str(name): _plain(item) for name, item in value.items()}
+        return {str(name): plain(item) for name, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     return value
 
 
@@ -150,7 +151,7 @@ def _work(name: str, key: str, folder: Path, function: Callable[[Path], None], s
     finally:
         _current.reset(token)
         sittings.close()
-    facts = {"name": name, "key": key, "settings": _plain(settings), **sittings.total(), **_machine()}
+    facts = {"name": name, "key": key, "settings": plain(settings), **sittings.total(), **_machine()}
     write_json(partial / "stage.json", facts)
     shutil.rmtree(folder, ignore_errors=True)  # of an earlier run, kept until its successor was there
     os.replace(partial, folder)

@@ -11,7 +11,7 @@ from dfnas.profiles import Settings, StudentSettings
 from dfnas.synthetic import SyntheticSet
 from dfnas.teacher import Teacher
 
-VERSION = 1
+VERSION = 2
 
 
 def set_stage(
@@ -33,7 +33,7 @@ def set_stage(
         images = part(synthetic.load(source.folder), chosen, slots)
         train_synthetic(folder, images, settings, teacher, student, seed)
 
-    resolved = {"student": student, "seed": seed, "part": [chosen, slots], "region": settings.data.region}
+    resolved = {"student": student, "seed": seed, "part": [chosen, slots], "data": datasets.geometry(settings.data)}
     return stages.stage(name, work, resolved, inputs=[source, teacher.digest], version=VERSION)
 
 
@@ -128,8 +128,8 @@ def verifier_stage(settings: Settings) -> stages.Artefact:
         canvases = batches.pad(real.train.images, data.canvas, data.padding)
         train(folder, canvases, real.train.labels, settings, as_student, settings.seed + 1000, real.mean, real.std)
 
-    resolved = {"verifier": as_student, "data": [data.name, data.region, data.canvas], "seed": settings.seed}
-    return stages.stage("verifier", work, resolved, version=VERSION)
+    resolved = {"verifier": as_student, "seed": settings.seed}
+    return stages.stage("verifier", work, resolved, inputs=[datasets.digest(data)], version=VERSION)
 
 
 def read(folder: Path, settings: Settings, network: str) -> nn.Module:
@@ -140,13 +140,18 @@ def read(folder: Path, settings: Settings, network: str) -> nn.Module:
 
 
 def test_accuracy(
-    folder: Path, settings: Settings, student: StudentSettings, teacher: Teacher, real: datasets.Dataset
+    folder: Path,
+    settings: Settings,
+    student: StudentSettings,
+    real: datasets.Dataset,
+    mean: tuple[float, ...],
+    std: tuple[float, ...],
 ) -> float:
-    """A student's accuracy on the real test images, as it saw images in training."""
+    """A student's accuracy on the real test images, shown to it as images were in training: side, mean, deviation."""
     network = read(folder, settings, student.network)
     side = student.side or settings.data.region
     shrink = _Shrunk(network, side) if side != settings.data.region else network
-    logits = training.predict(shrink, real.test.images, settings.run, mean=teacher.mean, std=teacher.std)
+    logits = training.predict(shrink, real.test.images, settings.run, mean=mean, std=std)
     return training.accuracy(logits, real.test.labels)
 
 

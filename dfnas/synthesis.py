@@ -18,7 +18,7 @@ from dfnas.progress import bar
 from dfnas.teacher import Teacher
 from dfnas.teacher import load as load_teacher
 
-VERSION = 1
+VERSION = 2
 COMPILE_FROM = 8  # batches: a smaller set is made before compiling has paid
 
 
@@ -204,8 +204,8 @@ def compute(settings: Settings) -> dict[str, stages.Artefact]:
     made["evaluation"] = stages.stage(
         "synthesis-evaluation",
         lambda folder: _evaluate(folder, settings, teacher, made),
-        {"region": settings.data.region},
-        inputs=list(made.values()),
+        {"batch": settings.synthesis.batch},
+        inputs=[*made.values(), datasets.digest(settings.data)],
         version=VERSION,
     )
     return made
@@ -217,7 +217,7 @@ def set_stage(name: str, settings: Settings, teacher: Teacher, synthesis: Synthe
     return stages.stage(
         name,
         lambda folder: synthesise(folder, teacher, synthesis, data, settings.run, settings.seed),
-        {"synthesis": synthesis, "data": [data.name, data.channels, data.region, data.canvas], "seed": settings.seed},
+        {"synthesis": synthesis, "data": datasets.geometry(data), "seed": settings.seed},
         inputs=[teacher.digest],
         version=VERSION,
     )
@@ -241,7 +241,7 @@ def _evaluate(folder: Path, settings: Settings, teacher: Teacher, made: dict[str
 
     whole = synthetic.load(made["synthesis"].folder)
     accuracies = [
-        students.test_accuracy(artefact.folder, settings, settings.student, teacher, real)
+        students.test_accuracy(artefact.folder, settings, settings.student, real, teacher.mean, teacher.std)
         for name, artefact in made.items()
         if name.startswith("student-")
     ]

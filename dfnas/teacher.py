@@ -1,12 +1,15 @@
 """Chapter 1, the teacher: the network that is left of the data."""
 
+import hashlib
 import importlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
@@ -15,7 +18,7 @@ from dfnas.errors import UserError
 from dfnas.models import cost
 from dfnas.profiles import DataSettings, Settings, TeacherSettings
 
-VERSION = 1
+VERSION = 2
 SHIPPED = Path(__file__).parent / "teachers"
 
 
@@ -33,16 +36,12 @@ class Teacher:
 
 def compute(settings: Settings) -> dict[str, stages.Artefact]:
     """Train the chapter's teacher, once, or report the one that `teacher.path` gives: {"teacher": artefact}."""
-    data, teacher = settings.data, settings.teacher
-    resolved = {
-        "data": [data.name, data.region, data.canvas, data.padding, data.flip],
-        "network": teacher.network,
-        "training": teacher.training,
-        "seed": settings.seed,
-    }
+    teacher = settings.teacher
+    resolved = {"network": teacher.network, "training": teacher.training, "seed": settings.seed}
     if teacher.path:
-        resolved |= {"given": load(settings).digest}
-    return {"teacher": stages.stage("teacher", lambda folder: _make(folder, settings), resolved, version=VERSION)}
+        resolved = {"given": load(settings).digest}
+    inputs = [datasets.digest(settings.data)]
+    return {"teacher": stages.stage("teacher", lambda folder: _make(folder, settings), resolved, inputs, VERSION)}
 
 
 def load(settings: Settings) -> Teacher:
@@ -63,9 +62,13 @@ def load(settings: Settings) -> Teacher:
 
 def read(folder: Path, data: DataSettings) -> Teacher:
     """A teacher from a folder with model.safetensors and card.json (an artefact, or a shipped one)."""
-    card = json.loads((folder / "card.json").read_text())
-    network = models.build(card["network"], len(card["classes"]), card["channels"])
-    network.load_state_dict(load_file(folder / "model.safetensors"))
+    try:
+        card = json.loads((folder / "card.json").read_text())
+        state = load_file(folder / "model.safetensors")
+    except (OSError, ValueError, SafetensorError) as error:
+        raise UserError(f"{folder} holds no teacher (card.json and model.safetensors): {error}") from None
+    network = _build(card["network"], card.get("builder", ""), len(card["classes"]), card["channels"])
+    network.load_state_dict(state)
     _check(network, data, str(folder))
     return _frozen(network, card["mean"], card["std"], card["classes"], card)
 
@@ -83,8 +86,8 @@ def _make(folder: Path, settings: Settings) -> None:
     save_file(state, folder / "model.safetensors")
     save_file({"logits": test, "labels": data.test.labels}, folder / "test.safetensors")
     stages.write_json(folder / "history.json", vars(history))
-    card = _card(settings, data, trained, training.accuracy(test, data.test.labels))
-    stages.write_json(folder / "card.json", {**card, "mean": list(mean), "std": list(std)})
+    accuracy = training.accuracy(test, data.test.labels)
+    stages.write_json(folder / "card.json", _card(settings, data, trained, mean, std, accuracy))
     (folder / "checkpoint.pt").unlink(missing_ok=True)
 
 
@@ -120,31 +123,37 @@ def _train(folder: Path, settings: Settings, data: datasets.Dataset) -> tuple[nn
     )
 
 
-def _card(settings: Settings, data: datasets.Dataset, network: nn.Module, accuracy: float) -> dict[str, Any]:
+def _card(
+    settings: Settings,
+    data: datasets.Dataset,
+    network: nn.Module,
+    mean: tuple[float, ...],
+    std: tuple[float, ...],
+    accuracy: float,
+) -> dict[str, Any]:
     shape = (settings.data.channels, settings.data.region, settings.data.region)
     return {
         "data": settings.data.name,
         "network": settings.teacher.network,
+        "builder": settings.teacher.builder if settings.teacher.path else "",
         "channels": settings.data.channels,
         "classes": list(data.classes),
-        "mean": list(data.mean),
-        "std": list(data.std),
+        "mean": list(mean),
+        "std": list(std),
         "seed": settings.seed,
-        "recipe": stages._plain(settings.teacher.training),
+        "recipe": stages.plain(settings.teacher.training),
         "train_images": len(data.train),
         "test_images": len(data.test),
         "test_accuracy": accuracy,
         "parameters": cost.parameters(network),
         "macs": cost.macs(network, shape),
-        "digest": digest(network),
+        "digest": digest(network, mean, std),
     }
 
 
-def digest(network: nn.Module) -> str:
-    """A digest of a network's weights and buffers, by name."""
-    import hashlib
-
-    sha = hashlib.sha256()
+def digest(network: nn.Module, mean: Sequence[float], std: Sequence[float]) -> str:
+    """A digest of a network's weights and buffers, by name, and of the normalisation of its inputs."""
+    sha = hashlib.sha256(json.dumps([list(mean), list(std)]).encode())
     for name, value in sorted(network.state_dict().items()):
         sha.update(name.encode())
         sha.update(value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
@@ -158,7 +167,7 @@ def _from_file(path: Path, settings: Settings) -> Teacher:
         raise UserError(f"no teacher at {path}: give teacher.path a .safetensors or state-dict file, or a folder")
     if path.is_dir():
         return read(path, settings.data)
-    network = _build(teacher, settings.data)
+    network = _build(teacher.network, teacher.builder, settings.data.classes, settings.data.channels)
     try:
         state = load_file(path) if path.suffix == ".safetensors" else torch.load(path, weights_only=True)
         network.load_state_dict(dict(state.get("state_dict", state)))
@@ -167,20 +176,19 @@ def _from_file(path: Path, settings: Settings) -> Teacher:
         raise UserError(f"the teacher at {path} does not fit {teacher.builder or teacher.network}: {reason}") from None
     _check(network, settings.data, str(path))
     classes = datasets.class_names(settings.data)
-    mean, std = normalisation(settings.data)
+    mean, std = normalisation(teacher, settings.data)
     return _frozen(network, mean, std, classes, {"network": teacher.network, "path": str(path)})
 
 
-def _build(teacher: TeacherSettings, data: DataSettings) -> nn.Module:
-    if not teacher.builder:
-        return models.build(teacher.network, data.classes, data.channels)
-    module, _, function = teacher.builder.partition(":")
+def _build(network: str, builder: str, classes: int, channels: int) -> nn.Module:
+    """A network by name, or what the user's own `module:function` returns, called without arguments."""
+    if not builder:
+        return models.build(network, classes, channels)
+    module, _, function = builder.partition(":")
     try:
         return getattr(importlib.import_module(module), function)()
-    except (ImportError, AttributeError, ValueError) as error:
-        raise UserError(
-            f"teacher.builder={teacher.builder!r} cannot be called ({error}): write module:function"
-        ) from None
+    except (ImportError, AttributeError, TypeError, ValueError) as error:
+        raise UserError(f"teacher.builder={builder!r} cannot be called ({error}): write module:function") from None
 
 
 def _check(network: nn.Module, data: DataSettings, where: str) -> None:
@@ -197,8 +205,18 @@ def _check(network: nn.Module, data: DataSettings, where: str) -> None:
         raise UserError(f"the teacher at {where} has no BatchNorm2d: synthesis has no statistics to match")
 
 
-def normalisation(data: DataSettings) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and deviation that a teacher without a card is taken to expect (specification 1.6)."""
+def normalisation(teacher: TeacherSettings, data: DataSettings) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and deviation that a teacher without a card expects: `teacher.mean` and `teacher.std`, or the usual ones.
+
+    Raises
+    ------
+    UserError
+        Another number of values than the images have channels.
+    """
+    if teacher.mean or teacher.std:
+        if len(teacher.mean) != data.channels or len(teacher.std) != data.channels:
+            raise UserError(f"teacher.mean and teacher.std must both give {data.channels} values, one a channel")
+        return teacher.mean, teacher.std
     if data.name == "imagenet":
         return (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
     if data.name == "cifar10":
@@ -208,4 +226,4 @@ def normalisation(data: DataSettings) -> tuple[tuple[float, ...], tuple[float, .
 
 def _frozen(network: nn.Module, mean: Any, std: Any, classes: Any, card: dict[str, Any]) -> Teacher:
     network = network.eval().requires_grad_(False)
-    return Teacher(network, tuple(mean), tuple(std), tuple(classes), digest(network), card)
+    return Teacher(network, tuple(mean), tuple(std), tuple(classes), digest(network, mean, std), card)

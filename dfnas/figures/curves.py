@@ -15,8 +15,11 @@ def learning_curve(history: Any, title: str = "Training") -> Figure:
     """Losses above, accuracies below, over epochs or steps.
 
     `history` is a dictionary of columns or a list of rows. One column is called epoch, step or iteration;
-    of the others, those with 'loss' in their name are drawn above and those with 'accuracy' below.
+    of the others, those with 'loss' in their name are drawn above and those with 'accuracy' below. An empty history,
+    that of a network which was trained elsewhere, gives a figure that says so.
     """
+    if not len(history):
+        return _without_curve()
     columns = theme.columns_of(history)
     position = theme.position_of(columns)
     kinds = {kind: [name for name in columns if kind in name] for kind in ("loss", "accuracy")}
@@ -32,6 +35,13 @@ def learning_curve(history: Any, title: str = "Training") -> Figure:
             panel.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     axes[0].set_title(title)
     axes[-1].set_xlabel(position)
+    return figure
+
+
+def _without_curve() -> Figure:
+    figure, (axes,) = theme.panels(height=1.2)
+    axes.text(0.5, 0.5, "no curve: this network was trained elsewhere", ha="center", va="center")
+    axes.set_axis_off()
     return figure
 
 

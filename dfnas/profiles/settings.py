@@ -54,6 +54,8 @@ class TeacherSettings:
     training: TrainingSettings
     path: str = ""  # "": the shipped one; else a .safetensors or state-dict file
     builder: str = ""  # module:function that builds the network of `path`; "": `network`
+    mean: tuple[float, ...] = ()  # normalisation that the network of `path` expects, in [0, 1]; (): the usual one
+    std: tuple[float, ...] = ()
     shipped: str = ""  # name of the teacher in the package that this profile uses
 
 
