@@ -22,7 +22,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from dfnas import paths
+from dfnas import paths, stages
 from dfnas.errors import UserError
 from dfnas.profiles import DataSettings
 from dfnas.progress import bar
@@ -91,9 +91,9 @@ def load(settings: DataSettings) -> Dataset:
     raise UserError(f"no data set {settings.name!r}; there are digits, cifar10 and imagenet")
 
 
-def geometry(settings: DataSettings) -> dict[str, object]:
+def geometry(settings: DataSettings) -> DataSettings:
     """What stages that see no real data depend on: the settings without where real images come from."""
-    return {name: value for name, value in vars(settings).items() if name not in ("download", "images_per_class")}
+    return dataclasses.replace(settings, download=False, images_per_class=0)
 
 
 def digest(settings: DataSettings) -> str:
@@ -115,7 +115,7 @@ def digest(settings: DataSettings) -> str:
         from dfnas import imagenet
 
         content = imagenet.digest(settings)
-    return f"{content} {sorted(vars(dataclasses.replace(settings, download=False)).items())}"
+    return stages.digest([content, dataclasses.replace(settings, download=False)])
 
 
 def class_names(settings: DataSettings) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
-from dataclasses import asdict, dataclass, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -113,8 +113,12 @@ def keys(compute: Callable[[], Any]) -> dict[str, str]:
 
 
 def digest(value: Any) -> str:
-    """A stable digest of settings: dataclasses, dictionaries, sequences and plain values."""
-    return hashlib.sha256(json.dumps(plain(value), sort_keys=True).encode()).hexdigest()
+    """A stable digest of settings: dataclasses, dictionaries, sequences and plain values.
+
+    Fields that hold their default are left out: a setting that is added later, and not used, changes no key.
+    Who changes a default must therefore raise the VERSION of the stages that use it.
+    """
+    return hashlib.sha256(json.dumps(plain(value, defaults=False), sort_keys=True).encode()).hexdigest()
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -124,14 +128,17 @@ def write_json(path: Path, value: Any) -> None:
     os.replace(temporary, path)
 
 
-def plain(value: Any) -> Any:
-    """A value as JSON has it: dataclasses as dictionaries, tuples as lists."""
+def plain(value: Any, defaults: bool = True) -> Any:
+    """A value as JSON has it: dataclasses as dictionaries (whole, or without what is at its default), tuples as lists."""
     if is_dataclass(value) and not isinstance(value, type):
-        return plain(asdict(value))
+        kept = {field.name: getattr(value, field.name) for field in fields(value)}
+        if not defaults:
+            kept = {field.name: kept[field.name] for field in fields(value) if kept[field.name] != field.default}
+        return plain(kept, defaults)
     if isinstance(value, dict):
-        return {str(name): plain(item) for name, item in value.items()}
+        return {str(name): plain(item, defaults) for name, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [plain(item) for item in value]
+        return [plain(item, defaults) for item in value]
     return value
 
 

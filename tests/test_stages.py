@@ -122,3 +122,22 @@ def test_force_recomputes_once():
     stages.stage("a", count(calls), {})
     stages.stage("a", count(calls), {})
     assert len(calls) == 2
+
+
+@dataclasses.dataclass(frozen=True)
+class Before:
+    rate: float = 0.1
+    steps: int = 5
+
+
+@dataclasses.dataclass(frozen=True)
+class After:
+    rate: float = 0.1
+    steps: int = 5
+    clip: float = 0.0
+
+
+def test_a_setting_that_is_added_later_and_left_alone_changes_no_key() -> None:
+    assert stages.digest({"training": Before(0.2)}) == stages.digest({"training": After(0.2)})
+    assert stages.digest(After(0.2)) != stages.digest(After(0.2, clip=1.0))
+    assert stages.plain(After()) == {"rate": 0.1, "steps": 5, "clip": 0.0}
