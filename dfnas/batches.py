@@ -78,3 +78,13 @@ def resize(inputs: Tensor, size: int) -> Tensor:
         return inputs
     resized = F.interpolate(inputs, size=(size, size), mode="bilinear", antialias=True, align_corners=False)
     return resized.contiguous(memory_format=torch.channels_last)
+
+
+def cutout(inputs: Tensor, size: int, random: torch.Generator) -> Tensor:
+    """Normalised images [N, C, S, S] with a square of zeros of side `size`, centred anywhere, cut off at the border."""
+    side = inputs.shape[-1]
+    first = torch.randint(0, side, (len(inputs), 2, 1), generator=random) - size // 2
+    position = torch.arange(side)
+    inside = (position >= first) & (position < first + size)
+    hole = (inside[:, 0, :, None] & inside[:, 1, None, :])[:, None].to(inputs.device)
+    return inputs.masked_fill(hole, 0.0)

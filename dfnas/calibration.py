@@ -12,10 +12,10 @@ import torch
 from scipy import linalg, stats
 from torch import Tensor, nn
 
-from dfnas import batches, datasets, inversion, stages, students, synthesis, synthetic, training
+from dfnas import batches, datasets, sources, stages, students, synthesis, synthetic, training
 from dfnas.errors import UserError
 from dfnas.profiles import Settings, SynthesisSettings
-from dfnas.synthetic import Shard, SyntheticSet
+from dfnas.synthetic import SyntheticSet
 from dfnas.teacher import Teacher
 from dfnas.teacher import load as load_teacher
 
@@ -73,13 +73,7 @@ def _sets(settings: Settings, teacher: Teacher) -> dict[str, stages.Artefact]:
     for name, update in (("synthesis-jitter", "jitter"), ("synthesis-noregion", "whole")):
         variant = dataclasses.replace(single, update=update)
         made[name] = synthesis.set_stage(name, settings, teacher, variant)
-    made["noise"] = stages.stage(
-        "noise",
-        lambda folder: make_noise(folder, settings, teacher),
-        {"images": chapter.images, "data": datasets.geometry(settings.data), "seed": settings.seed},
-        inputs=[teacher.digest],
-        version=VERSION,
-    )
+    made["noise"] = sources.noise_stage(settings, teacher, chapter.images)
     return made
 
 
@@ -92,26 +86,13 @@ def calibrated(settings: Settings) -> SynthesisSettings:
     return dataclasses.replace(chosen, images=chapter.images * chapter.rounds, rounds=chapter.rounds, keep_rounds="all")
 
 
-def make_noise(folder: Path, settings: Settings, teacher: Teacher) -> None:
-    """The control: N(0, 1) clipped to valid images, with the teacher's logits (definition: specification 7)."""
-    data, count = settings.data, settings.calibration.images
-    low, high = (bounds[:, None, None] for bounds in inversion.clip_bounds(teacher.mean, teacher.std))
-    shape = (count, data.channels, data.canvas, data.canvas)
-    canvas = torch.randn(shape, generator=batches.generator(settings.seed, "noise")).clamp(low, high)
-    images = batches.from_input(canvas, teacher.mean, teacher.std)
-    seen = batches.center_crop(images, data.region)
-    logits = training.predict(teacher.network, seen, settings.run, mean=teacher.mean, std=teacher.std).half()
-    shard = Shard(images, logits, logits.argmax(1), torch.zeros(1, len(inversion.TERMS)), 0, 0)
-    synthetic.write(folder, shard, settings.seed, "noise")
-
-
 def _real_stage(settings: Settings, seed: int) -> stages.Artefact:
     """The ceiling: a student of the same recipe on as many real images, class by class, with their labels."""
     chapter, data = settings.calibration, settings.data
 
     def work(folder: Path) -> None:
         real = datasets.load(data)
-        chosen = balanced(real.train.labels, chapter.images, data.classes, seed)
+        chosen = sources.balanced(real.train.labels, chapter.images, data.classes, seed)
         canvases = batches.pad(real.train.images[chosen], data.canvas, data.padding)
         labels = real.train.labels[chosen]
         student = dataclasses.replace(chapter.student, labels="hard")
@@ -119,16 +100,6 @@ def _real_stage(settings: Settings, seed: int) -> stages.Artefact:
 
     resolved = {"student": chapter.student, "images": chapter.images, "seed": seed}
     return stages.stage(f"arm-{REAL}-{seed}", work, resolved, inputs=[datasets.digest(data)], version=VERSION)
-
-
-def balanced(labels: Tensor, count: int, classes: int, seed: int) -> Tensor:
-    """Indices of `count` labels, as evenly spread over the classes as they allow."""
-    order = torch.randperm(len(labels), generator=batches.generator(seed, "subset"))
-    rank = torch.zeros(len(labels), dtype=torch.int64)
-    for k in range(classes):
-        members = order[labels[order] == k]
-        rank[members] = torch.arange(len(members)) * classes + k
-    return rank.argsort()[: min(count, len(labels))]
 
 
 def _evaluate(folder: Path, settings: Settings, teacher: Teacher, made: dict[str, stages.Artefact]) -> None:

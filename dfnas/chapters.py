@@ -11,6 +11,8 @@ MODULES = {
     "01-teacher": "dfnas.teacher",
     "02-synthesis": "dfnas.synthesis",
     "03-calibration": "dfnas.calibration",
+    "05-darts": "dfnas.darts",
+    "06-spos": "dfnas.spos",
 }
 assert tuple(MODULES) == CHAPTERS
 

@@ -129,7 +129,7 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def plain(value: Any, defaults: bool = True) -> Any:
-    """A value as JSON has it: dataclasses as dictionaries (whole, or without what is at its default), tuples as lists."""
+    """A value as JSON has it; of dataclasses all fields, or those that are not at their default."""
     if is_dataclass(value) and not isinstance(value, type):
         kept = {field.name: getattr(value, field.name) for field in fields(value)}
         if not defaults:

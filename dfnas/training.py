@@ -3,10 +3,10 @@
 import math
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -20,7 +20,17 @@ COMPILE_FROM = 2000  # steps: a shorter run ends before compiling has paid
 READ_EVERY = 100  # steps between two reads of the loss: each read waits for the device
 
 Sample = Callable[[int, int], tuple[Tensor, Tensor]]  # (step, side) -> normalised inputs, targets
-Loss = Callable[[Tensor, Tensor], Tensor]  # (logits, targets) -> scalar
+Loss = Callable[[Any, Tensor], Tensor]  # (what the network gives, targets) -> scalar
+
+
+class Companion(Protocol):
+    """What goes along with a training run: acts before each step, and is part of its checkpoints."""
+
+    def before(self, step: int, steps: int, rate: float, optimiser: torch.optim.Optimizer) -> None: ...
+
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def load_state_dict(self, state: dict[str, Any]) -> None: ...
 
 
 @dataclass
@@ -46,6 +56,7 @@ def train(
     side: int,
     folder: Path | None = None,
     evaluate: Callable[[nn.Module], float] | None = None,
+    companion: Companion | None = None,
     description: str = "training",
 ) -> tuple[nn.Module, History]:
     """Train `network` for `steps` and return it (its average, where `settings.averaging` is set) with its history.
@@ -56,19 +67,22 @@ def train(
     side : side of the images at full size; `settings.resolutions` may start with smaller ones.
     folder : where checkpoints go; a killed run that finds one goes on with the same bits.
     evaluate : called about ten times, on the network that would be returned; its result is only recorded.
+    companion : a search: draws the step's path, or updates the architecture parameters, before the weights move.
     """
     where = devices.device(run)
     network = devices.place(network, where).train()
-    state = _State(network, settings, run.checkpoint_seconds)
+    state = _State(network, settings, run.checkpoint_seconds, companion)
     if folder is not None:
         state.load(folder)
-    objective: Callable = lambda inputs, targets: loss(network(inputs).float(), targets)  # noqa: E731
+    objective: Callable = lambda inputs, targets: loss(network(inputs), targets)  # noqa: E731
     step_loss = devices.compiled(objective, run) if steps >= COMPILE_FROM else objective
     progress, saved = bar(total=steps, desc=description, unit="step"), time.perf_counter()
     progress.update(state.step)
     for step in range(state.step, steps):
         rate = learning_rate(step, steps, settings)
         size = resolution(step / steps, side, settings)
+        if companion is not None:
+            companion.before(step, steps, rate, state.optimiser)
         inputs, targets = sample(step, size)
         with devices.autocast(run):
             value = step_loss(inputs.to(where), targets.to(where))
@@ -93,13 +107,15 @@ def steps_of(settings: TrainingSettings, images: int) -> int:
 
 
 def learning_rate(step: int, steps: int, settings: TrainingSettings) -> float:
-    """Linear warm-up, then cosine to zero; or a tenfold drop at each milestone."""
+    """Linear warm-up, then a cosine or a line to the final rate; or a tenfold drop at each milestone."""
     warm = round(settings.warm_up * steps)
     if step < warm:
         return settings.learning_rate * (step + 1) / warm
     if settings.milestones:
         return settings.learning_rate * 0.1 ** sum(step / steps >= point for point in settings.milestones)
-    return 0.5 * settings.learning_rate * (1 + math.cos(math.pi * (step - warm) / max(1, steps - warm)))
+    done, end = (step - warm) / max(1, steps - warm), settings.final_learning_rate
+    left = 1 - done if settings.schedule == "linear" else 0.5 * (1 + math.cos(math.pi * done))
+    return end + (settings.learning_rate - end) * left
 
 
 def resolution(done: float, side: int, settings: TrainingSettings) -> int:
@@ -121,14 +137,25 @@ def image_sampler(
     mean: tuple[float, ...],
     std: tuple[float, ...],
     seed: int,
+    name: str = "train",
 ) -> Sample:
-    """Batches of random crops: `images` uint8 [N, C, canvas, canvas], `targets` [N, ...] go with them."""
+    """Batches of random crops: `images` uint8 [N, C, canvas, canvas], `targets` [N, ...] go with them.
+
+    Two samplers of one seed draw apart where `name` differs.
+    """
+    apart = "" if name == "train" else f" {name}"
 
     def sample(step: int, side: int) -> tuple[Tensor, Tensor]:
-        chosen = batches.indices(len(images), settings.batch, step, seed, "train").to(images.device)
-        random = batches.generator(seed, "crops", step)
+        chosen = batches.indices(len(images), settings.batch, step, seed, name).to(images.device)
+        random = batches.generator(seed, f"crops{apart}", step)
         crops = batches.random_crop(images[chosen], region, flip, random)
-        return batches.resize(batches.to_input(crops, mean, std), side), targets[chosen]
+        inputs = batches.resize(batches.to_input(crops, mean, std), side)
+        if settings.cutout:
+            # In proportion where images are smaller than the region, as the resolution stages make them.
+            inputs = batches.cutout(
+                inputs, settings.cutout * side // region, batches.generator(seed, f"cutout{apart}", step)
+            )
+        return inputs, targets[chosen]
 
     return sample
 
@@ -153,6 +180,27 @@ def predict(
     return torch.cat(logits).cpu()
 
 
+@torch.no_grad()
+def recalibrate(network: nn.Module, inputs: Iterable[Tensor], run: RunSettings) -> None:
+    """Replace a network's batch-norm statistics by the plain mean over batches of normalised inputs.
+
+    A supernet's running statistics are those of all its paths mixed; a path that is judged by itself needs its own
+    (SPOS paper, section 3.4). Every batch counts the same, whatever came before: the outcome depends on `inputs` alone.
+    """
+    layers = [layer for layer in network.eval().modules() if isinstance(layer, nn.BatchNorm2d)]
+    momenta = [layer.momentum for layer in layers]
+    for layer in layers:
+        layer.reset_running_stats()
+        layer.momentum = None  # torch's word for a cumulative average
+        layer.train()
+    for part in inputs:
+        with devices.autocast(run):
+            network(part)
+    for layer, momentum in zip(layers, momenta, strict=True):
+        layer.momentum = momentum
+        layer.eval()
+
+
 def accuracy(logits: Tensor, labels: Tensor) -> float:
     """The fraction of images whose largest logit is the label's."""
     return float((logits.argmax(1) == labels).double().mean())
@@ -160,7 +208,7 @@ def accuracy(logits: Tensor, labels: Tensor) -> float:
 
 def hard_loss(smoothing: float = 0.0) -> Loss:
     """Cross-entropy with integer classes [N]."""
-    return lambda logits, labels: F.cross_entropy(logits, labels, label_smoothing=smoothing)
+    return lambda logits, labels: F.cross_entropy(logits.float(), labels, label_smoothing=smoothing)
 
 
 def soft_loss(temperature: float = 1.0) -> Loss:
@@ -176,20 +224,35 @@ def soft_loss(temperature: float = 1.0) -> Loss:
     return loss
 
 
+def auxiliary_loss(loss: Loss, weight: float) -> Loss:
+    """`loss` of a network that answers with (logits, logits of its auxiliary head) while it is trained."""
+    return lambda outputs, targets: loss(outputs[0], targets) + weight * loss(outputs[1], targets)
+
+
 class _State:
     """Network, optimiser, average, position and history: all that a checkpoint holds."""
 
-    def __init__(self, network: nn.Module, settings: TrainingSettings, seconds_between_saves: float) -> None:
-        self.network, self.settings = network, settings
+    def __init__(
+        self,
+        network: nn.Module,
+        settings: TrainingSettings,
+        seconds_between_saves: float,
+        companion: Companion | None = None,
+    ) -> None:
+        self.network, self.settings, self.companion = network, settings, companion
         self.parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
         self.optimiser = torch.optim.SGD(
-            self.parameters,
+            _groups(self.parameters, settings),
             lr=settings.learning_rate,
             momentum=settings.momentum,
             nesterov=settings.nesterov and settings.momentum > 0,
             weight_decay=settings.weight_decay,
             fused=True,
         )
+        if settings.momentum:
+            # The fused optimiser takes all buffers or none, and a supernet's paths get their first gradients in turn.
+            for parameter in self.parameters:
+                self.optimiser.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
         self.values = [value for value in network.state_dict().values() if value.is_floating_point()]
         self.average = [value.clone() for value in self.values] if settings.averaging else []
         self.history, self.step = History(), 0
@@ -200,6 +263,8 @@ class _State:
     def update(self, loss: Tensor, rate: float) -> None:
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
+        if self.settings.clip_norm:
+            nn.utils.clip_grad_norm_(self.parameters, self.settings.clip_norm)
         for group in self.optimiser.param_groups:
             group["lr"] = rate
         self.optimiser.step()
@@ -237,6 +302,7 @@ class _State:
             "optimiser": self.optimiser.state_dict(),
             "average": self.average,
             "total": self.total,
+            "companion": self.companion.state_dict() if self.companion is not None else {},
             "position": {"step": self.step, "since": self.since, "history": vars(self.history)},
         }
         torch.save(content, folder / "checkpoint.tmp")
@@ -254,5 +320,16 @@ class _State:
         for value, saved in zip(self.average, content["average"], strict=True):
             value.copy_(saved)
         self.total.copy_(content["total"])
+        if self.companion is not None:
+            self.companion.load_state_dict(content["companion"])
         self.step, self.since = content["position"]["step"], content["position"]["since"]
         self.history = History(**content["position"]["history"])
+
+
+def _groups(parameters: list[nn.Parameter], settings: TrainingSettings) -> list[dict[str, Any]]:
+    """Parameter groups of the optimiser: biases and batch norms apart where weight decay must not act on them."""
+    if settings.decay_vectors:
+        return [{"params": parameters}]
+    matrices = [parameter for parameter in parameters if parameter.dim() > 1]
+    vectors = [parameter for parameter in parameters if parameter.dim() <= 1]
+    return [{"params": matrices}, {"params": vectors, "weight_decay": 0.0}]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from dfnas import calibration, chapters, profiles, statistics, students, synthetic, teacher
+from dfnas import calibration, chapters, profiles, sources, statistics, students, synthetic, teacher
 from dfnas.errors import UserError
 from dfnas.synthetic import SyntheticSet
 
@@ -58,14 +58,14 @@ def test_within_class_distance_forgets_distances_between_classes():
 
 def test_a_balanced_subset():
     labels = torch.tensor([0] * 50 + [1] * 30 + [2] * 20)
-    chosen = calibration.balanced(labels, 30, 3, 0)
+    chosen = sources.balanced(labels, 30, 3, 0)
     assert torch.bincount(labels[chosen]).tolist() == [10, 10, 10]
     assert len(set(chosen.tolist())) == 30
-    assert len(calibration.balanced(labels, 1000, 3, 0)) == 100
+    assert len(sources.balanced(labels, 1000, 3, 0)) == 100
 
 
 def test_noise_is_valid_and_labelled_by_the_teacher(tmp_path):
-    calibration.make_noise(tmp_path, SETTINGS, teacher.load(SETTINGS))
+    sources.make_noise(tmp_path, SETTINGS, teacher.load(SETTINGS), SETTINGS.calibration.images)
     noise = synthetic.load(tmp_path)
     assert len(noise) == SETTINGS.calibration.images
     assert torch.equal(noise.slot_class, noise.logits.float().argmax(1))

@@ -1,5 +1,35 @@
 """Networks, each at the paper's size and, by configuration alone, at the size of digits and CIFAR."""
 
-from dfnas.models.resnet import build
+import torch
+from torch import nn
+
+from dfnas.errors import UserError
+from dfnas.models import darts, resnet, shufflenet
+
+
+def build(name: str, classes: int, channels: int = 3, seed: int | None = None, *, auxiliary: bool = False) -> nn.Module:
+    """A network by name (`resnet20`, `resnet20x0.5`, `resnet50`) or by its architecture's text (`darts:…`, `spos:…`).
+
+    With a seed, the initial weights are a function of it alone, whatever ran before. `auxiliary` adds DARTS's auxiliary
+    head, which answers in train mode alone.
+
+    Raises
+    ------
+    UserError
+        An unknown name, or a text that says no architecture.
+    """
+    if seed is not None:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return build(name, classes, channels, auxiliary=auxiliary)
+    if auxiliary and not name.startswith("darts:"):
+        raise UserError(f"{name.partition(';')[0]} has no auxiliary head: only darts: networks have one")
+    if name.startswith("darts:"):
+        return darts.Network(*darts.from_text(name), classes, channels, auxiliary=auxiliary)
+    if name.startswith("spos:"):
+        choices, space = shufflenet.from_text(name)
+        return shufflenet.Network(space, choices, classes, channels)
+    return resnet.build(name, classes, channels)
+
 
 __all__ = ["build"]

@@ -1,6 +1,5 @@
 """CIFAR ResNets (He et al., 2016): basic blocks, 3x3 stem of stride 1, no max-pool."""
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -59,20 +58,14 @@ class ResNet(nn.Module):
         return self.linear(self.layers(x).mean((2, 3)))
 
 
-def build(name: str, classes: int, channels: int = 3, seed: int | None = None) -> nn.Module:
+def build(name: str, classes: int, channels: int = 3) -> nn.Module:
     """A network by name: `resnet20`, `resnet20x0.5` (half as wide), or torchvision's `resnet50`.
-
-    With a seed, the initial weights are a function of it alone, whatever ran before.
 
     Raises
     ------
     UserError
         An unknown name.
     """
-    if seed is not None:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            return build(name, classes, channels)
     if name == "resnet50":
         import torchvision
 

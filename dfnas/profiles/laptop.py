@@ -2,10 +2,15 @@
 
 from dfnas.profiles.settings import (
     CalibrationSettings,
+    DartsSettings,
     DataSettings,
     EvaluationSettings,
+    EvolutionSettings,
     RunSettings,
+    ScratchSettings,
     Settings,
+    SpaceSettings,
+    SposSettings,
     StudentSettings,
     SynthesisSettings,
     TeacherSettings,
@@ -30,7 +35,7 @@ SMALL_STUDENT = StudentSettings(
 
 SETTINGS = Settings(
     profile="laptop",
-    chapters=("01-teacher", "02-synthesis", "03-calibration"),
+    chapters=("01-teacher", "02-synthesis", "03-calibration", "05-darts", "06-spos"),
     run=RunSettings(compile=True),
     data=DataSettings(name="cifar10", channels=3, classes=10, region=32, canvas=40),
     teacher=TeacherSettings(
@@ -61,5 +66,46 @@ SETTINGS = Settings(
         ablation_images=250,
         verifier=TrainingSettings(batch=128, learning_rate=0.2, epochs=3, averaging=0.99, resolutions=((16, 0.6),)),
         verifier_network="resnet8",
+    ),
+    # Images of half the side, as many steps as the half hour gives. At the paper's rate of 3e-4 the parameters would
+    # hardly leave zero in so few.
+    darts=DartsSettings(
+        channels=8,
+        cells=3,
+        side=16,
+        search=TrainingSettings(
+            batch=64,
+            learning_rate=0.05,
+            steps=500,
+            nesterov=False,
+            weight_decay=3e-4,
+            warm_up=0.0,
+            final_learning_rate=1e-3,
+            clip_norm=5.0,
+        ),
+        order="first",
+        architecture_rate=1e-2,
+        scratch_channels=8,
+        scratch_cells=3,
+        scratch=ScratchSettings(
+            training=TrainingSettings(batch=128, learning_rate=0.2, steps=400, averaging=0.98, clip_norm=5.0), side=16
+        ),
+    ),
+    spos=SposSettings(
+        space=SpaceSettings(
+            stem=16, stem_stride=1, widths=(32, 64, 128), repeats=(2, 3, 3), strides=(2, 2, 2), tail=256, dropout=0.0
+        ),
+        search=TrainingSettings(
+            batch=128, learning_rate=0.2, steps=2000, nesterov=False, schedule="linear", decay_vectors=False
+        ),
+        evolution=EvolutionSettings(population=40, generations=8, parents=10, mutations=20, crossovers=20),
+        limit_macs=2_000_000,
+        validation_each=50,
+        recalibration=8,
+        side=16,
+        scratch=ScratchSettings(
+            training=TrainingSettings(batch=128, learning_rate=0.2, steps=800, averaging=0.98, decay_vectors=False),
+            side=16,
+        ),
     ),
 )

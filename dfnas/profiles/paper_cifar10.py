@@ -6,9 +6,11 @@ the student are open: the defaults are those of the specification, 1.1 and 6 (so
 
 from dfnas.profiles.settings import (
     CalibrationSettings,
+    DartsSettings,
     DataSettings,
     EvaluationSettings,
     RunSettings,
+    ScratchSettings,
     Settings,
     StudentSettings,
     SynthesisSettings,
@@ -25,7 +27,7 @@ STUDENT = StudentSettings(
 
 SETTINGS = Settings(
     profile="paper-cifar10",
-    chapters=("01-teacher", "02-synthesis", "03-calibration"),
+    chapters=("01-teacher", "02-synthesis", "03-calibration", "05-darts"),
     run=RunSettings(compile=True),
     data=DataSettings(name="cifar10", channels=3, classes=10, region=32, canvas=40, padding="zero"),  # A.B.1
     teacher=TeacherSettings(
@@ -59,5 +61,38 @@ SETTINGS = Settings(
         ablation_images=1_000,
         verifier=TrainingSettings(batch=128, learning_rate=0.1, epochs=100),
         verifier_network="resnet18",
+    ),
+    darts=DartsSettings(
+        channels=16,  # DARTS paper, 3.1
+        cells=8,  # the same
+        search=TrainingSettings(
+            batch=64,
+            learning_rate=0.025,
+            epochs=50,  # of the half that moves the weights
+            nesterov=False,
+            weight_decay=3e-4,
+            warm_up=0.0,
+            final_learning_rate=1e-3,  # DARTS's code; its paper ends at 0 (specification D14)
+            clip_norm=5.0,
+        ),
+        order="second",  # open in the paper (specification D16)
+        architecture_rate=3e-4,
+        search_seeds=2,
+        scratch_channels=36,  # A.B.2
+        scratch_cells=20,  # A.B.2
+        scratch=ScratchSettings(
+            training=TrainingSettings(
+                batch=96,  # A.B.2
+                learning_rate=0.025,
+                epochs=600,  # A.B.2
+                nesterov=False,
+                weight_decay=3e-4,
+                warm_up=0.0,
+                clip_norm=5.0,
+                cutout=16,  # this and the two below: DARTS's paper and code (specification D15)
+            ),
+            auxiliary_weight=0.4,
+            drop_path=0.2,
+        ),
     ),
 )

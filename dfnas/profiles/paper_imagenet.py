@@ -7,8 +7,12 @@ from dfnas.profiles.settings import (
     CalibrationSettings,
     DataSettings,
     EvaluationSettings,
+    EvolutionSettings,
     RunSettings,
+    ScratchSettings,
     Settings,
+    SpaceSettings,
+    SposSettings,
     StudentSettings,
     SynthesisSettings,
     TeacherSettings,
@@ -33,7 +37,7 @@ STUDENT = StudentSettings(
 
 SETTINGS = Settings(
     profile="paper-imagenet",
-    chapters=("01-teacher", "02-synthesis", "03-calibration"),
+    chapters=("01-teacher", "02-synthesis", "03-calibration", "06-spos"),
     run=RunSettings(compile=True),
     # As many real images as synthetic ones are read: 140 of each class.
     data=DataSettings(
@@ -63,5 +67,39 @@ SETTINGS = Settings(
         ablation_images=1_000,
         verifier=TrainingSettings(batch=256, learning_rate=0.1, epochs=90, weight_decay=1e-4),
         verifier_network="resnet18",
+    ),
+    spos=SposSettings(
+        space=SpaceSettings(),  # SPOS paper, table 1
+        search=TrainingSettings(
+            batch=1024,  # A.B.3
+            learning_rate=0.5,  # A.B.3
+            epochs=120,  # A.B.3; the authors' code takes 150,000 steps (specification D9)
+            nesterov=False,
+            weight_decay=4e-5,  # A.B.3
+            warm_up=0.0,
+            schedule="linear",  # open: the authors' code
+            decay_vectors=False,
+        ),
+        evolution=EvolutionSettings(),  # SPOS paper, 3.4
+        limit_macs=330_000_000,
+        validation_each=32,  # A.B.3
+        recalibration=25,  # 25,600 images, as the authors' 200 batches of 128
+        bins=tuple(range(290_000_000, 360_000_001, 10_000_000)),  # open: the authors' code (specification D11)
+        labels="online",  # a stored label does not fit a crop (specification D3)
+        temperature=3.0,  # open: the authors' code
+        scratch=ScratchSettings(
+            training=TrainingSettings(
+                batch=1024,
+                learning_rate=0.5,
+                epochs=240,
+                nesterov=False,
+                weight_decay=4e-5,
+                warm_up=0.0,
+                schedule="linear",
+                label_smoothing=0.1,
+                decay_vectors=False,
+            ),
+            recalibration=1250,
+        ),
     ),
 )

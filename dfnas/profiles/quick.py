@@ -2,10 +2,15 @@
 
 from dfnas.profiles.settings import (
     CalibrationSettings,
+    DartsSettings,
     DataSettings,
     EvaluationSettings,
+    EvolutionSettings,
     RunSettings,
+    ScratchSettings,
     Settings,
+    SpaceSettings,
+    SposSettings,
     StudentSettings,
     SynthesisSettings,
     TeacherSettings,
@@ -21,7 +26,7 @@ STUDENT = StudentSettings(
 
 SETTINGS = Settings(
     profile="quick",
-    chapters=("01-teacher", "02-synthesis", "03-calibration"),
+    chapters=("01-teacher", "02-synthesis", "03-calibration", "05-darts", "06-spos"),
     run=RunSettings(),
     # The mirror image of a digit is no digit.
     data=DataSettings(name="digits", channels=1, classes=10, region=16, canvas=20, padding="zero", flip=False),
@@ -47,5 +52,37 @@ SETTINGS = Settings(
         ablation_images=100,
         verifier=TrainingSettings(batch=64, learning_rate=0.1, epochs=20, averaging=0.97),
         verifier_network="resnet5",
+    ),
+    darts=DartsSettings(
+        channels=4,
+        cells=3,
+        search=TrainingSettings(
+            batch=32,
+            learning_rate=0.05,
+            steps=100,
+            nesterov=False,
+            weight_decay=3e-4,
+            warm_up=0.0,
+            final_learning_rate=1e-3,
+            clip_norm=5.0,
+        ),
+        order="first",
+        architecture_rate=2e-2,
+        scratch_channels=4,
+        scratch_cells=3,
+        scratch=ScratchSettings(training=TrainingSettings(batch=64, learning_rate=0.1, steps=80, averaging=0.95)),
+    ),
+    spos=SposSettings(
+        space=SpaceSettings(stem=8, stem_stride=1, widths=(16, 32, 64), repeats=(2, 2, 2), strides=(2, 2, 1), tail=128),
+        search=TrainingSettings(
+            batch=64, learning_rate=0.2, steps=400, nesterov=False, schedule="linear", decay_vectors=False
+        ),
+        evolution=EvolutionSettings(population=20, generations=4, parents=6, mutations=10, crossovers=10),
+        limit_macs=1_000_000,
+        validation_each=10,
+        recalibration=4,
+        scratch=ScratchSettings(
+            training=TrainingSettings(batch=64, learning_rate=0.2, steps=120, averaging=0.95, decay_vectors=False)
+        ),
     ),
 )

@@ -14,7 +14,7 @@ from dfnas.errors import UserError
 from dfnas.profiles.settings import Settings
 
 NAMES = ("smoke", "quick", "laptop", "paper-cifar10", "paper-imagenet")
-CHAPTERS = ("01-teacher", "02-synthesis", "03-calibration")
+CHAPTERS = ("01-teacher", "02-synthesis", "03-calibration", "05-darts", "06-spos")
 
 
 def load(profile: str, seed: int = 0, overrides: Sequence[str] = ()) -> Settings:

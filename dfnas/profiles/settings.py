@@ -30,7 +30,7 @@ class DataSettings:
 
 @dataclass(frozen=True)
 class TrainingSettings:
-    """One run of the training loop: SGD with momentum, linear warm-up, cosine to zero."""
+    """One run of the training loop: SGD with momentum, linear warm-up, then down along a cosine or a line."""
 
     batch: int
     learning_rate: float
@@ -44,6 +44,11 @@ class TrainingSettings:
     label_smoothing: float = 0.0
     resolutions: tuple[tuple[int, float], ...] = ()  # (side, fraction of the steps): small images first; (): full size
     milestones: tuple[float, ...] = ()  # fractions at which the rate drops tenfold, instead of the cosine
+    schedule: str = "cosine"  # cosine | linear: how the rate falls
+    final_learning_rate: float = 0.0  # where the cosine or the line ends
+    clip_norm: float = 0.0  # largest norm of the gradient of all weights; 0: no limit
+    decay_vectors: bool = True  # whether weight decay acts on biases and batch norms too
+    cutout: int = 0  # side of the square that is blanked out in each image; 0: none
 
 
 @dataclass(frozen=True)
@@ -118,6 +123,82 @@ class EvaluationSettings:
 
 
 @dataclass(frozen=True)
+class ScratchSettings:
+    """How a found architecture is judged: trained from scratch on real data, beside random ones of like cost."""
+
+    training: TrainingSettings
+    seeds: int = 3  # of each found architecture
+    side: int = 0  # side of what the network sees; 0: the region, else the region is shrunk to it
+    random: int = 8  # random architectures, one seed each
+    tolerance: float = 0.15  # their multiply-adds differ from the found ones' by at most this share
+    auxiliary_weight: float = 0.0  # of the auxiliary head's loss (DARTS); 0: no such head
+    drop_path: float = 0.0  # rate that drop-path reaches at the end (DARTS)
+    recalibration: int = 0  # batches that the batch-norm statistics are taken from anew at the end; 0: none
+
+
+@dataclass(frozen=True)
+class DartsSettings:
+    """Chapter 5: differentiable search; cells of `channels` at the start, and those that are judged."""
+
+    channels: int
+    cells: int
+    search: TrainingSettings  # of the supernet's weights; its batch is the architecture's too
+    scratch: ScratchSettings
+    scratch_channels: int
+    scratch_cells: int
+    side: int = 0  # side of what the supernet sees; 0: the region
+    order: str = "second"  # first | second
+    architecture_rate: float = 3e-4
+    architecture_betas: tuple[float, float] = (0.5, 0.999)
+    architecture_decay: float = 1e-3
+    search_seeds: int = 2  # searches on synthetic data, to see whether they agree; other sources have one
+    temperature: float = 1.0
+
+
+@dataclass(frozen=True)
+class EvolutionSettings:
+    """Constrained evolutionary search (SPOS paper, section 3.4; shared by chapters 6 and 8)."""
+
+    population: int = 50
+    generations: int = 20
+    parents: int = 10
+    mutations: int = 25
+    crossovers: int = 25
+    mutation_probability: float = 0.1
+    tries: int = 10  # attempts for each mutant or crossing that is admissible and new
+
+
+@dataclass(frozen=True)
+class SpaceSettings:
+    """The single-path space of chapter 6: a stem, stages of choice blocks, a 1x1 convolution before the classifier."""
+
+    stem: int = 16
+    stem_stride: int = 2
+    widths: tuple[int, ...] = (64, 160, 320, 640)
+    repeats: tuple[int, ...] = (4, 4, 8, 4)
+    strides: tuple[int, ...] = (2, 2, 2, 2)
+    tail: int = 1024
+    dropout: float = 0.1
+
+
+@dataclass(frozen=True)
+class SposSettings:
+    """Chapter 6: single-path one-shot search."""
+
+    space: SpaceSettings
+    search: TrainingSettings  # of the supernet's weights
+    evolution: EvolutionSettings
+    scratch: ScratchSettings
+    limit_macs: int  # of a candidate
+    validation_each: int  # images of each class that are held out of a source to judge candidates
+    recalibration: int  # batches that a candidate's batch-norm statistics are taken from
+    bins: tuple[int, ...] = ()  # ends of the bins of multiply-adds that paths are drawn from; (): uniform paths
+    side: int = 0  # side of what the supernet sees; 0: the region
+    labels: str = "stored"  # stored | online: the teacher on the augmented crop
+    temperature: float = 3.0
+
+
+@dataclass(frozen=True)
 class Settings:
     """A profile, resolved for one run."""
 
@@ -130,5 +211,7 @@ class Settings:
     student: StudentSettings
     calibration: CalibrationSettings
     evaluation: EvaluationSettings
+    darts: DartsSettings | None = None
+    spos: SposSettings | None = None
     seed: int = 0
     overrides: tuple[str, ...] = field(default=())

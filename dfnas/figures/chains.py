@@ -1,0 +1,135 @@
+"""Chains of blocks as strips, and the candidates that an evolutionary search visited."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch, Rectangle
+from matplotlib.ticker import MaxNLocator, PercentFormatter
+
+from dfnas.figures import theme
+
+ORIGINS = ("random", "mutation", "crossover")
+
+
+@theme.themed
+def chain(
+    architectures: Mapping[str, Sequence[int]],
+    stages: Sequence[tuple[int, int, int]],
+    names: Sequence[str],
+    symbols: Sequence[str],
+    title: str = "Architectures, block by block",
+) -> Figure:
+    """Architectures of one chain space under each other, a strip each, from the image (left) to the classes.
+
+    Parameters
+    ----------
+    architectures : the operation of each block, as its number, by the architecture's name.
+    stages : (channels, stride of the first block, blocks) of each stage; a block's width goes with the square root of
+        its channels.
+    names, symbols : of each operation, in full for the legend and in one or two letters for the blocks.
+    """
+    lefts, widths, edges = _places(stages)
+    figure, (axes,) = theme.panels(height=0.42 * len(architectures) + 1.9)
+    for row, choices in enumerate(architectures.values()):
+        for left, width, choice in zip(lefts, widths, choices, strict=True):
+            _block(axes, left, row, width, choice, symbols[choice])
+    _head(axes, stages, edges)
+    axes.set_yticks(
+        range(-2, len(architectures)), ["channels", "stride", *(n.replace("_", " ") for n in architectures)]
+    )
+    axes.set(xlim=(edges[0], edges[-1]), ylim=(len(architectures) - 0.5, -2.5), xticks=[])
+    axes.set(title=title, xlabel="blocks, from the image to the classes", ylabel="architecture")
+    axes.grid(False)
+    axes.spines[:].set_visible(False)
+    present = sorted({choice for choices in architectures.values() for choice in choices})
+    patches = [Patch(color=_colour(k), label=f"{symbols[k]}: {names[k].replace('_', ' ')}") for k in present]
+    figure.legend(handles=patches, loc="outside lower center", ncols=min(len(patches), 3), handlelength=1.0)
+    return figure
+
+
+def _places(stages: Sequence[tuple[int, int, int]]) -> tuple[list[float], list[float], list[float]]:
+    """Left edges and widths of the blocks, and the boundaries of the stages, in units of the whole length."""
+    length = sum(np.sqrt(channels) * blocks for channels, _, blocks in stages)
+    lefts, widths, edges, gap = [], [], [0.0], 0.02
+    for channels, _, blocks in stages:
+        left, width = edges[-1] + gap / 2, float(np.sqrt(channels) / length)
+        lefts += [left + width * block for block in range(blocks)]
+        widths += [width] * blocks
+        edges.append(left + width * blocks + gap / 2)
+    return lefts, widths, edges
+
+
+def _colour(choice: int) -> tuple[float, float, float]:
+    return theme.PALETTE[choice % len(theme.PALETTE)]
+
+
+def _block(axes: Axes, left: float, row: int, width: float, choice: int, symbol: str) -> None:
+    colour = _colour(choice)
+    axes.add_patch(Rectangle((left, row - 0.38), width, 0.76, facecolor=colour, edgecolor="white", linewidth=1.2))
+    dark = np.dot(colour, (0.299, 0.587, 0.114)) < 0.5
+    style: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": 9}
+    axes.text(left + width / 2, row, symbol, color="white" if dark else "black", **style)
+
+
+def _head(axes: Axes, stages: Sequence[tuple[int, int, int]], edges: Sequence[float]) -> None:
+    """Channels and stride above each stage, and lines between stages."""
+    for (channels, stride, _), left, right in zip(stages, edges, edges[1:], strict=False):
+        for row, value in ((-2, channels), (-1, stride)):
+            axes.text((left + right) / 2, row, str(value), ha="center", va="center", fontsize=10, color="0.25")
+    for edge in edges[1:-1]:
+        axes.axvline(edge, **theme.REFERENCE)
+
+
+@theme.themed
+def population(visited: Sequence[Any], macs: Sequence[float] | None = None, limit: float | None = None) -> Figure:
+    """All candidates of an evolutionary search: their score by generation and, with `macs`, against their cost.
+
+    `visited` are the rows of the log, with generation, origin and scores, in order; the first score is an accuracy.
+    `macs` are the candidates' multiply-adds, `limit` the most that were admissible.
+    """
+    rows = 1 if macs is None else 2
+    figure, axes = theme.panels(rows, height=2.7 * rows + 0.5)
+    scores = np.array([row.scores[0] for row in visited], dtype=float)
+    generations = np.array([row.generation for row in visited])
+    _by_generation(axes[0], generations, scores, np.array([row.origin for row in visited]))
+    if macs is not None:
+        _by_cost(figure, axes[1], generations, scores, np.asarray(macs, dtype=float) / 1e6, limit)
+    for panel in axes:
+        panel.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+        panel.set_ylabel("accuracy in the search")
+    axes[0].set_title("Candidates of the evolutionary search")
+    return figure
+
+
+def _by_generation(axes: Axes, generations: np.ndarray, scores: np.ndarray, origins: np.ndarray) -> None:
+    """A dot a candidate, a generation's beside each other in the order of evaluation, and the best so far."""
+    counts = np.bincount(generations)
+    number = np.arange(len(scores)) - np.concatenate([[0], np.cumsum(counts)])[generations]
+    places = generations + 0.8 * ((number + 0.5) / counts[generations] - 0.5)
+    for kind, origin in enumerate(ORIGINS):
+        chosen = origins == origin
+        if chosen.any():
+            look: dict[str, Any] = {"color": theme.PALETTE[kind], "marker": theme.MARKERS[kind]}
+            axes.scatter(places[chosen], scores[chosen], s=9, alpha=0.6, linewidths=0, label=origin, **look)
+    axes.plot(places, np.fmax.accumulate(scores), color="black", drawstyle="steps-post", label="best so far")
+    axes.set_xlabel("generation")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.legend(ncols=2, loc="lower right", markerscale=2, frameon=True, framealpha=0.8, edgecolor="none")
+
+
+def _by_cost(
+    figure: Figure, axes: Axes, generations: np.ndarray, scores: np.ndarray, millions: np.ndarray, limit: float | None
+) -> None:
+    """A dot a candidate, coloured by its generation; the best one ringed, the limit as a line."""
+    order = {"c": generations, "cmap": theme.SEQUENTIAL, "s": 12, "linewidths": 0}
+    dots = axes.scatter(millions, scores, rasterized=len(scores) > 300, **order)  # type: ignore[arg-type]
+    best = int(np.nanargmax(scores))
+    axes.scatter(millions[best], scores[best], s=70, facecolors="none", edgecolors="black", label="the best")
+    if limit is not None:
+        axes.axvline(limit / 1e6, label="limit", **theme.REFERENCE)
+    axes.set_xlabel("millions of multiply-adds")
+    axes.legend(loc="lower left", frameon=True, framealpha=0.8, edgecolor="none")
+    figure.colorbar(dots, ax=axes, label="generation", ticks=MaxNLocator(5, integer=True))

@@ -1,0 +1,141 @@
+"""The mixed operations of all edges that leave one node, computed together: same parameters and sums, less work.
+
+What the edges of a node share is done once: ReLU, both pools and their normalisation. What differs is stacked along
+the channels, and an operation's mixing weight is the scale of its last batch normalisation.
+"""
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from dfnas.models.darts import PRIMITIVES
+
+INDEX = {name: index for index, name in enumerate(PRIMITIVES)}
+WIDEST = 3  # columns of a kernel up to which oneDNN's gradient of depthwise weights is fast (20 times, in fp32)
+
+
+def outgoing(edges: list[nn.ModuleDict], x: Tensor, weights: Tensor, stride: int) -> Tensor:
+    """What a node x [N, C, H, W] gives to each of E later nodes, stacked: [N, E * C, H / stride, W / stride].
+
+    `weights` [E, 8] are the operations' on each edge; `edges` hold the operations by name.
+    """
+    channels = x.shape[1]
+    scale = weights.t().repeat_interleave(channels, 1)  # [8, E * C]
+    every = _repeat(F.relu(x), len(edges))
+    total = _shared(edges, x, weights, stride)
+    for name in ("sep_conv_3x3", "sep_conv_5x5"):
+        stacks = [edge[name] for edge in edges]
+        first = _normalise(_separable([stack[:4] for stack in stacks], every, stride))
+        total = total + _normalise(_separable([stack[4:] for stack in stacks], F.relu(first), 1), scale[INDEX[name]])
+    # A dilation of 2 never mixes even rows with odd ones, nor columns: with the four kinds of pixels as images of
+    # their own it is a plain convolution. At stride 2 only one kind is read.
+    apart = _take_apart(every) if stride == 1 else every[:, :, ::2, ::2]
+    dilated: Any = 0
+    for name in ("dil_conv_3x3", "dil_conv_5x5"):
+        dilated = dilated + _normalise(_separable([edge[name] for edge in edges], apart, 1), scale[INDEX[name]])
+    return total + (_put_together(dilated) if stride == 1 else dilated)
+
+
+def _shared(edges: list[nn.ModuleDict], x: Tensor, weights: Tensor, stride: int) -> Tensor:
+    """Pools and, at stride 1, the skip: the same tensors for every edge, each edge with its own weights."""
+    features = [
+        _normalise(F.max_pool2d(x, 3, stride, 1)),
+        _normalise(F.avg_pool2d(x, 3, stride, 1, count_include_pad=False)),
+    ]
+    skip = INDEX["skip_connect"]
+    if stride == 1:
+        features.append(x)
+    stacked = torch.stack([feature.permute(0, 2, 3, 1) for feature in features])  # [F, N, H, W, C]
+    mixed = weights[:, 1 : 1 + len(features)] @ stacked.flatten(1)  # columns in the order of PRIMITIVES
+    mixed = mixed.view(-1, *stacked.shape[1:]).permute(1, 0, 4, 2, 3).flatten(1, 2)
+    if stride == 1:
+        return mixed
+    reduced = _normalise(_reduce(edges, F.relu(x)), weights[:, skip].repeat_interleave(x.shape[1]))
+    return mixed + reduced
+
+
+def _reduce(edges: list[nn.ModuleDict], x: Tensor) -> Tensor:
+    halves = []
+    for name, start in (("even", 0), ("odd", 1)):
+        weight = torch.cat([getattr(edge["skip_connect"], name).weight for edge in edges])
+        half = F.conv2d(x[:, :, start:, start:], weight, stride=2)
+        halves.append(half.unflatten(1, (len(edges), -1)))
+    return torch.cat(halves, 2).flatten(1, 2)
+
+
+def _separable(stacks: list[nn.Sequential], x: Tensor, stride: int) -> Tensor:
+    """The depthwise and the pointwise convolution of each stack (ReLU, depthwise, pointwise, norm) on its channels."""
+    depthwise = torch.cat([stack[1].weight for stack in stacks])
+    pointwise = torch.cat([stack[2].weight for stack in stacks])
+    return F.conv2d(_depthwise(x, depthwise, stride), pointwise, groups=len(stacks))
+
+
+def _normalise(x: Tensor, scale: Tensor | None = None) -> Tensor:
+    return F.batch_norm(x, None, None, scale, training=True)
+
+
+def _repeat(x: Tensor, times: int) -> Tensor:
+    n, c, h, w = x.shape
+    x = x.permute(0, 2, 3, 1).unsqueeze(3).expand(n, h, w, times, c)  # Tensor.repeat would leave channels_last
+    return x.reshape(n, h, w, times * c).permute(0, 3, 1, 2)
+
+
+def _take_apart(x: Tensor) -> Tensor:
+    """[N, C, H, W] -> [4 N, C, H / 2, W / 2]: the pixels of even and odd rows and columns as images of their own."""
+    n, c, h, w = x.shape
+    x = x.permute(0, 2, 3, 1).reshape(n, h // 2, 2, w // 2, 2, c)
+    return x.permute(2, 4, 0, 1, 3, 5).reshape(4 * n, h // 2, w // 2, c).permute(0, 3, 1, 2)
+
+
+def _put_together(x: Tensor) -> Tensor:
+    n, c, h, w = x.shape
+    x = x.permute(0, 2, 3, 1).reshape(2, 2, n // 4, h, w, c)
+    return x.permute(2, 3, 0, 4, 1, 5).reshape(n // 4, 2 * h, 2 * w, c).permute(0, 3, 1, 2)
+
+
+def _depthwise(x: Tensor, weight: Tensor, stride: int) -> Tensor:
+    if x.is_cuda:
+        return F.conv2d(x, weight, None, stride, weight.shape[2] // 2, 1, len(weight))
+    return _Depthwise.apply(x, weight, stride)
+
+
+class _Depthwise(torch.autograd.Function):
+    """A depthwise convolution whose backward takes the ways that oneDNN is fast at."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, stride: int) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        ctx.stride = stride
+        return F.conv2d(x, weight, None, stride, weight.shape[2] // 2, 1, len(weight))
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:
+        x, weight = ctx.saved_tensors
+        return _input_gradient(grad, x, weight, ctx.stride), _weight_gradient(grad, x, weight, ctx.stride), None
+
+
+def _backward(grad: Tensor, x: Tensor, weight: Tensor, stride: int, padding: int, which: int) -> Tensor:
+    mask = [which == 0, which == 1, False]
+    steps, pads = [stride, stride], [padding, padding if which == 0 else 0]
+    arguments = (None, steps, pads, [1, 1], False, [0, 0], len(weight), mask)
+    return torch.ops.aten.convolution_backward(grad, x, weight, *arguments)[which]
+
+
+def _input_gradient(grad: Tensor, x: Tensor, weight: Tensor, stride: int) -> Tensor:
+    padding = weight.shape[2] // 2
+    if stride > 1:
+        return _backward(grad, x, weight, stride, padding, 0)
+    return F.conv2d(grad, weight.flip(2, 3), None, 1, padding, 1, len(weight))
+
+
+def _weight_gradient(grad: Tensor, x: Tensor, weight: Tensor, stride: int) -> Tensor:
+    """A few columns of the kernel at a time: to them, x is shifted, and what is cut off or missing is padding."""
+    padding, parts = weight.shape[2] // 2, []
+    for part in weight.split(WIDEST, 3):
+        start = sum(done.shape[3] for done in parts)
+        left, right = padding - start, start + part.shape[3] - 1 - padding
+        parts.append(_backward(grad, F.pad(x, (left, right)), part, stride, padding, 1))
+    return torch.cat(parts, 3)

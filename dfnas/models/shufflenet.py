@@ -1,0 +1,295 @@
+"""The search space of SPOS (Guo et al., 2020): a chain of ShuffleNet v2 blocks with four choices each.
+
+Networks, their costs by arithmetic, random architectures and the text form all read one description of a block:
+the layers of its branches.
+"""
+
+import functools
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from dfnas.errors import UserError
+
+CHOICES = ("shuffle_3x3", "shuffle_5x5", "shuffle_7x7", "xception")
+Choices = tuple[int, ...]
+_NUMBER = "[1-9][0-9]{0,4}"
+_LIST = f"{_NUMBER}(?:,{_NUMBER})*"
+_FIELDS = {  # of the text form, in its order
+    **{"stem": _NUMBER, "stem_stride": _NUMBER, "widths": _LIST, "repeats": _LIST, "strides": _LIST, "tail": _NUMBER},
+    "choices": f"[0-{len(CHOICES) - 1}]+",
+}
+_TEXT = re.compile(";".join(["spos:1", *(f"{name}=(?P<{name}>{pattern})" for name, pattern in _FIELDS.items())]))
+
+
+@dataclass(frozen=True)
+class Space:
+    """The fixed part of a chain; the default is the paper's, for 224x224 images (20 blocks, 4^20 architectures).
+
+    Stage i has `repeats[i]` blocks of `widths[i]` channels, the first with stride `strides[i]`. A block that strides or
+    widens has two branches (the paper always does both; at stride 1, a stage keeps its resolution and may widen); all
+    others pass half their channels on. A shape that no network can have raises UserError.
+    """
+
+    stem: int = 16
+    stem_stride: int = 2
+    widths: tuple[int, ...] = (64, 160, 320, 640)
+    repeats: tuple[int, ...] = (4, 4, 8, 4)
+    strides: tuple[int, ...] = (2, 2, 2, 2)
+    tail: int = 1024
+    dropout: float = 0.1  # before the classifier; part of training, so not of the text form
+
+    def __post_init__(self) -> None:
+        if not len(self.widths) == len(self.repeats) == len(self.strides) > 0:
+            raise UserError("SPOS space: widths, repeats and strides need one value for each stage")
+        if min(self.stem, self.tail, *self.widths, *self.repeats) < 1 or {self.stem_stride, *self.strides} - {1, 2}:
+            raise UserError("SPOS space: stem, tail, widths and repeats must be positive, strides 1 or 2")
+        if any(width % 2 for width in self.widths):
+            raise UserError("SPOS space: widths must be even, as blocks split their channels in halves")
+        for channels_in, channels_out, stride in self.blocks:
+            if channels_out < channels_in + (stride == 2):
+                raise UserError(f"SPOS space: a first block from {channels_in} to {channels_out} channels must widen")
+
+    @property
+    def blocks(self) -> tuple[tuple[int, int, int], ...]:
+        """(channels in, channels out, stride) of each block, in order."""
+        shapes, channels = [], self.stem
+        for width, repeat, stride in zip(self.widths, self.repeats, self.strides, strict=True):
+            shapes += [(channels, width, stride)] + [(width, width, 1)] * (repeat - 1)
+            channels = width
+        return tuple(shapes)
+
+
+class Layer(NamedTuple):
+    """A convolution without bias (depthwise where the kernel is larger than 1), batch norm and perhaps ReLU."""
+
+    channels_in: int
+    channels_out: int
+    kernel: int = 1
+    stride: int = 1
+    relu: bool = True
+
+    @property
+    def weights(self) -> int:
+        """Values of the convolution's weight; times the pixels of the output, its multiply-adds."""
+        return self.channels_out * (self.kernel**2 if self.kernel > 1 else self.channels_in)
+
+
+def branches(choice: int, channels_in: int, channels_out: int, stride: int) -> tuple[list[Layer], list[Layer]]:
+    """Layers of a block's projection (none where half the channels are passed on) and of its main branch."""
+    kernel = (3, 5, 7, 3)[choice]
+    projection = []
+    if stride == 1 and channels_in == channels_out:
+        inner, outer = channels_in // 2, channels_out // 2
+    else:
+        inner, outer = channels_in, channels_out - channels_in
+        projection = [Layer(inner, inner, kernel, stride, relu=False), Layer(inner, inner)]
+    middle = channels_out // 2
+    if CHOICES[choice] != "xception":
+        depthwise = Layer(middle, middle, kernel, stride, relu=False)
+        return projection, [Layer(inner, middle), depthwise, Layer(middle, outer)]
+    main = [Layer(inner, inner, kernel, stride, relu=False), Layer(inner, middle)]
+    for width in (middle, outer):
+        main += [Layer(middle, middle, kernel, relu=False), Layer(middle, width)]
+    return projection, main
+
+
+def _sequence(layers: Sequence[Layer], affine: bool) -> nn.Sequential:
+    modules: list[nn.Module] = []
+    for layer in layers:
+        shape = (layer.channels_in, layer.channels_out, layer.kernel, layer.stride, layer.kernel // 2)
+        groups = layer.channels_in if layer.kernel > 1 else 1
+        modules += [nn.Conv2d(*shape, groups=groups, bias=False), nn.BatchNorm2d(layer.channels_out, affine=affine)]
+        modules += [nn.ReLU()] * layer.relu
+    return nn.Sequential(*modules)
+
+
+class Block(nn.Module):
+    """A choice block. Even channels, or their projection, become the first channels of the output; odd ones the rest.
+
+    Taking every second channel is the channel shuffle of ShuffleNet v2 and its split in one.
+    """
+
+    def __init__(self, choice: int, channels_in: int, channels_out: int, stride: int, affine: bool) -> None:
+        super().__init__()
+        projection, main = branches(choice, channels_in, channels_out, stride)
+        self.projection = _sequence(projection, affine) if projection else None
+        self.main = _sequence(main, affine)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.projection is not None:
+            return torch.cat([self.projection(x), self.main(x)], 1)
+        return torch.cat([x[:, 0::2], self.main(x[:, 1::2])], 1)
+
+
+class _Chain(nn.Module):
+    """What stand-alone network and supernet share: the stem before the blocks and the classifier behind them."""
+
+    def __init__(self, space: Space, classes: int, image_channels: int, affine: bool) -> None:
+        super().__init__()
+        self.space = space
+        convolution = nn.Conv2d(image_channels, space.stem, 3, space.stem_stride, 1, bias=False)
+        self.stem = nn.Sequential(convolution, nn.BatchNorm2d(space.stem, affine=affine), nn.ReLU())
+        self.tail = _sequence([Layer(space.widths[-1], space.tail)], affine)
+        self.dropout = nn.Dropout(space.dropout)
+        self.linear = nn.Linear(space.tail, classes, bias=False)
+
+    def classify(self, x: Tensor) -> Tensor:
+        return self.linear(self.dropout(self.tail(x).mean((2, 3))))
+
+    def initialise(self) -> None:
+        """Normal weights, of standard deviation 0.01 outside the blocks' and tail's convolutions (SPOS's code)."""
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                # A depthwise weight has shape [C, 1, k, k]: its deviation is 1, and batch norm takes it back.
+                nn.init.normal_(module.weight, 0, 0.01 if module is self.stem[0] else 1 / module.weight.shape[1])
+            elif isinstance(module, nn.BatchNorm2d) and module.affine:
+                nn.init.constant_(module.bias, 1e-4)
+        nn.init.normal_(self.linear.weight, 0, 0.01)
+
+
+class Network(_Chain):
+    """One architecture of the space, to be trained on its own; batch norm has weights.
+
+    Choices that the space lacks raise UserError.
+    """
+
+    def __init__(self, space: Space, choices: Sequence[int], classes: int, image_channels: int = 3) -> None:
+        super().__init__(space, classes, image_channels, affine=True)
+        pairs = zip(check(space, choices), space.blocks, strict=True)
+        self.blocks = nn.Sequential(*(Block(choice, *shape, affine=True) for choice, shape in pairs))
+        self.initialise()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits [N, classes] of normalised images [N, image_channels, S, S]."""
+        return self.classify(self.blocks(self.stem(x)))
+
+
+class Supernet(_Chain):
+    """All architectures of the space in one network: every choice of every block has its own weights.
+
+    A forward pass runs the path that `choose` set; only that path's weights get gradients, and with gradients set to
+    None between steps the optimiser leaves the others, and their momentum, untouched. Batch norm has no weights, and
+    its running statistics mix all paths: recompute them before a path is evaluated.
+    The initial weights are a function of the seed alone.
+    """
+
+    def __init__(self, space: Space, classes: int, image_channels: int = 3, seed: int = 0) -> None:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            super().__init__(space, classes, image_channels, affine=False)
+            rows = ([Block(k, *shape, affine=False) for k in range(len(CHOICES))] for shape in space.blocks)
+            self.blocks = nn.ModuleList(nn.ModuleList(row) for row in rows)
+            self.initialise()
+        self.choices: Choices = ()
+
+    def choose(self, choices: Sequence[int]) -> None:
+        """Set the path of the following forward passes; UserError where the space does not have it."""
+        self.choices = check(self.space, choices)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits [N, classes] of normalised images [N, image_channels, S, S], by the chosen path."""
+        if not self.choices:
+            raise RuntimeError("choose a path before the supernet's first forward pass")
+        x = self.stem(x)
+        for block, choice in zip(self.blocks, self.choices, strict=True):
+            x = block[choice](x)  # type: ignore[index]
+        return self.classify(x)
+
+
+def check(space: Space, choices: Sequence[int]) -> Choices:
+    """The choices as a tuple of ints; UserError where the space does not have them."""
+    choices, count = tuple(int(choice) for choice in choices), sum(space.repeats)
+    if len(choices) != count or not set(choices) <= set(range(len(CHOICES))):
+        raise UserError(f"SPOS: {count} choices of 0 to {len(CHOICES) - 1} are needed, not {choices}")
+    return choices
+
+
+@functools.cache
+def block_macs(space: Space, side: int) -> tuple[tuple[int, ...], ...]:
+    """Multiply-adds of each block (rows) by its choice (columns), for images of side `side`."""
+    table, side = [], _strided(side, space.stem_stride)
+    for shape in space.blocks:
+        kinds = [branches(choice, *shape) for choice in range(len(CHOICES))]
+        table.append(tuple(sum(_branch_macs(branch, side) for branch in kind) for kind in kinds))
+        side = _strided(side, shape[2])
+    return tuple(table)
+
+
+def _branch_macs(branch: Sequence[Layer], side: int) -> int:
+    total = 0
+    for layer in branch:
+        side = _strided(side, layer.stride)
+        total += layer.weights * side**2
+    return total
+
+
+def _strided(side: int, stride: int) -> int:
+    """The side behind a convolution of odd kernel k and padding (k - 1) / 2."""
+    return (side - 1) // stride + 1
+
+
+def macs(space: Space, choices: Sequence[int], side: int, classes: int, image_channels: int = 3) -> int:
+    """Multiply-adds of an architecture for one image of side `side`, by arithmetic: nothing is built."""
+    blocks = sum(row[choice] for row, choice in zip(block_macs(space, side), check(space, choices), strict=True))
+    first = _strided(side, space.stem_stride)
+    last = functools.reduce(_strided, space.strides, first)
+    stem = 9 * image_channels * space.stem * first**2
+    return stem + blocks + space.tail * (space.widths[-1] * last**2 + classes)
+
+
+def parameters(space: Space, choices: Sequence[int], classes: int, image_channels: int = 3) -> int:
+    """Trainable values of the stand-alone network, batch norm's two a channel among them; nothing is built."""
+    total = (9 * image_channels + 2) * space.stem + (space.widths[-1] + 2 + classes) * space.tail
+    for choice, shape in zip(check(space, choices), space.blocks, strict=True):
+        total += sum(layer.weights + 2 * layer.channels_out for branch in branches(choice, *shape) for layer in branch)
+    return total
+
+
+def random_choices(space: Space, generator: torch.Generator) -> Choices:
+    """An architecture, uniformly at random."""
+    return tuple(torch.randint(len(CHOICES), (len(space.blocks),), generator=generator).tolist())
+
+
+def binned_choices(
+    space: Space,
+    cost: Callable[[Choices], float],
+    bins: Sequence[tuple[float, float]],
+    generator: torch.Generator,
+    tries: int = 500,
+) -> Choices:
+    """An architecture whose cost lies in a bin [low, high) drawn uniformly, as SPOS's code trains its supernet.
+
+    Where `tries` uniform architectures all miss the bin, the last of them. The paper's ImageNet bins are 10 million
+    multiply-adds wide, from 290 to 360 million.
+    """
+    low, high = bins[int(torch.randint(len(bins), (), generator=generator))]
+    for _ in range(tries):
+        choices = random_choices(space, generator)
+        if low <= cost(choices) < high:
+            break
+    return choices
+
+
+def to_text(choices: Sequence[int], space: Space) -> str:
+    """An architecture as one line: `spos:1;stem=16;...;choices=2101...`, a digit a block; the 1 is the version."""
+    values = {name: getattr(space, name) for name in _FIELDS if name != "choices"}
+    lines = [f"{name}={','.join(map(str, v)) if isinstance(v, tuple) else v}" for name, v in values.items()]
+    return ";".join(["spos:1", *lines, "choices=" + "".join(map(str, check(space, choices)))])
+
+
+def from_text(text: str) -> tuple[Choices, Space]:
+    """The choices and the space (with the default dropout) of a line of `to_text`; UserError for any other line."""
+    match = _TEXT.fullmatch(text.strip())
+    if match is None:
+        form = ";".join(f"{name}=…" for name in _FIELDS)
+        raise UserError(f"no SPOS architecture: {text[:100]!r} is not of the form 'spos:1;{form}'")
+    values = match.groupdict()
+    choices = tuple(map(int, values.pop("choices")))
+    numbers = {name: tuple(map(int, value.split(","))) for name, value in values.items()}
+    space = Space(**{name: v if _FIELDS[name] == _LIST else v[0] for name, v in numbers.items()})  # type: ignore[arg-type]
+    return check(space, choices), space

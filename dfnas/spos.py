@@ -1,0 +1,250 @@
+"""Chapter 6, SPOS: a supernet trained a random path at a time, then searched by evolution (SPOS paper, section 3)."""
+
+import dataclasses
+import functools
+import itertools
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from dfnas import batches, devices, evolution, scratch, sources, stages, students, training
+from dfnas.errors import UserError
+from dfnas.models import shufflenet
+from dfnas.models.shufflenet import Choices, Space, Supernet
+from dfnas.profiles import Settings, SposSettings
+from dfnas.sources import Source
+from dfnas.teacher import Teacher
+from dfnas.teacher import load as load_teacher
+
+VERSION = 1
+
+
+def compute(settings: Settings) -> dict[str, stages.Artefact]:
+    """Chapter 6's stages: a supernet and a search on each source, random architectures, all trained from scratch."""
+    chapter, teacher = chapter_of(settings), load_teacher(settings)
+    origins = sources.artefacts(settings, teacher)
+    made = {name: origin for name, origin in origins.items() if isinstance(origin, stages.Artefact)}
+    for name in sources.NAMES:
+        made[f"supernet-{name}"] = supernet_stage(name, origins[name], settings, teacher)
+        made[f"search-{name}"] = search_stage(name, origins[name], made[f"supernet-{name}"], settings, teacher)
+    searches = [made[f"search-{name}"] for name in sources.NAMES]
+    made["random"] = scratch.random_stage(
+        "spos-random", settings, chapter.scratch, searches, lambda generator: _random_text(settings, generator)
+    )
+    return made | scratch.band(settings, chapter.scratch, "spos", made)
+
+
+def chapter_of(settings: Settings) -> SposSettings:
+    """The chapter's settings, checked.
+
+    Raises
+    ------
+    UserError
+        Values that do not fit together.
+    """
+    chapter = settings.spos
+    if chapter is None:
+        raise UserError(f"profile {settings.profile} has no SPOS search")
+    if chapter.labels not in ("stored", "online"):
+        raise UserError(f"spos.labels={chapter.labels!r}: there are stored and online")
+    cheapest = macs(settings, [min(range(4), key=row.__getitem__) for row in _block_macs(settings)])
+    if chapter.limit_macs < cheapest:
+        raise UserError(f"spos.limit_macs={chapter.limit_macs:,} excludes all: the cheapest path has {cheapest:,}")
+    if chapter.validation_each * settings.data.classes >= settings.synthesis.images:
+        raise UserError(
+            f"spos.validation_each={chapter.validation_each} leaves no image for the supernet to learn from"
+        )
+    return chapter
+
+
+def space_of(settings: Settings) -> Space:
+    """The chapter's space."""
+    assert settings.spos is not None
+    return Space(**vars(settings.spos.space))
+
+
+def _side(settings: Settings) -> int:
+    assert settings.spos is not None
+    return settings.spos.scratch.side or settings.data.region
+
+
+def _block_macs(settings: Settings) -> tuple[tuple[int, ...], ...]:
+    return shufflenet.block_macs(space_of(settings), _side(settings))
+
+
+def macs(settings: Settings, choices: Choices | list[int]) -> int:
+    """Multiply-adds of a path as a network of its own, at the side that it is judged at."""
+    data = settings.data
+    return shufflenet.macs(space_of(settings), choices, _side(settings), data.classes, data.channels)
+
+
+def _random_text(settings: Settings, generator: torch.Generator) -> str:
+    space = space_of(settings)
+    return shufflenet.to_text(shufflenet.random_choices(space, generator), space)
+
+
+def supernet_stage(name: str, origin: stages.Artefact | str, settings: Settings, teacher: Teacher) -> stages.Artefact:
+    """The stage that trains a supernet on one source; writes model.safetensors and history.json."""
+    chapter = chapter_of(settings)
+
+    def work(folder: Path) -> None:
+        with sources.guarded(name):
+            train_supernet(folder, sources.load(name, origin, settings, teacher), settings, chapter, teacher)
+
+    left_out = ("scratch", "evolution", "recalibration", "limit_macs")
+    resolved = {key: value for key, value in vars(chapter).items() if key not in left_out}
+    resolved |= {"source": name, "seed": settings.seed, "images": settings.synthesis.images}
+    return stages.stage(f"spos-supernet-{name}", work, resolved, inputs=[origin, teacher.digest], version=VERSION)
+
+
+def _split(source: Source, settings: Settings, chapter: SposSettings) -> tuple[Source, Source]:
+    """What the supernet learns from, and what candidates are judged by."""
+    classes = settings.data.classes
+    return sources.split(source, chapter.validation_each * classes, classes, settings.seed)
+
+
+def train_supernet(folder: Path, source: Source, settings: Settings, chapter: SposSettings, teacher: Teacher) -> None:
+    """Train all paths of the supernet, one a step."""
+    for_weights, held_out = _split(source, settings, chapter)
+    side = chapter.side or settings.data.region
+    supernet = build_supernet(settings)
+    sample = sources.sampler(for_weights, chapter.search, settings, settings.seed, "supernet")
+    if chapter.labels == "online" and source.targets.dim() == 2:
+        sample = students.online(sample, teacher, settings.data.region, 0.0, settings, settings.seed)
+    paths = Paths(supernet, settings, chapter)
+    watched = sources.seen(held_out, settings, side)
+    _, history = training.train(
+        supernet,
+        sample,
+        sources.loss(source, chapter.temperature, chapter.search.label_smoothing),
+        chapter.search,
+        # Every step runs another path: to compile them would be to compile the whole space.
+        dataclasses.replace(settings.run, compile=False),
+        steps=training.steps_of(chapter.search, len(for_weights)),
+        side=side,
+        folder=folder,
+        evaluate=lambda network: sources.accuracy(network, watched, settings.run)[0],
+        companion=paths,
+        description=f"SPOS on {source.name}",
+    )
+    weights = {name: value.contiguous() for name, value in supernet.state_dict().items()}
+    save_file(weights, folder / "model.safetensors")
+    stages.write_json(folder / "history.json", vars(history))
+    (folder / "checkpoint.pt").unlink(missing_ok=True)
+
+
+def build_supernet(settings: Settings) -> Supernet:
+    """The chapter's supernet, with the initial weights of the run's seed."""
+    return Supernet(space_of(settings), settings.data.classes, settings.data.channels, settings.seed)
+
+
+class Paths:
+    """The companion that draws the path of each step: uniformly, or from a bin of multiply-adds drawn uniformly."""
+
+    def __init__(self, supernet: Supernet, settings: Settings, chapter: SposSettings) -> None:
+        self.supernet, self.settings = supernet, settings
+        self.bins = list(itertools.pairwise(chapter.bins))
+        self.cost = functools.lru_cache(maxsize=4096)(functools.partial(macs, settings))
+
+    def before(self, step: int, steps: int, rate: float, optimiser: torch.optim.Optimizer) -> None:
+        generator = batches.generator(self.settings.seed, "path", step)
+        space = self.supernet.space
+        if self.bins:
+            self.supernet.choose(shufflenet.binned_choices(space, self.cost, self.bins, generator))
+        else:
+            self.supernet.choose(shufflenet.random_choices(space, generator))
+
+    def state_dict(self) -> dict[str, Any]:
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        pass
+
+
+def search_stage(
+    name: str, origin: stages.Artefact | str, supernet: stages.Artefact, settings: Settings, teacher: Teacher
+) -> stages.Artefact:
+    """The stage that searches a supernet by evolution; writes architectures.json and the log of all it visited."""
+    chapter = chapter_of(settings)
+
+    def work(folder: Path) -> None:
+        with sources.guarded(name):
+            source = sources.load(name, origin, settings, teacher)
+            search(folder, source, read(supernet, settings), settings, chapter)
+
+    resolved = {
+        "evolution": chapter.evolution,
+        "limit": chapter.limit_macs,
+        "recalibration": chapter.recalibration,
+        "side": [chapter.side, chapter.scratch.side],
+        "seed": settings.seed,
+    }
+    return stages.stage(f"spos-search-{name}", work, resolved, inputs=[supernet], version=VERSION)
+
+
+def read(artefact: stages.Artefact, settings: Settings) -> Supernet:
+    """A trained supernet."""
+    supernet = build_supernet(settings)
+    supernet.load_state_dict(load_file(artefact.folder / "model.safetensors"))
+    return supernet
+
+
+def search(folder: Path, source: Source, supernet: Supernet, settings: Settings, chapter: SposSettings) -> None:
+    """Evolution over paths of at most `limit_macs`, each judged on the source's held-out images."""
+    space = space_of(settings)
+    problem = evolution.Problem(
+        random=functools.partial(shufflenet.random_choices, space),
+        redraw=lambda candidate, position, generator: int(torch.randint(4, (), generator=generator)),
+        admissible=lambda candidate: macs(settings, candidate) <= chapter.limit_macs,
+        evaluate=Judge(supernet, source, settings, chapter),
+    )
+    visited = evolution.search(
+        problem,
+        chapter.evolution,
+        settings.seed,
+        folder,
+        description=f"evolution on {source.name}",
+    )
+    best = evolution.ranked(visited)[0]
+    scratch.write_architectures(folder, [shufflenet.to_text(best.candidate, space)], score=best.scores[0])
+
+
+class Judge:
+    """Judges paths of a trained supernet, each with batch-norm statistics of its own (SPOS paper, section 3.4)."""
+
+    def __init__(self, supernet: Supernet, source: Source, settings: Settings, chapter: SposSettings) -> None:
+        self.supernet: Supernet = devices.place(supernet, devices.device(settings.run))  # type: ignore[assignment]
+        self.settings, side = settings, chapter.side or settings.data.region
+        for_weights, held_out = _split(source, settings, chapter)
+        count = min(chapter.recalibration * chapter.search.batch, len(for_weights))
+        self.recalibration = sources.seen(for_weights.select(torch.arange(count)), settings, side)
+        self.held_out = sources.seen(held_out, settings, side)
+        self.batch = chapter.search.batch
+
+    def __call__(self, candidate: Choices) -> tuple[float, float]:
+        """Accuracy on the held-out images: against their classes, and against the largest entry of their labels."""
+        self.recalibrate(candidate)
+        return sources.accuracy(self.supernet, self.held_out, self.settings.run)
+
+    def recalibrate(self, candidate: Choices) -> nn.Module:
+        """The supernet, on the candidate's path and with its statistics."""
+        shown = self.recalibration
+        self.supernet.choose(candidate)
+        inputs = (batches.to_input(part, shown.mean, shown.std) for part in shown.images.split(self.batch))
+        training.recalibrate(self.supernet, inputs, self.settings.run)
+        return self.supernet
+
+
+def share_of_choices(visited: list[evolution.Visited], generations: int) -> torch.Tensor:
+    """How often each block took each choice, by generation: [generations + 1, blocks, choices]; rows sum to 1."""
+    shares = []
+    for generation in range(generations + 1):
+        rows = [row.candidate for row in visited if row.generation == generation]
+        if not rows:
+            break
+        chosen = nn.functional.one_hot(torch.tensor(rows), len(shufflenet.CHOICES)).double()
+        shares.append(chosen.mean(0))
+    return torch.stack(shares)
