@@ -12,8 +12,12 @@ from torch import Tensor
 
 def generator(seed: int, name: str, step: int = 0) -> torch.Generator:
     """A CPU generator that depends on nothing but its arguments."""
-    mixed = hashlib.sha256(f"{seed} {name} {step}".encode()).digest()[:8]
-    return torch.Generator().manual_seed(int.from_bytes(mixed, "little") >> 1)
+    return torch.Generator().manual_seed(mixed(seed, name, step))
+
+
+def mixed(seed: int, name: str, step: int = 0) -> int:
+    """A seed of 63 bits that depends on nothing but its arguments."""
+    return int.from_bytes(hashlib.sha256(f"{seed} {name} {step}".encode()).digest()[:8], "little") >> 1
 
 
 def pad(images: Tensor, canvas: int, mode: str) -> Tensor:

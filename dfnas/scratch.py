@@ -122,6 +122,7 @@ def train(folder: Path, text: str, settings: Settings, scratch: ScratchSettings,
         side=side,
         folder=folder,
         companion=DropPath(network, scratch.drop_path),
+        seed=seed,
         description=f"from scratch {seed}",
     )
     if scratch.recalibration:

@@ -116,7 +116,7 @@ def train_supernet(folder: Path, source: Source, settings: Settings, chapter: Sp
         sample = students.online(sample, teacher, settings.data.region, 0.0, settings, settings.seed)
     paths = Paths(supernet, settings, chapter)
     watched = sources.seen(held_out, settings, side)
-    _, history = training.train(
+    trained, history = training.train(
         supernet,
         sample,
         sources.loss(source, chapter.temperature, chapter.search.label_smoothing),
@@ -128,9 +128,10 @@ def train_supernet(folder: Path, source: Source, settings: Settings, chapter: Sp
         folder=folder,
         evaluate=lambda network: sources.accuracy(network, watched, settings.run)[0],
         companion=paths,
+        seed=settings.seed,
         description=f"SPOS on {source.name}",
     )
-    weights = {name: value.contiguous() for name, value in supernet.state_dict().items()}
+    weights = {name: value.contiguous() for name, value in trained.state_dict().items()}
     save_file(weights, folder / "model.safetensors")
     stages.write_json(folder / "history.json", vars(history))
     (folder / "checkpoint.pt").unlink(missing_ok=True)

@@ -45,3 +45,18 @@ def paired_difference(first: Sequence[float], second: Sequence[float], level: fl
     """
     differences = np.subtract(np.asarray(first), np.asarray(second))
     return interval(differences.tolist(), level)
+
+
+def difference(first: Sequence[float], second: Sequence[float], level: float = 0.95) -> Interval:
+    """The difference of the means of two independent samples, first - second, with Welch's t interval.
+
+    The samples need not be of one size nor of one variance. A sample of one value has no variance, and gives nan for
+    the ends.
+    """
+    value = mean(first) - mean(second)
+    if min(len(first), len(second)) < 2:
+        return Interval(value, float("nan"), float("nan"))
+    if deviation(first) == deviation(second) == 0:  # Welch's degrees of freedom would be 0 / 0
+        return Interval(value, value, value)
+    low, high = stats.ttest_ind(first, second, equal_var=False).confidence_interval(level)
+    return Interval(value, float(low), float(high))

@@ -45,6 +45,7 @@ class History:
     validation_accuracy: list[float] = field(default_factory=list)
 
 
+@torch.random.fork_rng(devices=[])  # what layers draw leaves the caller's generator as it was
 def train(
     network: nn.Module,
     sample: Sample,
@@ -57,6 +58,7 @@ def train(
     folder: Path | None = None,
     evaluate: Callable[[nn.Module], float] | None = None,
     companion: Companion | None = None,
+    seed: int = 0,
     description: str = "training",
 ) -> tuple[nn.Module, History]:
     """Train `network` for `steps` and return it (its average, where `settings.averaging` is set) with its history.
@@ -68,6 +70,7 @@ def train(
     folder : where checkpoints go; a killed run that finds one goes on with the same bits.
     evaluate : called about ten times, on the network that would be returned; its result is only recorded.
     companion : a search: draws the step's path, or updates the architecture parameters, before the weights move.
+    seed : of what layers draw by themselves (dropout, drop-path); `sample` has its own.
     """
     where = devices.device(run)
     network = devices.place(network, where).train()
@@ -79,6 +82,7 @@ def train(
     progress, saved = bar(total=steps, desc=description, unit="step"), time.perf_counter()
     progress.update(state.step)
     for step in range(state.step, steps):
+        torch.manual_seed(batches.mixed(seed, "layers", step))
         rate = learning_rate(step, steps, settings)
         size = resolution(step / steps, side, settings)
         if companion is not None:

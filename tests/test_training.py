@@ -120,3 +120,100 @@ def test_divergence_has_the_gradient_of_soft_cross_entropy():
 
 def test_accuracy_counts_the_largest_logit():
     assert training.accuracy(torch.eye(4), torch.tensor([0, 1, 0, 0])) == 0.5
+
+
+class Counting:
+    """A companion that remembers what it was told, and shows in the weights' training when it acts."""
+
+    def __init__(self, network):
+        self.network, self.seen = network, []
+
+    def before(self, step, steps, rate, optimiser):
+        self.seen.append((step, steps, rate))
+        with torch.no_grad():
+            self.network.linear.bias.add_(0.01 * step)
+
+    def state_dict(self):
+        return {"seen": self.seen}
+
+    def load_state_dict(self, state):
+        self.seen = list(state["seen"])
+
+
+def train_together(folder=None, stop_at=None):
+    images, labels = data()
+    sample = training.image_sampler(images, labels, RECIPE, region=16, flip=False, mean=(0.5,), std=(0.25,), seed=0)
+
+    def stopping(step, side):
+        if step == stop_at:
+            raise KeyboardInterrupt
+        return sample(step, side)
+
+    network = models.build("resnet5", 10, 1, seed=0)
+    companion = Counting(network)
+    recipe = dataclasses.replace(RECIPE, averaging=0.0)
+    trained, _ = training.train(
+        network, stopping, training.hard_loss(), recipe, RUN, steps=12, side=16, folder=folder, companion=companion
+    )
+    return trained, companion
+
+
+def test_a_companion_acts_before_each_step_and_is_part_of_the_checkpoint(tmp_path):
+    whole, companion = train_together()
+    assert [step for step, _, _ in companion.seen] == list(range(12))
+    assert companion.seen[3][1:] == (12, training.learning_rate(3, 12, RECIPE))
+    with pytest.raises(KeyboardInterrupt):
+        train_together(tmp_path, stop_at=7)
+    resumed, again = train_together(tmp_path)
+    assert torch.equal(state(whole), state(resumed))
+    assert again.seen == companion.seen
+
+
+def test_a_line_and_a_final_rate():
+    recipe = dataclasses.replace(RECIPE, warm_up=0.0, schedule="linear", learning_rate=0.5)
+    assert training.learning_rate(25, 100, recipe) == pytest.approx(0.375)
+    darts = TrainingSettings(batch=64, learning_rate=0.025, warm_up=0.0, final_learning_rate=0.001)
+    rates = [training.learning_rate(epoch, 50, darts) for epoch in (0, 25, 49)]
+    assert rates == pytest.approx([0.025, 0.013, 0.0010237], abs=1e-7)
+
+
+def test_clipping_bounds_what_a_step_can_do():
+    small = dataclasses.replace(RECIPE, clip_norm=1e-3, weight_decay=0.0, momentum=0.0, averaging=0.0, warm_up=0.0)
+    before = torch.cat([value.flatten() for value in models.build("resnet5", 10, 1, seed=0).parameters()])
+    network, _ = train(recipe=small, steps=1)
+    after = torch.cat([value.flatten() for value in network.parameters()])
+    assert 0 < float((after - before).detach().norm()) <= 1.01 * small.learning_rate * small.clip_norm
+
+
+def test_weight_decay_can_leave_vectors_alone():
+    recipe = dataclasses.replace(RECIPE, decay_vectors=False, weight_decay=0.1)
+    groups = training._groups(list(models.build("resnet5", 10, 1).parameters()), recipe)
+    assert {parameter.dim() > 1 for parameter in groups[0]["params"]} == {True}
+    assert {parameter.dim() > 1 for parameter in groups[1]["params"]} == {False}
+    assert groups[1]["weight_decay"] == 0.0
+
+
+def test_recalibrated_statistics_are_the_plain_mean_over_batches():
+    network = models.build("resnet5", 3, 1, seed=0)
+    inputs = list(torch.randn(3, 8, 1, 16, 16, generator=torch.Generator().manual_seed(0)))
+    training.recalibrate(network, [torch.randn(8, 1, 16, 16) + 5], RUN)  # what it saw before must not matter
+    training.recalibrate(network, inputs, RUN)
+    stem = torch.stack([network.conv(batch) for batch in inputs])
+    assert torch.allclose(network.bn.running_mean, stem.mean((1, 3, 4)).mean(0), atol=1e-6)
+    variances = stem.transpose(1, 2).flatten(2).var(2)
+    assert torch.allclose(network.bn.running_var, variances.mean(0), atol=1e-5)
+    assert network.bn.momentum == 0.1
+    assert not any(layer.training for layer in network.modules())
+
+
+def test_momentum_that_starts_at_zero_is_momentum_that_starts_with_the_first_gradient():
+    """The buffers are there from the start, since a supernet's paths get their first gradients in turn."""
+    images, labels = data()
+    ours, _ = train(recipe=dataclasses.replace(RECIPE, averaging=0.0, warm_up=0.0), steps=1)
+    network = models.build("resnet5", 10, 1, seed=0).to(memory_format=torch.channels_last).train()
+    plain = torch.optim.SGD(network.parameters(), 0.1, 0.9, weight_decay=5e-4, nesterov=True, fused=True)
+    sample = training.image_sampler(images, labels, RECIPE, region=16, flip=False, mean=(0.5,), std=(0.25,), seed=0)
+    inputs, targets = sample(0, 16)
+    F.cross_entropy(network(inputs), targets).backward()
+    plain.step()
+    assert torch.equal(state(ours), state(network))

@@ -3,24 +3,32 @@
 Titles say what is shown, never what came out. Arrays are numpy's, or tensors on the CPU; none is changed.
 """
 
+from dfnas.figures.choices import best_so_far, choices_by_block
 from dfnas.figures.comparisons import accuracy_against_images, arm_differences, arms
 from dfnas.figures.curves import drift_by_round, label_entropy_by_round, learning_curve, loss_terms, schedule
 from dfnas.figures.matrices import batch_norm_memory, class_similarity, confusion_matrix, update_counts
 from dfnas.figures.pictures import ablation_strip, image_grid
+from dfnas.figures.searches import accuracy_against_macs, architecture_parameters, entropy_and_skips, search_curves
 
 __all__ = [
     "ablation_strip",
     "accuracy_against_images",
+    "accuracy_against_macs",
+    "architecture_parameters",
     "arm_differences",
     "arms",
     "batch_norm_memory",
+    "best_so_far",
+    "choices_by_block",
     "class_similarity",
     "confusion_matrix",
     "drift_by_round",
+    "entropy_and_skips",
     "image_grid",
     "label_entropy_by_round",
     "learning_curve",
     "loss_terms",
     "schedule",
+    "search_curves",
     "update_counts",
 ]

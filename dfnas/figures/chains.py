@@ -11,6 +11,7 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from dfnas.figures import theme
 
+HEAD = (-1.6, -0.95)  # where channels and strides are written, in rows above the first
 ORIGINS = ("random", "mutation", "crossover")
 
 
@@ -27,35 +28,39 @@ def chain(
     Parameters
     ----------
     architectures : the operation of each block, as its number, by the architecture's name.
-    stages : (channels, stride of the first block, blocks) of each stage; a block's width goes with the square root of
+    stages : (channels, stride of the first block, blocks) of each stage; a block's width goes with the logarithm of
         its channels.
-    names, symbols : of each operation, in full for the legend and in one or two letters for the blocks.
+    names, symbols : of each operation, in full for the legend and in one letter, or two lines of one, for the blocks.
     """
     lefts, widths, edges = _places(stages)
-    figure, (axes,) = theme.panels(height=0.42 * len(architectures) + 1.9)
+    figure, (axes,) = theme.panels(height=0.4 * len(architectures) + 1.7)
     for row, choices in enumerate(architectures.values()):
         for left, width, choice in zip(lefts, widths, choices, strict=True):
             _block(axes, left, row, width, choice, symbols[choice])
     _head(axes, stages, edges)
-    axes.set_yticks(
-        range(-2, len(architectures)), ["channels", "stride", *(n.replace("_", " ") for n in architectures)]
-    )
-    axes.set(xlim=(edges[0], edges[-1]), ylim=(len(architectures) - 0.5, -2.5), xticks=[])
+    axes.set_yticks([*HEAD, *range(len(architectures))], ["channels", "stride", *map(_spaced, architectures)])
+    axes.set(xlim=(edges[0], edges[-1]), ylim=(len(architectures) - 0.5, HEAD[0] - 0.4), xticks=[])
     axes.set(title=title, xlabel="blocks, from the image to the classes", ylabel="architecture")
     axes.grid(False)
     axes.spines[:].set_visible(False)
     present = sorted({choice for choices in architectures.values() for choice in choices})
-    patches = [Patch(color=_colour(k), label=f"{symbols[k]}: {names[k].replace('_', ' ')}") for k in present]
-    figure.legend(handles=patches, loc="outside lower center", ncols=min(len(patches), 3), handlelength=1.0)
+    labels = ["".join(symbols[k].split()) + f": {_spaced(names[k])}" for k in present]
+    patches = [Patch(color=_colour(k), label=label) for k, label in zip(present, labels, strict=True)]
+    columns = 2 if len(patches) <= 4 else 3
+    figure.legend(handles=patches, loc="outside lower center", ncols=columns, handlelength=1.0)
     return figure
+
+
+def _spaced(name: str) -> str:
+    return name.replace("_", " ")
 
 
 def _places(stages: Sequence[tuple[int, int, int]]) -> tuple[list[float], list[float], list[float]]:
     """Left edges and widths of the blocks, and the boundaries of the stages, in units of the whole length."""
-    length = sum(np.sqrt(channels) * blocks for channels, _, blocks in stages)
+    length = sum(np.log2(channels) * blocks for channels, _, blocks in stages)
     lefts, widths, edges, gap = [], [], [0.0], 0.02
     for channels, _, blocks in stages:
-        left, width = edges[-1] + gap / 2, float(np.sqrt(channels) / length)
+        left, width = edges[-1] + gap / 2, float(np.log2(channels) / length)
         lefts += [left + width * block for block in range(blocks)]
         widths += [width] * blocks
         edges.append(left + width * blocks + gap / 2)
@@ -69,15 +74,16 @@ def _colour(choice: int) -> tuple[float, float, float]:
 def _block(axes: Axes, left: float, row: int, width: float, choice: int, symbol: str) -> None:
     colour = _colour(choice)
     axes.add_patch(Rectangle((left, row - 0.38), width, 0.76, facecolor=colour, edgecolor="white", linewidth=1.2))
-    dark = np.dot(colour, (0.299, 0.587, 0.114)) < 0.5
-    style: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": 9}
-    axes.text(left + width / 2, row, symbol, color="white" if dark else "black", **style)
+    linear = np.power(colour, 2.2)
+    ink = "white" if np.dot(linear, (0.2126, 0.7152, 0.0722)) < 0.18 else "black"  # the stronger contrast of the two
+    size = 9 if len(symbol) == 1 else 8
+    axes.text(left + width / 2, row, symbol, color=ink, ha="center", va="center", fontsize=size, linespacing=0.95)
 
 
 def _head(axes: Axes, stages: Sequence[tuple[int, int, int]], edges: Sequence[float]) -> None:
     """Channels and stride above each stage, and lines between stages."""
     for (channels, stride, _), left, right in zip(stages, edges, edges[1:], strict=False):
-        for row, value in ((-2, channels), (-1, stride)):
+        for row, value in zip(HEAD, (channels, stride), strict=True):
             axes.text((left + right) / 2, row, str(value), ha="center", va="center", fontsize=10, color="0.25")
     for edge in edges[1:-1]:
         axes.axvline(edge, **theme.REFERENCE)
@@ -91,16 +97,22 @@ def population(visited: Sequence[Any], macs: Sequence[float] | None = None, limi
     `macs` are the candidates' multiply-adds, `limit` the most that were admissible.
     """
     rows = 1 if macs is None else 2
-    figure, axes = theme.panels(rows, height=2.7 * rows + 0.5)
+    figure, axes = theme.panels(rows, height=2.6 * rows + 0.9, sharey=True)
     scores = np.array([row.scores[0] for row in visited], dtype=float)
     generations = np.array([row.generation for row in visited])
     _by_generation(axes[0], generations, scores, np.array([row.origin for row in visited]))
     if macs is not None:
-        _by_cost(figure, axes[1], generations, scores, np.asarray(macs, dtype=float) / 1e6, limit)
+        millions = np.asarray(macs, dtype=float) / 1e6
+        best = max(range(len(visited)), key=lambda position: visited[position].scores)
+        axes[1].scatter(millions[best], scores[best], s=70, facecolors="none", edgecolors="black", label="best of all")
+        if limit is not None:
+            axes[1].axvline(limit / 1e6, label="limit", **theme.REFERENCE)
+        _by_cost(figure, axes[1], generations, scores, millions)
     for panel in axes:
         panel.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
         panel.set_ylabel("accuracy in the search")
     axes[0].set_title("Candidates of the evolutionary search")
+    figure.legend(loc="outside lower center", ncols=3)
     return figure
 
 
@@ -112,24 +124,22 @@ def _by_generation(axes: Axes, generations: np.ndarray, scores: np.ndarray, orig
     for kind, origin in enumerate(ORIGINS):
         chosen = origins == origin
         if chosen.any():
-            look: dict[str, Any] = {"color": theme.PALETTE[kind], "marker": theme.MARKERS[kind]}
-            axes.scatter(places[chosen], scores[chosen], s=9, alpha=0.6, linewidths=0, label=origin, **look)
+            look: dict[str, Any] = {"color": theme.PALETTE[kind], "marker": theme.MARKERS[kind], "label": origin}
+            axes.scatter(places[chosen], scores[chosen], alpha=0.7, linewidths=0, **_dots(scores), **look)
     axes.plot(places, np.fmax.accumulate(scores), color="black", drawstyle="steps-post", label="best so far")
-    axes.set_xlabel("generation")
+    axes.set(xlabel="generation", xlim=(-0.6, generations.max() + 0.6))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.legend(ncols=2, loc="lower right", markerscale=2, frameon=True, framealpha=0.8, edgecolor="none")
 
 
-def _by_cost(
-    figure: Figure, axes: Axes, generations: np.ndarray, scores: np.ndarray, millions: np.ndarray, limit: float | None
-) -> None:
-    """A dot a candidate, coloured by its generation; the best one ringed, the limit as a line."""
-    order = {"c": generations, "cmap": theme.SEQUENTIAL, "s": 12, "linewidths": 0}
-    dots = axes.scatter(millions, scores, rasterized=len(scores) > 300, **order)  # type: ignore[arg-type]
-    best = int(np.nanargmax(scores))
-    axes.scatter(millions[best], scores[best], s=70, facecolors="none", edgecolors="black", label="the best")
-    if limit is not None:
-        axes.axvline(limit / 1e6, label="limit", **theme.REFERENCE)
+def _by_cost(figure: Figure, axes: Axes, generations: np.ndarray, scores: np.ndarray, millions: np.ndarray) -> None:
+    """A dot a candidate, coloured by its generation."""
+    look: dict[str, Any] = {"cmap": theme.SEQUENTIAL, "edgecolors": "0.3", "linewidths": 0.3}
+    dots = axes.scatter(millions, scores, c=generations, **_dots(scores), **look)
     axes.set_xlabel("millions of multiply-adds")
-    axes.legend(loc="lower left", frameon=True, framealpha=0.8, edgecolor="none")
-    figure.colorbar(dots, ax=axes, label="generation", ticks=MaxNLocator(5, integer=True))
+    ticks = MaxNLocator(5, integer=True)
+    figure.colorbar(dots, ax=axes, label="generation", location="bottom", aspect=40, ticks=ticks)
+
+
+def _dots(scores: np.ndarray) -> dict[str, Any]:
+    """Many candidates are small dots of pixels, so that the page stays small."""
+    return {"s": 10, "rasterized": True} if len(scores) > 300 else {"s": 25}

@@ -14,31 +14,46 @@ from dfnas.models.darts import PRIMITIVES
 
 INDEX = {name: index for index, name in enumerate(PRIMITIVES)}
 WIDEST = 3  # columns of a kernel up to which oneDNN's gradient of depthwise weights is fast (20 times, in fp32)
+TOGETHER = 32  # channels that are stacked on a CPU: fewer leave vector registers empty, more leave the cache
 
 
-def outgoing(edges: list[nn.ModuleDict], x: Tensor, weights: Tensor, stride: int) -> Tensor:
-    """What a node x [N, C, H, W] gives to each of E later nodes, stacked: [N, E * C, H / stride, W / stride].
+def outgoing(edges: list[nn.ModuleDict], x: Tensor, weights: Tensor, stride: int) -> list[Tensor]:
+    """What a node x [N, C, H, W] gives to each of E later nodes, [N, C, H / stride, W / stride].
 
     `weights` [E, 8] are the operations' on each edge; `edges` hold the operations by name.
     """
     channels = x.shape[1]
-    scale = weights.t().repeat_interleave(channels, 1)  # [8, E * C]
-    every = _repeat(F.relu(x), len(edges))
-    total = _shared(edges, x, weights, stride)
-    for name in ("sep_conv_3x3", "sep_conv_5x5"):
-        stacks = [edge[name] for edge in edges]
-        first = _normalise(_separable([stack[:4] for stack in stacks], every, stride))
-        total = total + _normalise(_separable([stack[4:] for stack in stacks], F.relu(first), 1), scale[INDEX[name]])
+    given = _shared(edges, x, weights, stride)
+    size = len(edges) if x.is_cuda else max(1, TOGETHER // channels)
+    rectified = F.relu(x)
     # A dilation of 2 never mixes even rows with odd ones, nor columns: with the four kinds of pixels as images of
     # their own it is a plain convolution. At stride 2 only one kind is read.
-    apart = _take_apart(every) if stride == 1 else every[:, :, ::2, ::2]
-    dilated: Any = 0
+    apart = _take_apart(rectified) if stride == 1 else rectified[:, :, ::2, ::2].contiguous(memory_format=torch.channels_last)
+    for start in range(0, len(edges), size):
+        group = edges[start : start + size]
+        scale = weights[start : start + size].t().repeat_interleave(channels, 1)  # [8, E * C]
+        total = _convolutions(group, rectified, apart, scale, stride)
+        for index, part in enumerate(total.split(channels, 1), start):
+            given[index] = given[index] + part
+    return given
+
+def _convolutions(edges, rectified, apart, scale, stride):
+    every = _repeat(rectified, len(edges))
+    total: Any = None
+    for name in ("sep_conv_3x3", "sep_conv_5x5"):
+        stacks = [edge[name] for edge in edges]
+        first = _normalise(_separable([stack[:4] for stack in stacks], every, stride)).relu_()
+        second = _normalise(_separable([stack[4:] for stack in stacks], first, 1), scale[INDEX[name]])
+        total = second if total is None else total.add_(second)
+    every = _repeat(apart, len(edges))
+    dilated: Any = None
     for name in ("dil_conv_3x3", "dil_conv_5x5"):
-        dilated = dilated + _normalise(_separable([edge[name] for edge in edges], apart, 1), scale[INDEX[name]])
-    return total + (_put_together(dilated) if stride == 1 else dilated)
+        last = _normalise(_separable([edge[name] for edge in edges], every, 1), scale[INDEX[name]])
+        dilated = last if dilated is None else dilated.add_(last)
+    return total.add_(_put_together(dilated) if stride == 1 else dilated)
 
 
-def _shared(edges: list[nn.ModuleDict], x: Tensor, weights: Tensor, stride: int) -> Tensor:
+def _shared(edges: list[nn.ModuleDict], x: Tensor, weights: Tensor, stride: int) -> list[Tensor]:
     """Pools and, at stride 1, the skip: the same tensors for every edge, each edge with its own weights."""
     features = [
         _normalise(F.max_pool2d(x, 3, stride, 1)),
@@ -49,11 +64,11 @@ def _shared(edges: list[nn.ModuleDict], x: Tensor, weights: Tensor, stride: int)
         features.append(x)
     stacked = torch.stack([feature.permute(0, 2, 3, 1) for feature in features])  # [F, N, H, W, C]
     mixed = weights[:, 1 : 1 + len(features)] @ stacked.flatten(1)  # columns in the order of PRIMITIVES
-    mixed = mixed.view(-1, *stacked.shape[1:]).permute(1, 0, 4, 2, 3).flatten(1, 2)
+    mixed = [part.view(stacked.shape[1:]).permute(0, 3, 1, 2) for part in mixed.unbind()]
     if stride == 1:
         return mixed
     reduced = _normalise(_reduce(edges, F.relu(x)), weights[:, skip].repeat_interleave(x.shape[1]))
-    return mixed + reduced
+    return [a + b for a, b in zip(mixed, reduced.split(x.shape[1], 1), strict=True)]
 
 
 def _reduce(edges: list[nn.ModuleDict], x: Tensor) -> Tensor:
@@ -67,16 +82,49 @@ def _reduce(edges: list[nn.ModuleDict], x: Tensor) -> Tensor:
 
 def _separable(stacks: list[nn.Sequential], x: Tensor, stride: int) -> Tensor:
     """The depthwise and the pointwise convolution of each stack (ReLU, depthwise, pointwise, norm) on its channels."""
+    if len(stacks) == 1:
+        x = _depthwise(x, stacks[0][1].weight, stride)
+        return F.linear(x.permute(0, 2, 3, 1), stacks[0][2].weight.flatten(1)).permute(0, 3, 1, 2)
     depthwise = torch.cat([stack[1].weight for stack in stacks])
     pointwise = torch.cat([stack[2].weight for stack in stacks])
     return F.conv2d(_depthwise(x, depthwise, stride), pointwise, groups=len(stacks))
 
 
 def _normalise(x: Tensor, scale: Tensor | None = None) -> Tensor:
-    return F.batch_norm(x, None, None, scale, training=True)
+    if x.is_cuda:
+        return F.batch_norm(x, None, None, scale, training=True)
+    return _Normalise.apply(x, torch.ones_like(x[0,:,0,0]) if scale is None else scale)
+
+class _Normalise(torch.autograd.Function):
+    """Batch normalisation, whose backward of torch is slow in channels_last."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, scale: Tensor) -> Tensor:
+        y, mean, inverse = torch.native_batch_norm(x, scale, None, None, None, True, 0.0, 1e-5)
+        ctx.save_for_backward(x, scale, mean, inverse)
+        return y
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor]:
+        x, scale, mean, inverse = ctx.saved_tensors
+        rows, g = (t.permute(0, 2, 3, 1).reshape(-1, len(mean)) for t in (x, grad))
+        count = len(rows)
+        sum_g = g.sum(0)
+        dot = ((g * rows).sum(0) - mean * sum_g) * inverse
+        a = scale * inverse
+        b = -a * inverse * dot / count
+        c = -a * sum_g / count - b * mean
+        fold = next(f for f in (32, 16, 8, 4, 2, 1) if count % f == 0)
+        a, b, c = (v.repeat(fold) for v in (a, b, c))
+        out = torch.addcmul(c, rows.view(count // fold, -1), b).addcmul_(g.view(count // fold, -1), a)
+        n, k, h, w = x.shape
+        return out.view(n, h, w, k).permute(0, 3, 1, 2), dot
 
 
 def _repeat(x: Tensor, times: int) -> Tensor:
+    if times == 1:
+        return x
     n, c, h, w = x.shape
     x = x.permute(0, 2, 3, 1).unsqueeze(3).expand(n, h, w, times, c)  # Tensor.repeat would leave channels_last
     return x.reshape(n, h, w, times * c).permute(0, 3, 1, 2)
@@ -119,8 +167,7 @@ class _Depthwise(torch.autograd.Function):
 
 def _backward(grad: Tensor, x: Tensor, weight: Tensor, stride: int, padding: int, which: int) -> Tensor:
     mask = [which == 0, which == 1, False]
-    steps, pads = [stride, stride], [padding, padding if which == 0 else 0]
-    arguments = (None, steps, pads, [1, 1], False, [0, 0], len(weight), mask)
+    arguments = (None, [stride] * 2, [padding] * 2, [1, 1], False, [0, 0], len(weight), mask)
     return torch.ops.aten.convolution_backward(grad, x, weight, *arguments)[which]
 
 
@@ -134,8 +181,10 @@ def _input_gradient(grad: Tensor, x: Tensor, weight: Tensor, stride: int) -> Ten
 def _weight_gradient(grad: Tensor, x: Tensor, weight: Tensor, stride: int) -> Tensor:
     """A few columns of the kernel at a time: to them, x is shifted, and what is cut off or missing is padding."""
     padding, parts = weight.shape[2] // 2, []
+    if weight.shape[3] <= WIDEST and x.shape[2] >= weight.shape[2]:
+        return _backward(grad, x, weight, stride, padding, 1)
     for part in weight.split(WIDEST, 3):
         start = sum(done.shape[3] for done in parts)
         left, right = padding - start, start + part.shape[3] - 1 - padding
-        parts.append(_backward(grad, F.pad(x, (left, right)), part, stride, padding, 1))
+        parts.append(_backward(grad, F.pad(x, (left, right, padding, padding)), part, stride, 0, 1))
     return torch.cat(parts, 3)

@@ -55,15 +55,16 @@ class MixedCell(nn.Module):
         return torch.cat(states[2:], 1)
 
     def together(self, before: Tensor, last: Tensor, weights: Tensor) -> Tensor:
-        channels, states = before.shape[1], [before, last]
+        states = [before, last]
+        incoming = [[] for _ in range(2+NODES)]
         for source in range(1 + NODES):
+            if source>=2:
+                states.append(sum(incoming[source][1:],start=incoming[source][0]).contiguous(memory_format=torch.channels_last))
             leaving = [edge for edge, origin in enumerate(SOURCES) if origin == source]
             stride = 2 if self.reduction and source < 2 else 1
             given = outgoing([self.edges[edge] for edge in leaving], states[source], weights[leaving], stride)
-            sums = given if source == 0 else sums + given  # [N, later nodes * C, H, W]
-            if source >= 1:
-                node, sums = sums[:, :channels], sums[:, channels:]
-                states.append(node.contiguous(memory_format=torch.channels_last))
+            for node,part in zip(range(max(2,source+1),6),given,strict=True): incoming[node].append(part)
+        states.append(sum(incoming[5][1:],start=incoming[5][0]))
         return torch.cat(states[2:], 1)
 
 

@@ -99,7 +99,7 @@ SETTINGS = Settings(
             batch=128, learning_rate=0.2, steps=2000, nesterov=False, schedule="linear", decay_vectors=False
         ),
         evolution=EvolutionSettings(population=40, generations=8, parents=10, mutations=20, crossovers=20),
-        limit_macs=2_000_000,
+        limit_macs=865_000,
         validation_each=50,
         recalibration=8,
         side=16,

@@ -78,7 +78,7 @@ SETTINGS = Settings(
             batch=64, learning_rate=0.2, steps=400, nesterov=False, schedule="linear", decay_vectors=False
         ),
         evolution=EvolutionSettings(population=20, generations=4, parents=6, mutations=10, crossovers=10),
-        limit_macs=1_000_000,
+        limit_macs=410_000,
         validation_each=10,
         recalibration=4,
         scratch=ScratchSettings(

@@ -84,8 +84,8 @@ SETTINGS = Settings(
             batch=32, learning_rate=0.2, steps=16, nesterov=False, schedule="linear", decay_vectors=False
         ),
         evolution=EvolutionSettings(population=6, generations=2, parents=2, mutations=3, crossovers=2),
-        limit_macs=300_000,
-        bins=(200_000, 250_000, 300_000),
+        limit_macs=190_000,
+        bins=(140_000, 160_000, 180_000, 200_000),
         validation_each=5,
         recalibration=2,
         labels="online",
