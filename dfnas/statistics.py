@@ -1,5 +1,6 @@
 """Spread and intervals over seeds."""
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -29,8 +30,7 @@ def interval(values: Sequence[float], level: float = 0.95) -> Interval:
     """The mean with Student's t interval; one value has no interval, and gets nan for its ends."""
     if len(values) < 2:
         return Interval(mean(values), float("nan"), float("nan"))
-    low, high = stats.ttest_1samp(values, 0.0).confidence_interval(level)
-    return Interval(mean(values), float(low), float(high))
+    return _around(mean(values), deviation(values) / math.sqrt(len(values)), len(values) - 1, level)
 
 
 def paired_difference(first: Sequence[float], second: Sequence[float], level: float = 0.95) -> Interval:
@@ -56,7 +56,14 @@ def difference(first: Sequence[float], second: Sequence[float], level: float = 0
     value = mean(first) - mean(second)
     if min(len(first), len(second)) < 2:
         return Interval(value, float("nan"), float("nan"))
-    if deviation(first) == deviation(second) == 0:  # Welch's degrees of freedom would be 0 / 0
+    errors = [deviation(values) ** 2 / len(values) for values in (first, second)]  # squared, of each mean
+    if not any(errors):  # the degrees of freedom would be 0 / 0
         return Interval(value, value, value)
-    low, high = stats.ttest_ind(first, second, equal_var=False).confidence_interval(level)
-    return Interval(value, float(low), float(high))
+    freedom = sum(errors) ** 2 / sum(e**2 / (len(v) - 1) for e, v in zip(errors, (first, second), strict=True))
+    return _around(value, math.sqrt(sum(errors)), freedom, level)
+
+
+def _around(value: float, error: float, freedom: float, level: float) -> Interval:
+    """Student's t interval from a standard error; scipy's tests do the same, but warn of samples without spread."""
+    reach = float(stats.t.ppf((1 + level) / 2, freedom)) * error
+    return Interval(value, value - reach, value + reach)

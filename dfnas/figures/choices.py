@@ -73,5 +73,5 @@ def best_so_far(scores: Mapping[str, Sequence[float]], generations: Mapping[str,
     axes.set(xlabel="candidates judged", ylabel="accuracy in the search", title="The best candidate so far")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.yaxis.set_major_formatter(PercentFormatter(1.0))
-    axes.legend()
+    figure.legend(loc="outside lower center", ncols=3)
     return figure

@@ -25,8 +25,8 @@ def search_curves(histories: Mapping[str, Mapping[str, Sequence[float]]]) -> Fig
     above.set(ylabel="held-out accuracy", title="The supernet while it is searched")
     above.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     below.set(ylabel="training loss", xlabel="step")
-    below.xaxis.set_major_locator(MaxNLocator(integer=True))
-    _legend_below(figure, above, 3)
+    below.xaxis.set_major_locator(_ticks(integer=True))
+    _legend_below(figure, above, 2)
     return figure
 
 
@@ -44,7 +44,7 @@ def architecture_parameters(weights: Any, steps: Sequence[int], primitives: Sequ
             theme.line(panel, steps, means[:, kind, number], number, name, marker="")
         panel.set(title=title, ylabel="mean weight")
     axes[-1].set_xlabel("step")
-    axes[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes[-1].xaxis.set_major_locator(_ticks(integer=True))
     _legend_below(figure, axes[0], 3)
     return figure
 
@@ -64,7 +64,7 @@ def entropy_and_skips(searches: Mapping[str, tuple[Sequence[int], Any, Any]], op
         theme.line(below, steps, skips, number, name, marker="")
     above.set(ylabel="entropy (nats)", title="Mean entropy of an edge")
     below.set(ylabel="weight", xlabel="step", title="Mean weight of the skip connection")
-    below.xaxis.set_major_locator(MaxNLocator(integer=True))
+    below.xaxis.set_major_locator(_ticks(integer=True))
     _legend_below(figure, above, 2)
     return figure
 
@@ -87,6 +87,7 @@ def accuracy_against_macs(arms: Mapping[str, Mapping[str, Sequence[Any]]]) -> Fi
         _found(axes, *_columns(arm), number, name)
     axes.set(xlabel="multiply-adds (millions)", ylabel="accuracy on real test images")
     axes.yaxis.set_major_formatter(PercentFormatter(1.0))
+    axes.xaxis.set_major_locator(_ticks())
     _legend_below(figure, axes, 2)
     return figure
 
@@ -97,10 +98,14 @@ def _columns(arm: Mapping[str, Sequence[Any]]) -> tuple[np.ndarray, np.ndarray]:
 
 def _found(axes: Axes, accuracies: np.ndarray, macs: np.ndarray, number: int, name: str) -> None:
     colour, marker = theme.PALETTE[number % len(theme.PALETTE)], theme.MARKERS[number % 8]
-    axes.plot(macs, accuracies, marker, color=colour, alpha=0.4, markersize=4)
+    axes.plot(macs, accuracies, marker, color=colour, alpha=0.5, markersize=4)
     spread = accuracies.std(ddof=1) if len(accuracies) > 1 else 0.0
     look: dict[str, Any] = {"fmt": marker, "color": colour, "markersize": 7, "capsize": 4, "label": _spaced(name)}
     axes.errorbar(macs.mean(), accuracies.mean(), yerr=spread, **look)
+
+
+def _ticks(**options: Any) -> MaxNLocator:
+    return MaxNLocator(6, steps=[1, 2, 5, 10], **options)
 
 
 def _spaced(name: str) -> str:

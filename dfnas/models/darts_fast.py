@@ -14,6 +14,7 @@ from dfnas.models.darts import PRIMITIVES
 
 INDEX = {name: index for index, name in enumerate(PRIMITIVES)}
 WIDEST = 3  # columns of a kernel up to which oneDNN's gradient of depthwise weights is fast (20 times, in fp32)
+LIMIT=2**19
 TOGETHER = 32  # channels that are stacked on a CPU: fewer leave vector registers empty, more leave the cache
 
 
@@ -24,7 +25,7 @@ def outgoing(edges: list[nn.ModuleDict], x: Tensor, weights: Tensor, stride: int
     """
     channels = x.shape[1]
     given = _shared(edges, x, weights, stride)
-    size = len(edges) if x.is_cuda else max(1, TOGETHER // channels)
+    size = len(edges) if x.is_cuda else max(1, TOGETHER // channels, LIMIT*stride**2//x.numel())
     rectified = F.relu(x)
     # A dilation of 2 never mixes even rows with odd ones, nor columns: with the four kinds of pixels as images of
     # their own it is a plain convolution. At stride 2 only one kind is read.
@@ -42,13 +43,13 @@ def _convolutions(edges, rectified, apart, scale, stride):
     total: Any = None
     for name in ("sep_conv_3x3", "sep_conv_5x5"):
         stacks = [edge[name] for edge in edges]
-        first = _normalise(_separable([stack[:4] for stack in stacks], every, stride)).relu_()
-        second = _normalise(_separable([stack[4:] for stack in stacks], first, 1), scale[INDEX[name]])
+        first = _separable([stack[:4] for stack in stacks], every, stride=stride, rectify=True)
+        second = _separable([stack[4:] for stack in stacks], first, scale[INDEX[name]])
         total = second if total is None else total.add_(second)
     every = _repeat(apart, len(edges))
     dilated: Any = None
     for name in ("dil_conv_3x3", "dil_conv_5x5"):
-        last = _normalise(_separable([edge[name] for edge in edges], every, 1), scale[INDEX[name]])
+        last = _separable([edge[name] for edge in edges], every, scale[INDEX[name]])
         dilated = last if dilated is None else dilated.add_(last)
     return total.add_(_put_together(dilated) if stride == 1 else dilated)
 
@@ -80,20 +81,86 @@ def _reduce(edges: list[nn.ModuleDict], x: Tensor) -> Tensor:
     return torch.cat(halves, 2).flatten(1, 2)
 
 
-def _separable(stacks: list[nn.Sequential], x: Tensor, stride: int) -> Tensor:
-    """The depthwise and the pointwise convolution of each stack (ReLU, depthwise, pointwise, norm) on its channels."""
-    if len(stacks) == 1:
-        x = _depthwise(x, stacks[0][1].weight, stride)
-        return F.linear(x.permute(0, 2, 3, 1), stacks[0][2].weight.flatten(1)).permute(0, 3, 1, 2)
-    depthwise = torch.cat([stack[1].weight for stack in stacks])
-    pointwise = torch.cat([stack[2].weight for stack in stacks])
-    return F.conv2d(_depthwise(x, depthwise, stride), pointwise, groups=len(stacks))
+def _separable(stacks, x, scale=None, stride=1, rectify=False) -> Tensor:
+    """Each stack (ReLU, depthwise, pointwise, norm) after its ReLU, on its own channels of x; `scale` [E * C]."""
+    depthwise, pointwise = (torch.cat([stack[layer].weight for stack in stacks]) for layer in (1, 2))
+    if not x.is_cuda:
+        if scale is None: scale = torch.ones(len(depthwise), dtype=x.dtype)
+        return _Separable.apply(x, depthwise, pointwise, scale, stride, rectify)
+    x = F.conv2d(x, depthwise, None, stride, depthwise.shape[2] // 2, 1, len(depthwise))
+    x = _normalise(F.conv2d(x, pointwise, groups=len(stacks)), scale)
+    return F.relu(x) if rectify else x
 
+
+class _Separable(torch.autograd.Function):
+    """The same on a CPU"""
+
+    @staticmethod
+    def forward(ctx, x, depthwise, pointwise, scale, stride, rectify):
+        middle = F.conv2d(x, depthwise, None, stride, depthwise.shape[2] // 2, 1, len(depthwise))
+        last = _pointwise(middle, pointwise)
+        y, mean, inverse = torch.native_batch_norm(last, scale, None, None, None, True, 0.0, 1e-5)
+        if rectify:
+            y.relu_()
+        ctx.save_for_backward(x, depthwise, pointwise, scale, middle, last, mean, inverse, y if rectify else None)
+        ctx.stride = stride
+        return y
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, grad):
+        x, depthwise, pointwise, scale, middle, last, mean, inverse, y = ctx.saved_tensors
+        if y is not None:
+            grad = torch.ops.aten.threshold_backward(grad, y, 0)
+        grad, scale_gradient = _normalise_backward(grad, last, scale, mean, inverse)
+        grad, pointwise_gradient = _pointwise_backward(grad, middle, pointwise)
+        x_gradient = _input_gradient(grad, x, depthwise, ctx.stride)
+        depthwise_gradient = _weight_gradient(grad, x, depthwise, ctx.stride)
+        return x_gradient, depthwise_gradient, pointwise_gradient, scale_gradient, None, None
+
+
+def _rows(x: Tensor, groups: int) -> Tensor:
+    """[N, E * C, H, W] as matrices [E, N * H * W, C]."""
+    return x.permute(0, 2, 3, 1).reshape(-1, groups, x.shape[1] // groups).transpose(0, 1)
+
+NARROW=8
+def _pointwise(x, weight):
+    groups, channels = len(weight) // weight.shape[1], weight.shape[1]
+    if channels <= NARROW:
+        return F.conv2d(x, weight, groups=groups)
+    y = torch.empty_like(x)
+    torch.bmm(_rows(x, groups), weight.view(groups, channels, channels).transpose(1,2), out=_rows(y, groups))
+    return y
+
+def _pointwise_backward(grad, x, weight):
+    groups, channels = len(weight) // weight.shape[1], weight.shape[1]
+    if channels <= NARROW:
+        arguments = (None, [1, 1], [0, 0], [1, 1], False, [0, 0], groups, [True,True,False])
+        return torch.ops.aten.convolution_backward(grad, x, weight, *arguments)[:2]
+    g = _rows(grad, groups)
+    y = torch.empty_like(grad)
+    torch.bmm(g, weight.view(groups, channels, channels), out=_rows(y, groups))
+    return y, torch.bmm(g.transpose(1, 2), _rows(x, groups)).view_as(weight)
 
 def _normalise(x: Tensor, scale: Tensor | None = None) -> Tensor:
     if x.is_cuda:
         return F.batch_norm(x, None, None, scale, training=True)
     return _Normalise.apply(x, torch.ones_like(x[0,:,0,0]) if scale is None else scale)
+
+def _normalise_backward(grad,x,scale,mean,inverse):
+    rows, g = (_rows(t,1)[0] for t in (x, grad))
+    count = len(rows)
+    sum_g = g.sum(0)
+    dot = ((g * rows).sum(0) - mean * sum_g) * inverse
+    a = scale * inverse
+    b = -a * inverse * dot / count
+    c = -a * sum_g / count - b * mean
+    fold = next(f for f in (32, 16, 8, 4, 2, 1) if count % f == 0)
+    a, b, c = (v.repeat(fold) for v in (a, b, c))
+    out = torch.addcmul(c, rows.view(count // fold, -1), b).addcmul_(g.view(count // fold, -1), a)
+    n, k, h, w = x.shape
+    return out.view(n, h, w, k).permute(0, 3, 1, 2), dot
+
 
 class _Normalise(torch.autograd.Function):
     """Batch normalisation, whose backward of torch is slow in channels_last."""
@@ -107,19 +174,7 @@ class _Normalise(torch.autograd.Function):
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor]:
-        x, scale, mean, inverse = ctx.saved_tensors
-        rows, g = (t.permute(0, 2, 3, 1).reshape(-1, len(mean)) for t in (x, grad))
-        count = len(rows)
-        sum_g = g.sum(0)
-        dot = ((g * rows).sum(0) - mean * sum_g) * inverse
-        a = scale * inverse
-        b = -a * inverse * dot / count
-        c = -a * sum_g / count - b * mean
-        fold = next(f for f in (32, 16, 8, 4, 2, 1) if count % f == 0)
-        a, b, c = (v.repeat(fold) for v in (a, b, c))
-        out = torch.addcmul(c, rows.view(count // fold, -1), b).addcmul_(g.view(count // fold, -1), a)
-        n, k, h, w = x.shape
-        return out.view(n, h, w, k).permute(0, 3, 1, 2), dot
+        return _normalise_backward(grad,*ctx.saved_tensors)
 
 
 def _repeat(x: Tensor, times: int) -> Tensor:
@@ -141,28 +196,6 @@ def _put_together(x: Tensor) -> Tensor:
     n, c, h, w = x.shape
     x = x.permute(0, 2, 3, 1).reshape(2, 2, n // 4, h, w, c)
     return x.permute(2, 3, 0, 4, 1, 5).reshape(n // 4, 2 * h, 2 * w, c).permute(0, 3, 1, 2)
-
-
-def _depthwise(x: Tensor, weight: Tensor, stride: int) -> Tensor:
-    if x.is_cuda:
-        return F.conv2d(x, weight, None, stride, weight.shape[2] // 2, 1, len(weight))
-    return _Depthwise.apply(x, weight, stride)
-
-
-class _Depthwise(torch.autograd.Function):
-    """A depthwise convolution whose backward takes the ways that oneDNN is fast at."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, stride: int) -> Tensor:
-        ctx.save_for_backward(x, weight)
-        ctx.stride = stride
-        return F.conv2d(x, weight, None, stride, weight.shape[2] // 2, 1, len(weight))
-
-    @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:
-        x, weight = ctx.saved_tensors
-        return _input_gradient(grad, x, weight, ctx.stride), _weight_gradient(grad, x, weight, ctx.stride), None
 
 
 def _backward(grad: Tensor, x: Tensor, weight: Tensor, stride: int, padding: int, which: int) -> Tensor:
