@@ -21,14 +21,14 @@ from dfnas.profiles.settings import (
 STUDENT = StudentSettings(
     network="resnet20",
     training=TrainingSettings(
-        batch=128, learning_rate=0.4, steps=700, averaging=0.99, resolutions=((16, 0.5), (24, 0.25))
+        batch=128, learning_rate=0.4, steps=900, averaging=0.99, resolutions=((16, 0.5), (24, 0.25))
     ),
     temperature=4.0,
 )
 # Forty students in a quarter of an hour: a smaller network that sees images at half the side.
 SMALL_STUDENT = StudentSettings(
     network="resnet8",
-    training=TrainingSettings(batch=128, learning_rate=0.2, steps=300, averaging=0.98),
+    training=TrainingSettings(batch=128, learning_rate=0.2, steps=400, averaging=0.985),
     temperature=4.0,
     side=16,
 )
