@@ -9,7 +9,7 @@ import torch
 from matplotlib import pyplot
 from matplotlib.figure import Figure
 
-from dfnas import figures
+from dfnas import evolution, figures
 from dfnas.figures import comparisons, theme
 
 NAMES = [f"class {k}" for k in range(10)]
@@ -33,7 +33,15 @@ def _terms() -> dict[str, list[float]]:
     return {"iteration": [0, 1, 2, 3], "cross_entropy": [2.0, 1.0, 0.5, 0.1], "image_l2": [0, 0, 0, 0]}
 
 
+def _search() -> dict[str, list[float]]:
+    return {"step": [20], "loss": [1.0], "evaluated_step": [10, 20], "validation_accuracy": [0.2, 0.5]}
+
+
 ARMS = {"hard": [0.5, 0.52, 0.55], "calibrated": [0.6, 0.58, 0.63], "online": [0.62, 0.66, 0.64]}
+VISITED = [
+    evolution.Visited(i // 4, ("random", "mutation", "crossover", "random")[i % 4], (), (i,), (i % 7 / 10, 0.1))
+    for i in range(12)
+]
 EXAMPLES = {
     "learning_curve": lambda: figures.learning_curve(_history()),
     "schedule": lambda: figures.schedule(np.linspace(1, 0, 20), [10], ["half", "full"]),
@@ -53,6 +61,18 @@ EXAMPLES = {
     "accuracy_against_images": lambda: figures.accuracy_against_images(
         {"real": ([100, 1000], [[0.4, 0.5], [0.7, 0.8]]), "synthetic": ([100], [[0.3, 0.3]])}
     ),
+    "search_curves": lambda: figures.search_curves({"synthetic": _search(), "noise": _search()}),
+    "architecture_parameters": lambda: figures.architecture_parameters(
+        np.full((3, 2, 4, 3), 1 / 3), [0, 10, 20], ["none", "skip", "conv"]
+    ),
+    "entropy_and_skips": lambda: figures.entropy_and_skips({"real": ([0, 10], [2.0, 1.5], [0.1, 0.2])}, 8),
+    "accuracy_against_macs": lambda: figures.accuracy_against_macs(
+        {"found_on_real": {"accuracy": [0.5, 0.6], "macs": [2e6, 2e6]}, "random": {"accuracy": [0.4], "macs": [1e6]}}
+    ),
+    "best_so_far": lambda: figures.best_so_far({"real": [0.2, 0.4, 0.3]}, {"real": [0, 0, 1]}),
+    "choices_by_block": lambda: figures.choices_by_block({"last": np.full((3, 4), 0.25)}, ["a", "b", "c", "d"]),
+    "chain": lambda: figures.chain({"real": [0, 1, 1]}, [(16, 1, 1), (32, 2, 2)], ["three", "five"], ["3", "5"]),
+    "population": lambda: figures.population(VISITED, [i * 1e6 for i in range(12)], 9e6),
 }
 
 

@@ -3,6 +3,7 @@
 Titles say what is shown, never what came out. Arrays are numpy's, or tensors on the CPU; none is changed.
 """
 
+from dfnas.figures.chains import chain, population
 from dfnas.figures.choices import best_so_far, choices_by_block
 from dfnas.figures.comparisons import accuracy_against_images, arm_differences, arms
 from dfnas.figures.curves import drift_by_round, label_entropy_by_round, learning_curve, loss_terms, schedule
@@ -19,6 +20,7 @@ __all__ = [
     "arms",
     "batch_norm_memory",
     "best_so_far",
+    "chain",
     "choices_by_block",
     "class_similarity",
     "confusion_matrix",
@@ -28,6 +30,7 @@ __all__ = [
     "label_entropy_by_round",
     "learning_curve",
     "loss_terms",
+    "population",
     "schedule",
     "search_curves",
     "update_counts",
