@@ -74,7 +74,7 @@ SETTINGS = Settings(
         cells=3,
         side=16,
         search=TrainingSettings(
-            batch=64,
+            batch=32,
             learning_rate=0.05,
             steps=500,
             nesterov=False,
@@ -88,7 +88,7 @@ SETTINGS = Settings(
         scratch_channels=8,
         scratch_cells=3,
         scratch=ScratchSettings(
-            training=TrainingSettings(batch=128, learning_rate=0.2, steps=400, averaging=0.98, clip_norm=5.0), side=16
+            training=TrainingSettings(batch=128, learning_rate=0.2, steps=250, averaging=0.98, clip_norm=5.0), side=16
         ),
     ),
     spos=SposSettings(
@@ -96,7 +96,7 @@ SETTINGS = Settings(
             stem=16, stem_stride=1, widths=(32, 64, 128), repeats=(2, 3, 3), strides=(2, 2, 2), tail=256, dropout=0.0
         ),
         search=TrainingSettings(
-            batch=128, learning_rate=0.2, steps=2000, nesterov=False, schedule="linear", decay_vectors=False
+            batch=128, learning_rate=0.2, steps=1500, nesterov=False, schedule="linear", decay_vectors=False
         ),
         evolution=EvolutionSettings(population=40, generations=8, parents=10, mutations=20, crossovers=20),
         limit_macs=865_000,
@@ -104,7 +104,7 @@ SETTINGS = Settings(
         recalibration=8,
         side=16,
         scratch=ScratchSettings(
-            training=TrainingSettings(batch=128, learning_rate=0.2, steps=800, averaging=0.98, decay_vectors=False),
+            training=TrainingSettings(batch=128, learning_rate=0.2, steps=400, averaging=0.98, decay_vectors=False),
             side=16,
         ),
     ),
