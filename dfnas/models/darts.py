@@ -143,7 +143,7 @@ class Cell(nn.Module):
 
 
 def _drop(x: Tensor, module: nn.Module, keep: Tensor | None) -> Tensor:
-    """Drop a path in some samples (Larsson et al., 2017), scale the others so that the mean stays; never an identity."""
+    """Drop a path in some samples (Larsson et al., 2017), scale the others to keep the mean; never an identity."""
     if keep is None or isinstance(module, nn.Identity):
         return x
     kept = torch.rand(len(x), 1, 1, 1, device=x.device) < keep
@@ -195,6 +195,7 @@ class Network(nn.Module):
             width = NODES * layers[self.auxiliary_after].channels
             self.auxiliary = AuxiliaryHead(width, classes, size.stem)
         # A tensor, so that a compiled network does not have to be compiled again for each new rate.
+        self._keep: Tensor
         self.register_buffer("_keep", torch.ones(()), persistent=False)
         self._drop_path, self._dropping = 0.0, False
 

@@ -1,7 +1,8 @@
 """The mixed operations of all edges that leave one node, computed together: same parameters and sums, less work.
 
 What the edges of a node share is done once: ReLU, both pools and their normalisation. What differs is stacked along
-the channels, and an operation's mixing weight is the scale of its last batch normalisation.
+the channels, and an operation's mixing weight is the scale of its last batch normalisation, so that no output of an
+operation is ever written unweighted.
 """
 
 from typing import Any
@@ -13,9 +14,15 @@ from torch import Tensor, nn
 from dfnas.models.darts import PRIMITIVES
 
 INDEX = {name: index for index, name in enumerate(PRIMITIVES)}
-WIDEST = 3  # columns of a kernel up to which oneDNN's gradient of depthwise weights is fast (20 times, in fp32)
-LIMIT=2**19
-TOGETHER = 32  # channels that are stacked on a CPU: fewer leave vector registers empty, more leave the cache
+EPSILON = 1e-5  # of the batch normalisations, as nn.BatchNorm2d has it
+# How oneDNN and the caches want it on a CPU, in fp32; none of these changes a result beyond rounding.
+WIDEST = 3  # columns of a kernel up to which the gradient of depthwise weights is fast (by a factor of 20)
+TOGETHER = 32  # channels that are at least stacked: fewer leave vector registers empty
+CACHED = 2**19  # values of a stack up to which more is stacked: larger ones leave the cache
+NARROW = 8  # channels up to which a grouped convolution beats matrix products
+# Depthwise convolutions are slow in bf16 on CPUs, and the formulas below are written for one type.
+FORWARD = torch.amp.custom_fwd(device_type="cpu", cast_inputs=torch.float32)
+BACKWARD = torch.amp.custom_bwd(device_type="cpu")
 
 
 def outgoing(edges: list[nn.ModuleDict], x: Tensor, weights: Tensor, stride: int) -> list[Tensor]:
@@ -25,11 +32,10 @@ def outgoing(edges: list[nn.ModuleDict], x: Tensor, weights: Tensor, stride: int
     """
     channels = x.shape[1]
     given = _shared(edges, x, weights, stride)
-    size = len(edges) if x.is_cuda else max(1, TOGETHER // channels, LIMIT*stride**2//x.numel())
+    fitting = max(1, TOGETHER // channels, CACHED * stride**2 // x.numel())
+    size = len(edges) if x.is_cuda else fitting
     rectified = F.relu(x)
-    # A dilation of 2 never mixes even rows with odd ones, nor columns: with the four kinds of pixels as images of
-    # their own it is a plain convolution. At stride 2 only one kind is read.
-    apart = _take_apart(rectified) if stride == 1 else rectified[:, :, ::2, ::2].contiguous(memory_format=torch.channels_last)
+    apart = _take_apart(rectified, stride)
     for start in range(0, len(edges), size):
         group = edges[start : start + size]
         scale = weights[start : start + size].t().repeat_interleave(channels, 1)  # [8, E * C]
@@ -38,20 +44,19 @@ def outgoing(edges: list[nn.ModuleDict], x: Tensor, weights: Tensor, stride: int
             given[index] = given[index] + part
     return given
 
-def _convolutions(edges, rectified, apart, scale, stride):
-    every = _repeat(rectified, len(edges))
-    total: Any = None
+
+def _convolutions(edges: list[Any], rectified: Tensor, apart: Tensor, scale: Tensor, stride: int) -> Tensor:
+    """The four convolutions of E edges, each times its scale, summed: [N, E * C, H / stride, W / stride]."""
+    every, parts = _repeat(rectified, len(edges)), []
     for name in ("sep_conv_3x3", "sep_conv_5x5"):
         stacks = [edge[name] for edge in edges]
-        first = _separable([stack[:4] for stack in stacks], every, stride=stride, rectify=True)
-        second = _separable([stack[4:] for stack in stacks], first, scale[INDEX[name]])
-        total = second if total is None else total.add_(second)
-    every = _repeat(apart, len(edges))
-    dilated: Any = None
+        first = _separable([stack[:4] for stack in stacks], every, None, stride, rectify=True)
+        parts.append(_separable([stack[4:] for stack in stacks], first, scale[INDEX[name]]))
+    every, dilated = _repeat(apart, len(edges)), []
     for name in ("dil_conv_3x3", "dil_conv_5x5"):
-        last = _separable([edge[name] for edge in edges], every, scale[INDEX[name]])
-        dilated = last if dilated is None else dilated.add_(last)
-    return total.add_(_put_together(dilated) if stride == 1 else dilated)
+        dilated.append(_separable([edge[name] for edge in edges], every, scale[INDEX[name]]))
+    whole = dilated[0].add_(dilated[1])
+    return parts[0].add_(parts[1]).add_(_put_together(whole) if stride == 1 else whole)
 
 
 def _shared(edges: list[nn.ModuleDict], x: Tensor, weights: Tensor, stride: int) -> list[Tensor]:
@@ -60,19 +65,20 @@ def _shared(edges: list[nn.ModuleDict], x: Tensor, weights: Tensor, stride: int)
         _normalise(F.max_pool2d(x, 3, stride, 1)),
         _normalise(F.avg_pool2d(x, 3, stride, 1, count_include_pad=False)),
     ]
-    skip = INDEX["skip_connect"]
     if stride == 1:
         features.append(x)
     stacked = torch.stack([feature.permute(0, 2, 3, 1) for feature in features])  # [F, N, H, W, C]
     mixed = weights[:, 1 : 1 + len(features)] @ stacked.flatten(1)  # columns in the order of PRIMITIVES
-    mixed = [part.view(stacked.shape[1:]).permute(0, 3, 1, 2) for part in mixed.unbind()]
+    given = [part.view(stacked.shape[1:]).permute(0, 3, 1, 2) for part in mixed.unbind()]
     if stride == 1:
-        return mixed
-    reduced = _normalise(_reduce(edges, F.relu(x)), weights[:, skip].repeat_interleave(x.shape[1]))
-    return [a + b for a, b in zip(mixed, reduced.split(x.shape[1], 1), strict=True)]
+        return given
+    scale = weights[:, INDEX["skip_connect"]].repeat_interleave(x.shape[1])
+    reduced = _normalise(_reduce(edges, F.relu(x)), scale)
+    return [a + b for a, b in zip(given, reduced.split(x.shape[1], 1), strict=True)]
 
 
 def _reduce(edges: list[nn.ModuleDict], x: Tensor) -> Tensor:
+    """The factorised reductions of E edges before their normalisation: [N, E * C, H / 2, W / 2]."""
     halves = []
     for name, start in (("even", 0), ("odd", 1)):
         weight = torch.cat([getattr(edge["skip_connect"], name).weight for edge in edges])
@@ -81,25 +87,29 @@ def _reduce(edges: list[nn.ModuleDict], x: Tensor) -> Tensor:
     return torch.cat(halves, 2).flatten(1, 2)
 
 
-def _separable(stacks, x, scale=None, stride=1, rectify=False) -> Tensor:
+def _separable(
+    stacks: list[Any], x: Tensor, scale: Tensor | None = None, stride: int = 1, rectify: bool = False
+) -> Tensor:
     """Each stack (ReLU, depthwise, pointwise, norm) after its ReLU, on its own channels of x; `scale` [E * C]."""
     depthwise, pointwise = (torch.cat([stack[layer].weight for stack in stacks]) for layer in (1, 2))
-    if not x.is_cuda:
-        if scale is None: scale = torch.ones(len(depthwise), dtype=x.dtype)
-        return _Separable.apply(x, depthwise, pointwise, scale, stride, rectify)
-    x = F.conv2d(x, depthwise, None, stride, depthwise.shape[2] // 2, 1, len(depthwise))
-    x = _normalise(F.conv2d(x, pointwise, groups=len(stacks)), scale)
-    return F.relu(x) if rectify else x
+    if x.is_cuda:
+        x = F.conv2d(x, depthwise, None, stride, depthwise.shape[2] // 2, 1, len(depthwise))
+        x = F.batch_norm(F.conv2d(x, pointwise, groups=len(stacks)), None, None, scale, training=True)
+        return F.relu(x) if rectify else x
+    return _Separable.apply(x, depthwise, pointwise, _or_ones(scale, depthwise), stride, rectify)
 
 
 class _Separable(torch.autograd.Function):
-    """The same on a CPU"""
+    """Depthwise, pointwise, norm and perhaps ReLU on a CPU, with each gradient taken the way that is fast there."""
 
     @staticmethod
-    def forward(ctx, x, depthwise, pointwise, scale, stride, rectify):
+    @FORWARD
+    def forward(
+        ctx: Any, x: Tensor, depthwise: Tensor, pointwise: Tensor, scale: Tensor, stride: int, rectify: bool
+    ) -> Tensor:
         middle = F.conv2d(x, depthwise, None, stride, depthwise.shape[2] // 2, 1, len(depthwise))
         last = _pointwise(middle, pointwise)
-        y, mean, inverse = torch.native_batch_norm(last, scale, None, None, None, True, 0.0, 1e-5)
+        y, mean, inverse = torch.native_batch_norm(last, scale, None, None, None, True, 0.0, EPSILON)
         if rectify:
             y.relu_()
         ctx.save_for_backward(x, depthwise, pointwise, scale, middle, last, mean, inverse, y if rectify else None)
@@ -107,117 +117,142 @@ class _Separable(torch.autograd.Function):
         return y
 
     @staticmethod
+    @BACKWARD
     @torch.autograd.function.once_differentiable
-    def backward(ctx, grad):
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         x, depthwise, pointwise, scale, middle, last, mean, inverse, y = ctx.saved_tensors
         if y is not None:
-            grad = torch.ops.aten.threshold_backward(grad, y, 0)
-        grad, scale_gradient = _normalise_backward(grad, last, scale, mean, inverse)
-        grad, pointwise_gradient = _pointwise_backward(grad, middle, pointwise)
-        x_gradient = _input_gradient(grad, x, depthwise, ctx.stride)
-        depthwise_gradient = _weight_gradient(grad, x, depthwise, ctx.stride)
-        return x_gradient, depthwise_gradient, pointwise_gradient, scale_gradient, None, None
+            gradient = torch.ops.aten.threshold_backward(gradient, y, 0)
+        gradient, of_scale = _normalise_backward(gradient, last, scale, mean, inverse)
+        gradient, of_pointwise = _pointwise_backward(gradient, middle, pointwise)
+        of_x = _input_gradient(gradient, x, depthwise, ctx.stride) if ctx.needs_input_grad[0] else None
+        of_depthwise = _weight_gradient(gradient, x, depthwise, ctx.stride) if ctx.needs_input_grad[1] else None
+        return of_x, of_depthwise, of_pointwise, of_scale, None, None
 
 
-def _rows(x: Tensor, groups: int) -> Tensor:
-    """[N, E * C, H, W] as matrices [E, N * H * W, C]."""
+def _rows(x: Tensor, groups: int = 1) -> Tensor:
+    """[N, E * C, H, W] as matrices [E, N * H * W, C]; of a channels_last tensor, a view."""
     return x.permute(0, 2, 3, 1).reshape(-1, groups, x.shape[1] // groups).transpose(0, 1)
 
-NARROW=8
-def _pointwise(x, weight):
-    groups, channels = len(weight) // weight.shape[1], weight.shape[1]
+
+def _pointwise(x: Tensor, weight: Tensor) -> Tensor:
+    """A 1x1 convolution [N, E * C, H, W] in E groups."""
+    channels = weight.shape[1]
+    groups = len(weight) // channels
     if channels <= NARROW:
         return F.conv2d(x, weight, groups=groups)
     y = torch.empty_like(x)
-    torch.bmm(_rows(x, groups), weight.view(groups, channels, channels).transpose(1,2), out=_rows(y, groups))
+    torch.bmm(_rows(x, groups), weight.view(groups, channels, channels).transpose(1, 2), out=_rows(y, groups))
     return y
 
-def _pointwise_backward(grad, x, weight):
-    groups, channels = len(weight) // weight.shape[1], weight.shape[1]
+
+def _pointwise_backward(gradient: Tensor, x: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+    channels = weight.shape[1]
+    groups = len(weight) // channels
     if channels <= NARROW:
-        arguments = (None, [1, 1], [0, 0], [1, 1], False, [0, 0], groups, [True,True,False])
-        return torch.ops.aten.convolution_backward(grad, x, weight, *arguments)[:2]
-    g = _rows(grad, groups)
-    y = torch.empty_like(grad)
-    torch.bmm(g, weight.view(groups, channels, channels), out=_rows(y, groups))
-    return y, torch.bmm(g.transpose(1, 2), _rows(x, groups)).view_as(weight)
+        rest = (None, [1, 1], [0, 0], [1, 1], False, [0, 0], groups, [True, True, False])
+        return torch.ops.aten.convolution_backward(gradient, x, weight, *rest)[:2]
+    rows, of_x = _rows(gradient, groups), torch.empty_like(gradient)
+    torch.bmm(rows, weight.view(groups, channels, channels), out=_rows(of_x, groups))
+    return of_x, torch.bmm(rows.transpose(1, 2), _rows(x, groups)).view_as(weight)
+
+
+def _or_ones(scale: Tensor | None, like: Tensor) -> Tensor:
+    return torch.ones(len(like), dtype=like.dtype, device=like.device) if scale is None else scale
+
 
 def _normalise(x: Tensor, scale: Tensor | None = None) -> Tensor:
+    """The images x [N, C, H, W] less their mean, over their deviation, times `scale` [C]."""
     if x.is_cuda:
         return F.batch_norm(x, None, None, scale, training=True)
-    return _Normalise.apply(x, torch.ones_like(x[0,:,0,0]) if scale is None else scale)
-
-def _normalise_backward(grad,x,scale,mean,inverse):
-    rows, g = (_rows(t,1)[0] for t in (x, grad))
-    count = len(rows)
-    sum_g = g.sum(0)
-    dot = ((g * rows).sum(0) - mean * sum_g) * inverse
-    a = scale * inverse
-    b = -a * inverse * dot / count
-    c = -a * sum_g / count - b * mean
-    fold = next(f for f in (32, 16, 8, 4, 2, 1) if count % f == 0)
-    a, b, c = (v.repeat(fold) for v in (a, b, c))
-    out = torch.addcmul(c, rows.view(count // fold, -1), b).addcmul_(g.view(count // fold, -1), a)
-    n, k, h, w = x.shape
-    return out.view(n, h, w, k).permute(0, 3, 1, 2), dot
+    return _Normalise.apply(x, _or_ones(scale, x[0]))
 
 
 class _Normalise(torch.autograd.Function):
-    """Batch normalisation, whose backward of torch is slow in channels_last."""
+    """Batch normalisation on a CPU, where torch's own backward is slow in channels_last."""
 
     @staticmethod
+    @FORWARD
     def forward(ctx: Any, x: Tensor, scale: Tensor) -> Tensor:
-        y, mean, inverse = torch.native_batch_norm(x, scale, None, None, None, True, 0.0, 1e-5)
+        y, mean, inverse = torch.native_batch_norm(x, scale, None, None, None, True, 0.0, EPSILON)
         ctx.save_for_backward(x, scale, mean, inverse)
         return y
 
     @staticmethod
+    @BACKWARD
     @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor]:
-        return _normalise_backward(grad,*ctx.saved_tensors)
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:
+        return _normalise_backward(gradient, *ctx.saved_tensors)
+
+
+def _normalise_backward(
+    gradient: Tensor, x: Tensor, scale: Tensor, mean: Tensor, inverse: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Gradients of x and of the scale: two sums a channel, then a x + b g + c with one value of each a channel."""
+    rows, g = _rows(x)[0], _rows(gradient)[0]
+    count, total = len(rows), g.sum(0)
+    of_scale = ((g * rows).sum(0) - mean * total) * inverse
+    a = scale * inverse
+    b = -a * inverse * of_scale / count
+    c = -a * total / count - b * mean
+    fold = next(f for f in (32, 16, 8, 4, 2, 1) if count % f == 0)  # rows long enough for vector registers
+    a, b, c = (value.repeat(fold) for value in (a, b, c))
+    out = torch.addcmul(c, rows.view(count // fold, -1), b).addcmul_(g.view(count // fold, -1), a)
+    n, k, h, w = x.shape
+    return out.view(n, h, w, k).permute(0, 3, 1, 2), of_scale
 
 
 def _repeat(x: Tensor, times: int) -> Tensor:
+    """The channels of x several times over, in channels_last, which Tensor.repeat would leave."""
     if times == 1:
         return x
     n, c, h, w = x.shape
-    x = x.permute(0, 2, 3, 1).unsqueeze(3).expand(n, h, w, times, c)  # Tensor.repeat would leave channels_last
+    x = x.permute(0, 2, 3, 1).unsqueeze(3).expand(n, h, w, times, c)
     return x.reshape(n, h, w, times * c).permute(0, 3, 1, 2)
 
 
-def _take_apart(x: Tensor) -> Tensor:
-    """[N, C, H, W] -> [4 N, C, H / 2, W / 2]: the pixels of even and odd rows and columns as images of their own."""
+def _take_apart(x: Tensor, stride: int) -> Tensor:
+    """[N, C, H, W] -> [4 N, C, H / 2, W / 2]: the pixels of even and odd rows and columns as images of their own.
+
+    A dilation of 2 mixes none of them with another, so on each it is a plain convolution. At stride 2 only the first
+    of the four is read, and given.
+    """
+    if stride == 2:
+        return x[:, :, ::2, ::2].contiguous(memory_format=torch.channels_last)
     n, c, h, w = x.shape
     x = x.permute(0, 2, 3, 1).reshape(n, h // 2, 2, w // 2, 2, c)
     return x.permute(2, 4, 0, 1, 3, 5).reshape(4 * n, h // 2, w // 2, c).permute(0, 3, 1, 2)
 
 
 def _put_together(x: Tensor) -> Tensor:
+    """The inverse of `_take_apart` at stride 1."""
     n, c, h, w = x.shape
     x = x.permute(0, 2, 3, 1).reshape(2, 2, n // 4, h, w, c)
     return x.permute(2, 3, 0, 4, 1, 5).reshape(n // 4, 2 * h, 2 * w, c).permute(0, 3, 1, 2)
 
 
-def _backward(grad: Tensor, x: Tensor, weight: Tensor, stride: int, padding: int, which: int) -> Tensor:
+def _backward(gradient: Tensor, x: Tensor, weight: Tensor, stride: int, padding: int, which: int) -> Tensor:
     mask = [which == 0, which == 1, False]
-    arguments = (None, [stride] * 2, [padding] * 2, [1, 1], False, [0, 0], len(weight), mask)
-    return torch.ops.aten.convolution_backward(grad, x, weight, *arguments)[which]
+    rest = (None, [stride] * 2, [padding] * 2, [1, 1], False, [0, 0], len(weight), mask)
+    return torch.ops.aten.convolution_backward(gradient, x, weight, *rest)[which]
 
 
-def _input_gradient(grad: Tensor, x: Tensor, weight: Tensor, stride: int) -> Tensor:
+def _input_gradient(gradient: Tensor, x: Tensor, weight: Tensor, stride: int) -> Tensor:
+    """Of a depthwise convolution; at stride 1 a convolution with the kernel turned round, whose forward is faster."""
     padding = weight.shape[2] // 2
     if stride > 1:
-        return _backward(grad, x, weight, stride, padding, 0)
-    return F.conv2d(grad, weight.flip(2, 3), None, 1, padding, 1, len(weight))
+        return _backward(gradient, x, weight, stride, padding, 0)
+    return F.conv2d(gradient, weight.flip(2, 3), None, 1, padding, 1, len(weight))
 
 
-def _weight_gradient(grad: Tensor, x: Tensor, weight: Tensor, stride: int) -> Tensor:
+def _weight_gradient(gradient: Tensor, x: Tensor, weight: Tensor, stride: int) -> Tensor:
     """A few columns of the kernel at a time: to them, x is shifted, and what is cut off or missing is padding."""
-    padding, parts = weight.shape[2] // 2, []
+    padding = weight.shape[2] // 2
     if weight.shape[3] <= WIDEST and x.shape[2] >= weight.shape[2]:
-        return _backward(grad, x, weight, stride, padding, 1)
+        return _backward(gradient, x, weight, stride, padding, 1)
+    parts, start = [], 0
     for part in weight.split(WIDEST, 3):
-        start = sum(done.shape[3] for done in parts)
         left, right = padding - start, start + part.shape[3] - 1 - padding
-        parts.append(_backward(grad, F.pad(x, (left, right, padding, padding)), part, stride, 0, 1))
+        parts.append(_backward(gradient, F.pad(x, (left, right, padding, padding)), part, stride, 0, 1))
+        start += part.shape[3]
     return torch.cat(parts, 3)

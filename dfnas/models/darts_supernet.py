@@ -1,10 +1,10 @@
 """The DARTS supernet (Liu et al., 2019, section 2.2): on each edge all operations at once, weighted by a softmax."""
 
-from collections.abc import Callable
+import functools
 from functools import partial
+from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dfnas.models.darts import EDGES, NODES, PRIMITIVES, Layer, Size, Stem, operation, preprocess
@@ -26,7 +26,13 @@ class MixedOperation(nn.ModuleDict):
             self[name] = nn.Sequential(module, NORM(channels)) if "pool" in name else module
 
     def forward(self, x: Tensor, weights: Tensor) -> Tensor:
-        return sum(weight * module(x) for weight, module in zip(weights[1:], self.values(), strict=True))
+        """The sum of the operations' outputs, each times its weight: equation 2 of the DARTS paper; `weights` [8]."""
+        outputs = [weight * module(x) for weight, module in zip(weights[1:], self.values(), strict=True)]
+        return _sum(outputs)
+
+
+def _sum(tensors: list[Tensor]) -> Tensor:
+    return functools.reduce(torch.add, tensors)
 
 
 class MixedCell(nn.Module):
@@ -45,30 +51,41 @@ class MixedCell(nn.Module):
 
     def forward(self, before: Tensor, last: Tensor, weights: Tensor, fast: bool) -> Tensor:
         """`weights` [14, 8] sum to one over the operations of an edge."""
-        if fast:
-            return self.together(self.before(before), self.last(last), weights)
-        states, edge = [self.before(before), self.last(last)], 0
+        states = [self.before(before), self.last(last)]
+        return torch.cat((self._node_by_node if fast else self._edge_by_edge)(states, weights), 1)
+
+    def _edge_by_edge(self, states: list[Tensor], weights: Tensor) -> list[Tensor]:
+        """The plain form: each edge and each operation by itself."""
+        edge = 0
         for _ in range(NODES):
             paths = [self.edges[edge + source](state, weights[edge + source]) for source, state in enumerate(states)]
             edge += len(states)
-            states.append(sum(paths))
-        return torch.cat(states[2:], 1)
+            states.append(_sum(paths))
+        return states[2:]
 
-    def together(self, before: Tensor, last: Tensor, weights: Tensor) -> Tensor:
-        states = [before, last]
-        incoming = [[] for _ in range(2+NODES)]
+    def _node_by_node(self, states: list[Tensor], weights: Tensor) -> list[Tensor]:
+        """The fast form: what a node gives to all later ones is computed together."""
+        incoming: list[list[Tensor]] = [[] for _ in range(2 + NODES)]
         for source in range(1 + NODES):
-            if source>=2:
-                states.append(sum(incoming[source][1:],start=incoming[source][0]).contiguous(memory_format=torch.channels_last))
+            if source >= 2:
+                states.append(_sum(incoming[source]).contiguous(memory_format=torch.channels_last))
             leaving = [edge for edge, origin in enumerate(SOURCES) if origin == source]
             stride = 2 if self.reduction and source < 2 else 1
-            given = outgoing([self.edges[edge] for edge in leaving], states[source], weights[leaving], stride)
-            for node,part in zip(range(max(2,source+1),6),given,strict=True): incoming[node].append(part)
-        states.append(sum(incoming[5][1:],start=incoming[5][0]))
-        return torch.cat(states[2:], 1)
+            edges: list[Any] = [self.edges[edge] for edge in leaving]
+            given = outgoing(edges, states[source], weights[leaving], stride)
+            for node, part in zip(range(max(2, source + 1), 2 + NODES), given, strict=True):
+                incoming[node].append(part)
+        return [*states[2:], _sum(incoming[1 + NODES])]
 
 
 class Supernet(nn.Module):
+    """All cells of the DARTS space in one network; `alphas` say how much of each operation an edge takes.
+
+    `alphas`, for normal and for reduction cells, are float32 logits [14, 8], zero at first (the paper's appendix, B.2).
+    They are no parameters of the network: what trains, clips, decays or stores its weights does not see them. `fast`
+    computes the edges of a node together; it may be switched at any time, parameters and results are the same.
+    """
+
     def __init__(self, size: Size, classes: int, image_channels: int = 3, fast: bool = True) -> None:
         super().__init__()
         layers = size.layers()
@@ -78,9 +95,17 @@ class Supernet(nn.Module):
         self.linear = nn.Linear(NODES * layers[-1].channels, classes)
         self.alphas = [torch.zeros(EDGES, len(PRIMITIVES), requires_grad=True) for _ in range(2)]
 
+    def _apply(self, function: Any, recurse: bool = True) -> "Supernet":
+        """Move the architecture parameters with the weights; the tensors stay the same, as an optimiser has them."""
+        super()._apply(function, recurse)
+        for alpha in self.alphas:
+            alpha.data = alpha.data.to(self.linear.weight.device)
+        return self
+
     def forward(self, images: Tensor) -> Tensor:
+        """Logits [N, classes] of normalised images [N, image_channels, S, S]."""
         before, last = self.stem(images)
-        weights = [alpha.softmax(1) for alpha in self.alphas]
+        weights = [alpha.to(before.dtype).softmax(1) for alpha in self.alphas]
         for cell in self.cells:
-            before, last = last, cell(before, last, weights[cell.reduction], self.fast)
+            before, last = last, cell(before, last, weights[int(cell.reduction)], self.fast)  # type: ignore[arg-type]
         return self.linear(last.mean((2, 3)))
