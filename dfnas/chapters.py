@@ -4,8 +4,8 @@ import importlib
 from typing import Any
 
 from dfnas import stages
-from dfnas.errors import UserError
 from dfnas.profiles import CHAPTERS, Settings
+from dfnas.records import require_chapter
 
 MODULES = {
     "01-teacher": "dfnas.teacher",
@@ -25,13 +25,13 @@ def compute(name: str, settings: Settings) -> dict[str, stages.Artefact]:
     UserError
         A chapter that the book or the profile does not have.
     """
-    check(name, settings)
+    require_chapter(name, settings)
     return importlib.import_module(MODULES[name]).compute(settings)
 
 
 def stage_keys(name: str, settings: Settings) -> dict[str, str]:
     """The keys that the chapter's stages have today, by stage, without computing any."""
-    check(name, settings)
+    require_chapter(name, settings)
     return stages.keys(lambda: importlib.import_module(MODULES[name]).compute(settings))
 
 
@@ -39,13 +39,5 @@ def plan(name: str, settings: Settings) -> list[dict[str, Any]]:
     """What a chapter would cost, a row a stage: see `dfnas.planning`."""
     from dfnas import planning
 
-    check(name, settings)
+    require_chapter(name, settings)
     return planning.rows(name, settings)
-
-
-def check(name: str, settings: Settings) -> None:
-    """Refuse a chapter that is not there."""
-    if name not in MODULES:
-        raise UserError(f"no chapter {name!r}; there are {', '.join(MODULES)}")
-    if name not in settings.chapters:
-        raise UserError(f"{name} is not in the paper at the scale of profile {settings.profile}")

@@ -113,7 +113,7 @@ def train_supernet(folder: Path, source: Source, settings: Settings, chapter: Sp
     supernet = build_supernet(settings)
     sample = sources.sampler(for_weights, chapter.search, settings, settings.seed, "supernet")
     if chapter.labels == "online" and source.targets.dim() == 2:
-        sample = students.online(sample, teacher, settings.data.region, 0.0, settings, settings.seed)
+        sample = students.online(sample, teacher, settings.data.region, settings)
     paths = Paths(supernet, settings, chapter)
     watched = sources.seen(held_out, settings, side)
     trained, history = training.train(

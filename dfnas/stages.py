@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy
 import torch
+from filelock import FileLock
 
 from dfnas import paths, provenance
 from dfnas.errors import UserError
@@ -69,10 +70,12 @@ def stage(
         artefact = Artefact(name, key, folder)
     else:
         forced = _force.get() and all(known.key != key for known in used())
-        if forced:
-            shutil.rmtree(folder.with_name(folder.name + ".partial"), ignore_errors=True)
         if forced or not (folder / "stage.json").exists():
-            _work(name, key, folder, function, settings)
+            with _alone(folder):
+                if forced:
+                    shutil.rmtree(folder.with_name(folder.name + ".partial"), ignore_errors=True)
+                if forced or not (folder / "stage.json").exists():  # another process may have made it meanwhile
+                    _work(name, key, folder, function, settings)
         artefact = _read(folder)
     _used.set([*used(), artefact])
     return artefact
@@ -145,6 +148,12 @@ def plain(value: Any, defaults: bool = True) -> Any:
 def _key(name: str, settings: Any, inputs: Sequence[Artefact | str], version: int) -> str:
     sources = [item.key if isinstance(item, Artefact) else item for item in inputs]
     return digest([name, settings, sources, version, torch.__version__.split("+")[0], numpy.__version__])
+
+
+def _alone(folder: Path) -> FileLock:
+    """A lock on a stage: a second process waits, and then finds the work done. A killed process leaves none behind."""
+    locks = paths.make_folder(folder.parent / ".locks")
+    return FileLock(locks / folder.name)
 
 
 def _work(name: str, key: str, folder: Path, function: Callable[[Path], None], settings: Any) -> None:

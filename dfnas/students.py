@@ -74,7 +74,7 @@ def train(
         images.to(where), labels.to(where), recipe, region=data.region, flip=data.flip, mean=mean, std=std, seed=seed
     )
     if student.labels == "online" and teacher is not None:
-        sample = online(sample, teacher, data.region, student.mixing, settings, seed)
+        sample = online(sample, teacher, data.region, settings)
     soft = labels.dim() == 2
     network, history = training.train(
         models.build(student.network, data.classes, data.channels, seed),
@@ -92,30 +92,18 @@ def train(
     (folder / "checkpoint.pt").unlink(missing_ok=True)
 
 
-def online(
-    sample: training.Sample, teacher: Teacher, region: int, mixing: float, settings: Settings, seed: int
-) -> training.Sample:
+def online(sample: training.Sample, teacher: Teacher, region: int, settings: Settings) -> training.Sample:
     """Batches whose targets are the teacher's logits on the augmented crop, at full size whatever the student sees."""
     network = devices.place(teacher.network, devices.device(settings.run))
 
     @torch.no_grad()
     def labelled(step: int, side: int) -> tuple[Tensor, Tensor]:
         inputs, _ = sample(step, region)
-        if mixing:
-            inputs = _mix(inputs, mixing, batches.generator(seed, "mix", step))
         with devices.autocast(settings.run):
             logits = network(inputs).float()
         return batches.resize(inputs, side), logits
 
     return labelled
-
-
-def _mix(inputs: Tensor, mixing: float, random: torch.Generator) -> Tensor:
-    """Each image blended with another one of the batch, in a share drawn from Beta(mixing, mixing)."""
-    first, second = (torch._standard_gamma(torch.full((len(inputs),), mixing), generator=random) for _ in range(2))
-    share = (first / (first + second)).to(inputs.device)[:, None, None, None]
-    other = inputs[torch.randperm(len(inputs), generator=random).to(inputs.device)]
-    return share * inputs + (1 - share) * other
 
 
 def verifier_stage(settings: Settings) -> stages.Artefact:

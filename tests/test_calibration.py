@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from dfnas import calibration, chapters, profiles, sources, statistics, students, synthetic, teacher
+from dfnas import calibration, chapters, profiles, sources, statistics, synthetic, teacher
 from dfnas.errors import UserError
 from dfnas.synthetic import SyntheticSet
 
@@ -84,15 +84,6 @@ def test_laptop_meets_the_minima_of_the_book():
     assert settings.calibration.seeds >= 5
     assert settings.calibration.images == 2000
     assert settings.student.seeds >= 3
-
-
-def test_mixing_blends_images_and_needs_no_global_randomness():
-    from dfnas import batches
-
-    inputs = torch.randn(200, 1, 4, 4, generator=torch.Generator().manual_seed(0))
-    mixed = [students._mix(inputs, 0.5, batches.generator(0, "mix")) for _ in range(2)]
-    assert torch.equal(mixed[0], mixed[1])
-    assert float(mixed[0].var()) < float(inputs.var())
 
 
 def test_intervals_of_a_worked_example():

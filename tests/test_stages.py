@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+import subprocess
+import sys
 
 import pytest
 
@@ -141,3 +143,23 @@ def test_a_setting_that_is_added_later_and_left_alone_changes_no_key() -> None:
     assert stages.digest({"training": Before(0.2)}) == stages.digest({"training": After(0.2)})
     assert stages.digest(After(0.2)) != stages.digest(After(0.2, clip=1.0))
     assert stages.plain(After()) == {"rate": 0.1, "steps": 5, "clip": 0.0}
+
+
+TWICE = """
+import sys, time
+from pathlib import Path
+from dfnas import stages
+def work(folder):
+    with open(Path(sys.argv[1]), "a") as log:
+        log.write("worked\\n")
+    time.sleep(0.5)
+print(stages.stage("slow", work, {}).folder)
+"""
+
+
+def test_two_processes_do_a_stage_once(tmp_path):
+    log = tmp_path / "log"
+    start = lambda: subprocess.Popen([sys.executable, "-c", TWICE, str(log)], stdout=subprocess.PIPE)  # noqa: E731
+    outputs = [process.communicate()[0] for process in (start(), start())]
+    assert outputs[0] == outputs[1] != b""
+    assert log.read_text() == "worked\n"

@@ -99,7 +99,6 @@ class StudentSettings:
     temperature: float = 1.0
     seeds: int = 3
     side: int = 0  # side of what the student sees; 0: the region, else the region is shrunk to it
-    mixing: float = 0.0  # parameter of the Beta distribution of mixup, with online labels; 0: none
 
 
 @dataclass(frozen=True)
