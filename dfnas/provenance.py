@@ -1,6 +1,7 @@
 """Where a result comes from: the commit, the code that was imported, package versions, the machine."""
 
 import ast
+import contextlib
 import hashlib
 import importlib.metadata
 import json
@@ -55,8 +56,14 @@ def machine() -> dict[str, Any]:
     }
 
 
+def forget_peak_memory() -> None:
+    """Let the peak that `peak_memory_mb` tells begin anew, where the kernel can (Linux)."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+
+
 def peak_memory_mb() -> float:
-    """The peak resident memory of this process so far, in MB.
+    """The peak resident memory of this process in MB, since its start or since `forget_peak_memory`.
 
     From the kernel's own account where there is one: getrusage's also holds the peak of the process that started
     this one.

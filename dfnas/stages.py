@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import platform
+import re
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -20,9 +21,13 @@ from typing import Any
 import numpy
 import torch
 from filelock import FileLock
+from safetensors import SafetensorError
 
 from dfnas import paths, provenance
 from dfnas.errors import UserError
+
+# How torch.save says that it could not write.
+FULL_DISK = re.compile("No space left|inline_container|file write failed")
 
 
 @dataclass(frozen=True)
@@ -162,8 +167,11 @@ def _work(name: str, key: str, folder: Path, function: Callable[[Path], None], s
     token = _current.set(sittings)
     try:
         function(partial)
-    except OSError as error:
-        raise UserError(f"stage {name} stopped ({error}): mend it and run again, finished work is kept") from error
+    except (OSError, SafetensorError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and not FULL_DISK.search(str(error)):
+            raise
+        reason = str(error).splitlines()[0]
+        raise UserError(f"stage {name} stopped ({reason}): mend it and run again, finished work is kept") from error
     finally:
         _current.reset(token)
         sittings.close()
@@ -182,6 +190,7 @@ class _Sittings:
     """Seconds and peak memory, added up over the sittings that a stage took."""
 
     def __init__(self, path: Path) -> None:
+        provenance.forget_peak_memory()
         self.path = path
         self.start = time.perf_counter()
         self.before = json.loads(path.read_text()) if path.exists() else {"seconds": 0.0, "peak_memory_mb": 0.0}

@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+from safetensors import SafetensorError
 
 from dfnas import profiles, stages
 from dfnas.errors import UserError
@@ -163,3 +164,36 @@ def test_two_processes_do_a_stage_once(tmp_path):
     outputs = [process.communicate()[0] for process in (start(), start())]
     assert outputs[0] == outputs[1] != b""
     assert log.read_text() == "worked\n"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(28, "No space left on device"),
+        SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)"),
+        RuntimeError("[enforce fail at inline_container.cc:664] . unexpected pos 128 vs 22\\nmore"),
+    ],
+)
+def test_a_full_disk_is_one_line_whoever_meets_it(error):
+    def work(folder):
+        (folder / "half").write_text("kept")
+        raise error
+
+    with pytest.raises(UserError) as caught:
+        stages.stage("full", work, {})
+    assert "\n" not in str(caught.value)
+    assert "finished work is kept" in str(caught.value)
+
+
+def test_other_errors_are_not_taken_for_a_full_disk():
+    def work(folder):
+        raise RuntimeError("shapes do not match")
+
+    with pytest.raises(RuntimeError, match="shapes"):
+        stages.stage("wrong", work, {})
+
+
+def test_a_stage_s_peak_memory_is_its_own():
+    big = stages.stage("big", lambda folder: len(bytearray(300_000_000)), {})
+    small = stages.stage("small", lambda folder: None, {})
+    assert small.peak_memory_mb < big.peak_memory_mb - 200
