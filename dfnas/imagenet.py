@@ -21,7 +21,7 @@ def class_order(names: list[str]) -> list[str]:
     """Folder names in the order of the classes' numeric ids.
 
     Names that differ in their number alone are sorted by it: a sort by letters takes class_10 before class_2, and only
-    12 of 1,000 ids survive that (specification 3.5, defect 1). Word-net ids come out in the order of torchvision's
+    12 of 1,000 ids survive that (a defect of the authors' code). Word-net ids come out in the order of torchvision's
     weights.
     """
     parts = [re.fullmatch(r"(.*?)(\d+)", name) for name in names]

@@ -1,7 +1,7 @@
 """Model inversion: the objective, the regional update, and one batch of images out of a frozen teacher.
 
 An image batch lives on a canvas of side S in the teacher's normalised space. Each iteration a region of side s is cut
-out of it, the teacher judges the region, and Adam moves the canvas (appendix B.1; specification 1.2 to 1.6).
+out of it, the teacher judges the region, and Adam moves the canvas (appendix B.1).
 """
 
 import math
@@ -236,7 +236,7 @@ def see(view: Tensor, offset: list[int], flip: bool, region: int, update: str) -
 def draws(
     settings: SynthesisSettings, data: DataSettings, stage: int, seed: int, round_number: int, batch: int
 ) -> tuple[Tensor, Tensor]:
-    """Every offset [iterations, 2] and flip [iterations] of a stage: one for the whole batch (specification 1.3).
+    """Every offset [iterations, 2] and flip [iterations] of a stage: one for the whole batch (chapter 2).
 
     Offsets are uniform on [0, (S - s) / scale], both ends included; for jitter, on [-jitter, jitter] / scale.
     """
@@ -254,14 +254,14 @@ def draws(
 
 
 def learning_rate(iteration: int, iterations: int, base: float, warm_up: int) -> float:
-    """Linear warm-up, then cosine to zero, anew in each stage (specification 1.5)."""
+    """Linear warm-up, then cosine to zero, anew in each stage (as in the authors' code)."""
     if iteration < warm_up:
         return base * (iteration + 1) / warm_up
     return 0.5 * base * (1 + math.cos(math.pi * (iteration - warm_up) / max(1, iterations - warm_up)))
 
 
 def clip_bounds(mean: tuple[float, ...], std: tuple[float, ...]) -> tuple[Tensor, Tensor]:
-    """The teacher's normalised values of black and white, by channel (specification 1.6)."""
+    """The teacher's normalised values of black and white, by channel (chapter 2)."""
     m, s = torch.tensor(mean, dtype=torch.float64), torch.tensor(std, dtype=torch.float64)
     return (-m / s).float(), ((1 - m) / s).float()
 

@@ -12,7 +12,7 @@ from dfnas.models import darts as cells
 from dfnas.profiles import ScratchSettings, Settings, StudentSettings, SynthesisSettings, TrainingSettings
 
 # Multiply-adds a second that convolutions reach in practice: two cores here in fp32 (measured), and the rate that the
-# specification assumes of a data-centre GPU (100 TFLOP/s effective).
+# plan assumes of a data-centre GPU (100 TFLOP/s effective).
 CPU_RATE, GPU_RATE = 4.5e10, 5e13
 # Bytes a second, for networks of depthwise convolutions, which wait for memory: what two cores here copy, less what
 # batches get in each other's way; and a data-centre GPU's data sheet, likewise. An activation passes by four times a

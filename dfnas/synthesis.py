@@ -1,7 +1,7 @@
 """Chapter 2, synthesis: a set of images out of a teacher, round by round, with recursively calibrated labels.
 
 Round 0 asks for classes. Each later round redraws the canvases of the same slots and asks for the logits that the
-teacher gave to the slot's previous image: only these logits are carried (specification 1.7).
+teacher gave to the slot's previous image: only these logits are carried (as in the authors' code).
 """
 
 import dataclasses

@@ -218,7 +218,7 @@ def hard_loss(smoothing: float = 0.0) -> Loss:
 def soft_loss(temperature: float = 1.0) -> Loss:
     """KL divergence from softmax(targets / T) to softmax(logits / T), batch mean; targets are logits [N, K].
 
-    Both sides are divided by T and there is no factor T^2 (specification D5), so T also scales the gradient.
+    Both sides are divided by T and there is no factor T^2 (as in the authors' code), so T also scales the gradient.
     """
 
     def loss(logits: Tensor, targets: Tensor) -> Tensor:

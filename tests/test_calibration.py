@@ -98,7 +98,7 @@ def test_intervals_of_a_worked_example():
         statistics.paired_difference([1.0, 2.0], [1.0, 2.0, 3.0])
 
 
-def test_the_plan_of_the_papers_scale_agrees_with_the_specification():
+def test_the_plan_at_the_paper_s_scale_adds_up():
     """8.0 EFLOP for ImageNet with all rounds kept and 0.46 for CIFAR-10, at two FLOP a multiply-add (1.7)."""
     for name, expected in (("paper-imagenet", 8.0e18), ("paper-cifar10", 0.46e18)):
         row = next(r for r in chapters.plan("02-synthesis", profiles.load(name)) if r["stage"] == "synthesis")

@@ -1,7 +1,7 @@
 """paper-cifar10: the appendix to the letter (A.B.1), on the original CIFAR-10. Made for a GPU; not run here.
 
 The appendix gives teacher, counts, batch, iterations, rounds, optimiser and rate. Loss weights, betas, schedule and
-the student are open: the defaults are those of the specification, 1.1 and 6 (source named beside each).
+the student are open: the source of each default is named beside it.
 """
 
 from dfnas.profiles.settings import (
@@ -32,7 +32,7 @@ SETTINGS = Settings(
     data=DataSettings(name="cifar10", channels=3, classes=10, region=32, canvas=40, padding="zero"),  # A.B.1
     teacher=TeacherSettings(
         network="resnet34",  # A.B.1
-        # Open in the paper: the recipe of DAFL's teacher (specification 1.10).
+        # Open in the paper: the recipe of DAFL's teacher.
         training=TrainingSettings(
             batch=128,
             learning_rate=0.1,
@@ -51,7 +51,7 @@ SETTINGS = Settings(
         learning_rates=(0.1,),  # A.B.1
         batch_norm_weight=10.0,  # open: DeepInversion's CIFAR-10 command
         total_variation_l2=1e-3,  # open: the same
-        keep_rounds="all",  # open: the authors' code (specification D2)
+        keep_rounds="all",  # open: the authors' code
         betas=(0.5, 0.9),  # open: the authors' code
         warm_up=100,  # open: the authors' code
     ),
@@ -72,10 +72,10 @@ SETTINGS = Settings(
             nesterov=False,
             weight_decay=3e-4,
             warm_up=0.0,
-            final_learning_rate=1e-3,  # DARTS's code; its paper ends at 0 (specification D14)
+            final_learning_rate=1e-3,  # DARTS's code; its paper ends at 0
             clip_norm=5.0,
         ),
-        order="second",  # open in the paper (specification D16)
+        order="second",  # open: DARTS's better figures come from it
         architecture_rate=3e-4,
         search_seeds=2,
         scratch_channels=36,  # A.B.2
@@ -89,7 +89,7 @@ SETTINGS = Settings(
                 weight_decay=3e-4,
                 warm_up=0.0,
                 clip_norm=5.0,
-                cutout=16,  # this and the two below: DARTS's paper and code (specification D15)
+                cutout=16,  # this and the two below: DARTS's paper and code
             ),
             auxiliary_weight=0.4,
             drop_path=0.2,

@@ -1,6 +1,6 @@
 """paper-imagenet: the appendix to the letter (A.B.1), on ImageNet with torchvision's ResNet-50. Not run here.
 
-What the appendix leaves open follows the authors' released command (specification 1.1, column [C]).
+What the appendix leaves open follows the authors' released command.
 """
 
 from dfnas.profiles.settings import (
@@ -20,7 +20,7 @@ from dfnas.profiles.settings import (
 )
 
 # A.C (knowledge transfer): momentum 0.875, decay 3e-5, batch 1024, rate 1.024. Epochs and warm-up are open: the recipe
-# that these four numbers come from has 250 and 8 (specification 6).
+# that these four numbers come from has 250 and 8.
 STUDENT = StudentSettings(
     network="resnet50",
     training=TrainingSettings(
@@ -73,7 +73,7 @@ SETTINGS = Settings(
         search=TrainingSettings(
             batch=1024,  # A.B.3
             learning_rate=0.5,  # A.B.3
-            epochs=120,  # A.B.3; the authors' code takes 150,000 steps (specification D9)
+            epochs=120,  # A.B.3; the authors' code takes 150,000 steps
             nesterov=False,
             weight_decay=4e-5,  # A.B.3
             warm_up=0.0,
@@ -84,8 +84,8 @@ SETTINGS = Settings(
         limit_macs=330_000_000,
         validation_each=32,  # A.B.3
         recalibration=25,  # 25,600 images, as the authors' 200 batches of 128
-        bins=tuple(range(290_000_000, 360_000_001, 10_000_000)),  # open: the authors' code (specification D11)
-        labels="online",  # a stored label does not fit a crop (specification D3)
+        bins=tuple(range(290_000_000, 360_000_001, 10_000_000)),  # open: the authors' code
+        labels="online",  # a stored label does not fit a crop
         temperature=3.0,  # open: the authors' code
         scratch=ScratchSettings(
             training=TrainingSettings(

@@ -1,4 +1,4 @@
-"""Exact figures of the networks (specification, section 10)."""
+"""Exact figures of the networks."""
 
 import pytest
 import torch
