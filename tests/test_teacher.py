@@ -106,3 +106,47 @@ def test_seven_classes_in_the_books_own_network(tmp_path):
 def test_a_profile_without_a_teacher_asks_for_one():
     with pytest.raises(UserError, match=r"teacher\.path=PATH"):
         teacher.load(profiles.load("paper-imagenet"))
+
+
+def arguments_wanted(classes):
+    return models.build("resnet8", classes, 1)
+
+
+def test_a_builder_that_wants_arguments_is_one_line(tmp_path):
+    path = save(tmp_path / "own.safetensors")
+    overrides = [f"teacher.path={path}", "teacher.builder=test_teacher:arguments_wanted"]
+    with pytest.raises(UserError, match="cannot be called"):
+        teacher.load(profiles.load("smoke", 0, overrides))
+
+
+def test_a_folder_without_a_card_is_one_line(tmp_path):
+    save(tmp_path / "model.safetensors")
+    with pytest.raises(UserError, match=r"card\.json") as caught:
+        teacher.load(profiles.load("smoke", 0, [f"teacher.path={tmp_path}"]))
+    assert "\n" not in str(caught.value)
+
+
+def test_the_users_normalisation(tmp_path):
+    path = save(tmp_path / "own.safetensors")
+    given = [f"teacher.path={path}", "teacher.mean=(0.3,)", "teacher.std=(0.2,)"]
+    own, usual = (teacher.load(profiles.load("smoke", 0, overrides)) for overrides in (given, given[:1]))
+    assert (own.mean, own.std) == ((0.3,), (0.2,))
+    assert own.digest != usual.digest  # the same weights, told apart in every key
+    with pytest.raises(UserError, match="one a channel"):
+        teacher.load(profiles.load("smoke", 0, [*given[:2], "teacher.std=(0.2, 0.2)"]))
+
+
+def test_a_given_network_is_reported_and_read_again(tmp_path, monkeypatch):
+    """Chapter 1 with the user's own builder: the artefact knows how to build it, and has no curve to show."""
+    monkeypatch.setenv("DFNAS_RUNS", str(tmp_path / "runs"))
+    path = save(tmp_path / "own.safetensors", network="resnet5")
+    settings = profiles.load("smoke", 0, [f"teacher.path={path}", "teacher.builder=test_teacher:small"])
+    artefact = teacher.compute(settings)["teacher"]
+    again = teacher.read(artefact.folder, settings.data)
+    assert again.digest == teacher.load(settings).digest
+    assert json.loads((artefact.folder / "history.json").read_text())["loss"] == []
+    assert 0 <= again.card["test_accuracy"] <= 1
+
+
+def small():
+    return models.build("resnet5", 10, 1)
