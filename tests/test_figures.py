@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from dfnas import evolution, figures
 from dfnas.figures import comparisons, theme
+from dfnas.models import darts
 
 NAMES = [f"class {k}" for k in range(10)]
 
@@ -72,6 +73,7 @@ EXAMPLES = {
     "best_so_far": lambda: figures.best_so_far({"real": [0.2, 0.4, 0.3]}, {"real": [0, 0, 1]}),
     "choices_by_block": lambda: figures.choices_by_block({"last": np.full((3, 4), 0.25)}, ["a", "b", "c", "d"]),
     "chain": lambda: figures.chain({"real": [0, 1, 1]}, [(16, 1, 1), (32, 2, 2)], ["three", "five"], ["3", "5"]),
+    "genotype": lambda: figures.genotype(darts.DARTS_V2),
     "population": lambda: figures.population(VISITED, [i * 1e6 for i in range(12)], 9e6),
 }
 
@@ -95,7 +97,7 @@ def test_figures_are_figures_and_come_out_the_same_twice(name: str) -> None:
     assert _svg(first) == _svg(second)
 
 
-@pytest.mark.parametrize("name", sorted(set(EXAMPLES) - {"ablation_strip"}))
+@pytest.mark.parametrize("name", sorted(set(EXAMPLES) - {"ablation_strip", "genotype"}))
 def test_axes_are_labelled(name: str) -> None:
     labels = [(axes.get_xlabel(), axes.get_ylabel()) for axes in EXAMPLES[name]().axes]
     assert any(x for x, _ in labels)

@@ -3,6 +3,7 @@
 Titles say what is shown, never what came out. Arrays are numpy's, or tensors on the CPU; none is changed.
 """
 
+from dfnas.figures.cells import genotype
 from dfnas.figures.chains import chain, population
 from dfnas.figures.choices import best_so_far, choices_by_block
 from dfnas.figures.comparisons import accuracy_against_images, arm_differences, arms
@@ -26,6 +27,7 @@ __all__ = [
     "confusion_matrix",
     "drift_by_round",
     "entropy_and_skips",
+    "genotype",
     "image_grid",
     "label_entropy_by_round",
     "learning_curve",

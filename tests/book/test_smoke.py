@@ -68,6 +68,9 @@ def test_records_hold_the_metrics_that_every_profile_has(runs):
             for part in ("", "_std", "_n")
         },
     }
+    arms = ("found_on_synthetic", "found_on_real", "found_on_noise", "random")
+    for name in ("05-darts", "06-spos"):
+        chapters[name] = {f"{arm}{part}" for arm in arms for part in ("", "_std", "_n", "_macs")}
     for name, expected in chapters.items():
         assert expected <= set(record(runs, name)["metrics"])
 
@@ -91,6 +94,44 @@ def test_a_second_run_computes_nothing(runs):
     before = {path: path.stat().st_mtime_ns for path in (runs / "smoke").glob("*.json")}
     assert dfnas(runs, "run", "--profile", "smoke").returncode == 0
     assert before == {path: path.stat().st_mtime_ns for path in before}
+
+
+def in_another_folder(runs: Path, folder: Path, *command: str) -> subprocess.CompletedProcess:
+    environment = {**os.environ, "DFNAS_RUNS": str(runs), "PYTHONPATH": str(paths.root())}
+    return subprocess.run([sys.executable, "-m", *command], env=environment, cwd=folder, capture_output=True, text=True)
+
+
+def test_plain_papermill_runs_a_chapter(runs, tmp_path):
+    source, out = str(paths.root() / "notebooks" / "01-teacher.ipynb"), tmp_path / "out.ipynb"
+    result = in_another_folder(runs, tmp_path, "papermill", source, str(out), "-p", "profile", "smoke")
+    assert result.returncode == 0, result.stderr
+    assert '"output_type": "error"' not in out.read_text()
+    misspelt = in_another_folder(runs, tmp_path, "papermill", source, str(out), "-p", "profil", "smoke")
+    assert misspelt.returncode != 0
+    assert "profil" in misspelt.stderr
+
+
+def test_jupyter_execute_runs_a_chapter_whose_parameters_were_edited_by_hand(runs, tmp_path):
+    mine = tmp_path / "mine.ipynb"
+    text = (paths.root() / "notebooks" / "01-teacher.ipynb").read_text()
+    assert r"profile: str = \"quick\"" in text
+    mine.write_text(text.replace(r"profile: str = \"quick\"", r"profile: str = \"smoke\""))
+    result = in_another_folder(runs, tmp_path, "jupyter", "execute", "--inplace", str(mine))
+    assert result.returncode == 0, result.stderr
+    cells = [cell for cell in json.loads(mine.read_text())["cells"] if cell["cell_type"] == "code"]
+    assert [cell["execution_count"] for cell in cells] == list(range(1, len(cells) + 1))
+
+
+def test_chapter_1_reports_a_network_that_was_trained_elsewhere(runs, tmp_path):
+    path = tmp_path / "own.pt"
+    torch.save(models.build("resnet5", 10, 1, seed=0).state_dict(), path)
+    (tmp_path / "theirs.py").write_text(
+        "from dfnas import models\ndef net():\n    return models.build('resnet5', 10, 1)\n"
+    )
+    chosen = ["--set", f"teacher.path={path}", "--set", "teacher.builder=theirs:net"]
+    search = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
+    result = dfnas(runs, "run", "01-teacher", "--profile", "smoke", *chosen, PYTHONPATH=search)
+    assert result.returncode == 0, result.stdout + result.stderr
 
 
 def one_line(result: subprocess.CompletedProcess) -> str:
