@@ -104,7 +104,7 @@ SETTINGS = Settings(
         recalibration=8,
         side=16,
         scratch=ScratchSettings(
-            training=TrainingSettings(batch=128, learning_rate=0.2, steps=400, averaging=0.98, decay_vectors=False),
+            training=TrainingSettings(batch=128, learning_rate=0.2, steps=250, averaging=0.98, decay_vectors=False),
             side=16,
         ),
     ),
