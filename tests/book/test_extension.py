@@ -11,6 +11,8 @@ import pytest
 from bs4 import BeautifulSoup
 from dfnas_book import card, explorer, impl, launch, num
 
+from dfnas import profiles
+
 from . import made_up
 
 
@@ -176,7 +178,7 @@ def test_chapters_that_were_not_run_are_not_linked(source: Path, tmp_path: Path)
     (source / "_toc.yml").write_text("format: jb-book\nroot: index\nchapters:\n" + FRONT)
     assert made_up.render(source, tmp_path).returncode == 0
     entries = page(tmp_path / "_build/html", "index").select(".chapter-list li")
-    assert len(entries) == len(made_up.CHAPTERS)
+    assert len(entries) == len(profiles.CHAPTERS)
     assert all("not run in this set yet" in entry.text and not entry.select("a strong") for entry in entries)
 
 
