@@ -38,6 +38,7 @@ def outgoing(edges: list[nn.ModuleDict], x: Tensor, weights: Tensor, stride: int
     apart = _take_apart(rectified, stride)
     for start in range(0, len(edges), size):
         group = edges[start : start + size]
+        # Rows must be contiguous: torch's batch norm on a CPU gives wrong gradients where its weight is strided.
         scale = weights[start : start + size].t().repeat_interleave(channels, 1)  # [8, E * C]
         total = _convolutions(group, rectified, apart, scale, stride)
         for index, part in enumerate(total.split(channels, 1), start):

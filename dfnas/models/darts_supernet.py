@@ -52,6 +52,8 @@ class MixedCell(nn.Module):
     def forward(self, before: Tensor, last: Tensor, weights: Tensor, fast: bool) -> Tensor:
         """`weights` [14, 8] sum to one over the operations of an edge."""
         states = [self.before(before), self.last(last)]
+        # The fast form takes images apart into even and odd rows and columns, so each node's sides must be even.
+        fast = fast and all(side % (4 if self.reduction else 2) == 0 for side in states[0].shape[2:])
         return torch.cat((self._node_by_node if fast else self._edge_by_edge)(states, weights), 1)
 
     def _edge_by_edge(self, states: list[Tensor], weights: Tensor) -> list[Tensor]:
@@ -65,6 +67,7 @@ class MixedCell(nn.Module):
 
     def _node_by_node(self, states: list[Tensor], weights: Tensor) -> list[Tensor]:
         """The fast form: what a node gives to all later ones is computed together."""
+        states = [state.contiguous(memory_format=torch.channels_last) for state in states]  # on which all else rests
         incoming: list[list[Tensor]] = [[] for _ in range(2 + NODES)]
         for source in range(1 + NODES):
             if source >= 2:
@@ -96,10 +99,17 @@ class Supernet(nn.Module):
         self.alphas = [torch.zeros(EDGES, len(PRIMITIVES), requires_grad=True) for _ in range(2)]
 
     def _apply(self, function: Any, recurse: bool = True) -> "Supernet":
-        """Move the architecture parameters with the weights; the tensors stay the same, as an optimiser has them."""
+        """Move the architecture parameters with the weights; the tensors stay the same, as an optimiser has them.
+
+        Only between the meta device, which holds no values, and others they become new ones.
+        """
         super()._apply(function, recurse)
-        for alpha in self.alphas:
-            alpha.data = alpha.data.to(self.linear.weight.device)
+        device = self.linear.weight.device
+        for index, alpha in enumerate(self.alphas):
+            if alpha.is_meta == (device.type == "meta"):
+                alpha.data = alpha.data.to(device)
+            else:
+                self.alphas[index] = torch.empty_like(alpha, device=device, requires_grad=True)
         return self
 
     def forward(self, images: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from dfnas import models
 from dfnas.errors import UserError
-from dfnas.models import cost, darts
+from dfnas.models import cost, darts, darts_fast
 from dfnas.models.darts import DARTS_V1, DARTS_V2, PRIMITIVES, Genotype, Size
 from dfnas.models.darts_supernet import Supernet
 
@@ -194,7 +194,7 @@ def gradients(supernet, images, targets, fast):
     return [out.detach(), *(p.grad for p in supernet.parameters()), *(alpha.grad for alpha in supernet.alphas)]
 
 
-@pytest.mark.parametrize(("channels", "side"), [(4, 16), (8, 8), (12, 16)])
+@pytest.mark.parametrize(("channels", "side"), [(4, 16), (8, 8), (12, 16), (4, 12), (4, 14)])
 def test_the_fast_supernet_is_the_plain_one_in_float64(channels, side):
     """In float64: in fp32 a rounding can tip a ReLU or a maximum, in either form against the exact value."""
     torch.manual_seed(0)
@@ -213,6 +213,25 @@ def test_the_fast_supernet_is_the_plain_one_in_fp32():
     fast, plain = (gradients(supernet, images, targets, form) for form in (True, False))
     for one, other in zip(fast, plain, strict=True):
         assert float((one - other).norm()) <= 1e-5 * float(other.norm())
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_the_fast_supernet_takes_any_memory_layout(layout, monkeypatch):
+    monkeypatch.setattr(darts_fast, "TOGETHER", 1)  # each edge by itself, as where there are many channels
+    monkeypatch.setattr(darts_fast, "CACHED", 1)
+    torch.manual_seed(0)
+    supernet = Supernet(Size(16, 2), 10).to(memory_format=layout)
+    images, targets = torch.randn(4, 3, 16, 16).contiguous(memory_format=layout), torch.arange(4)
+    fast, plain = (gradients(supernet, images, targets, form)[0] for form in (True, False))
+    assert float((fast - plain).abs().max()) <= 1e-5 * float(plain.abs().max())
+
+
+def test_counting_the_cost_of_a_supernet_leaves_it_where_it_is():
+    supernet = Supernet(Size(4, 3), 10, fast=False)
+    with torch.device("meta"):
+        expected = cost.macs(Supernet(Size(4, 3), 10, fast=False), (3, 32, 32))
+    assert cost.macs(supernet, (3, 32, 32)) == expected
+    assert all(alpha.device.type == "cpu" and alpha.requires_grad for alpha in supernet.alphas)
 
 
 def test_the_fast_supernet_trains_under_bf16_autocast():
