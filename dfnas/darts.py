@@ -51,6 +51,8 @@ def chapter_of(settings: Settings) -> DartsSettings:
         raise UserError(f"profile {settings.profile} has no DARTS search")
     if chapter.order not in ("first", "second"):
         raise UserError(f"darts.order={chapter.order!r}: there are first and second")
+    if chapter.search_seeds < 2:
+        raise UserError("darts.search_seeds must be 2 or more: the chapter asks whether two searches agree")
     if chapter.search.averaging:
         raise UserError("darts.search.averaging must be 0: architecture parameters follow the weights of the step")
     return chapter

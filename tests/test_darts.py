@@ -150,6 +150,8 @@ def test_agreement_counts_the_edges_in_common():
 def test_settings_that_make_no_sense_are_refused():
     with pytest.raises(UserError, match="first and second"):
         darts.chapter_of(profiles.load("smoke", 0, ["darts.order=third"]))
+    with pytest.raises(UserError, match="2 or more"):
+        darts.chapter_of(profiles.load("smoke", 0, ["darts.search_seeds=1"]))
     with pytest.raises(UserError, match="averaging"):
         darts.chapter_of(profiles.load("smoke", 0, ["darts.search.averaging=0.9"]))
     with pytest.raises(UserError, match="no DARTS"):

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from dfnas.figures import theme
 
-NODES = ("c{k-2}", "c{k-1}", "0", "1", "2", "3")
+NODES = ("$c_{k-2}$", "$c_{k-1}$", "0", "1", "2", "3")
 Edge = tuple[str, int]
 
 # Of an operation: what its box says, and which colour of the palette it has.
@@ -44,7 +44,7 @@ def _cell(axes: Axes, edges: Sequence[Edge]) -> None:
     bottom = len(edges) + 0.25
     for rail, name in enumerate(NODES):
         first = 2 * (rail - 2) if rail >= 2 else 0  # the row in which the node's first edge arrives
-        top = first - (0.45 if rail >= 2 else 0.6)
+        top = first - (0.45 if rail >= 2 else 0.8)
         axes.plot(
             [rail, rail], [top, bottom if rail >= 2 else _last(edges, rail)], color="0.55", linewidth=1.4, zorder=1
         )
@@ -55,21 +55,21 @@ def _cell(axes: Axes, edges: Sequence[Edge]) -> None:
             name,
             ha="center",
             va="center",
-            fontsize=9,
+            fontsize=11 if rail < 2 else 9,  # subscripts are smaller than what they stand at
             bbox=look,
             color="white" if rail < 2 else "0.1",
         )
     for row, (operation, source) in enumerate(edges):
         _edge(axes, row, operation, source, 2 + row // 2)
     axes.plot([1.6, 5.4], [bottom, bottom], color="0.2", linewidth=5, solid_capstyle="round")
-    axes.text(1.45, bottom, "c{k}, stacked", ha="right", va="center", fontsize=9)
-    axes.set(xlim=(-0.5, 5.5), ylim=(bottom + 0.35, -1.3))
+    axes.text(1.45, bottom, "$c_k$, stacked", ha="right", va="center", fontsize=10)
+    axes.set(xlim=(-0.5, 5.5), ylim=(bottom + 0.35, -1.5))
     axes.set_axis_off()
 
 
 def _last(edges: Sequence[Edge], rail: int) -> float:
     """The row of the last edge that leaves an input; its top where none does."""
-    return max((row for row, (_, source) in enumerate(edges) if source == rail), default=-0.6)
+    return max((row for row, (_, source) in enumerate(edges) if source == rail), default=-0.8)
 
 
 def _edge(axes: Axes, row: int, operation: str, source: int, target: int) -> None:

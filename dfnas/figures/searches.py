@@ -22,7 +22,7 @@ def search_curves(histories: Mapping[str, Mapping[str, Sequence[float]]]) -> Fig
     for number, (name, history) in enumerate(histories.items()):
         theme.line(above, history["evaluated_step"], history["validation_accuracy"], number, name)
         theme.line(below, history["step"], history["loss"], number, name)
-    above.set(ylabel="held-out accuracy", title="The supernet while it is searched")
+    above.set(ylabel="held-out accuracy", title="Supernets in training")
     above.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     below.set(ylabel="training loss", xlabel="step")
     below.xaxis.set_major_locator(_ticks(integer=True))

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from dfnas.errors import UserError
+from dfnas.profiles import SpaceSettings
 
 CHOICES = ("shuffle_3x3", "shuffle_5x5", "shuffle_7x7", "xception")
 Choices = tuple[int, ...]
@@ -27,21 +28,13 @@ _TEXT = re.compile(";".join(["spos:1", *(f"{name}=(?P<{name}>{pattern})" for nam
 
 
 @dataclass(frozen=True)
-class Space:
-    """The fixed part of a chain; the default is the paper's, for 224x224 images (20 blocks, 4^20 architectures).
+class Space(SpaceSettings):
+    """The fixed part of a chain, checked; the default is the paper's for 224x224 images (20 blocks, 4^20 architectures).
 
     Stage i has `repeats[i]` blocks of `widths[i]` channels, the first with stride `strides[i]`. A block that strides or
     widens has two branches (the paper always does both; at stride 1, a stage keeps its resolution and may widen); all
     others pass half their channels on. A shape that no network can have raises UserError.
     """
-
-    stem: int = 16
-    stem_stride: int = 2
-    widths: tuple[int, ...] = (64, 160, 320, 640)
-    repeats: tuple[int, ...] = (4, 4, 8, 4)
-    strides: tuple[int, ...] = (2, 2, 2, 2)
-    tail: int = 1024
-    dropout: float = 0.1  # before the classifier; part of training, so not of the text form
 
     def __post_init__(self) -> None:
         if not len(self.widths) == len(self.repeats) == len(self.strides) > 0:

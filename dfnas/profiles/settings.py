@@ -177,7 +177,7 @@ class SpaceSettings:
     repeats: tuple[int, ...] = (4, 4, 8, 4)
     strides: tuple[int, ...] = (2, 2, 2, 2)
     tail: int = 1024
-    dropout: float = 0.1
+    dropout: float = 0.1  # before the classifier; part of training, so not of an architecture's text
 
 
 @dataclass(frozen=True)
