@@ -29,7 +29,7 @@ _TEXT = re.compile(";".join(["spos:1", *(f"{name}=(?P<{name}>{pattern})" for nam
 
 @dataclass(frozen=True)
 class Space(SpaceSettings):
-    """The fixed part of a chain, checked; the default is the paper's for 224x224 images (20 blocks, 4^20 architectures).
+    """The fixed part of a chain, checked; by default the paper's for 224x224 images (20 blocks, 4^20 architectures).
 
     Stage i has `repeats[i]` blocks of `widths[i]` channels, the first with stride `strides[i]`. A block that strides or
     widens has two branches (the paper always does both; at stride 1, a stage keeps its resolution and may widen); all
