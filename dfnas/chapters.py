@@ -40,4 +40,4 @@ def plan(name: str, settings: Settings) -> list[dict[str, Any]]:
     from dfnas import planning
 
     require_chapter(name, settings)
-    return planning.rows(name, settings)
+    return planning.estimate(name, settings)

@@ -19,7 +19,7 @@ def test_every_chapter_of_every_profile_has_a_plan(profile):
 
 
 def test_the_paper_s_darts_supernet_on_the_meta_device():
-    network = planning.darts_network(profiles.load("paper-cifar10"))
+    network = planning.darts.darts_network(profiles.load("paper-cifar10"))
     assert {parameter.device for parameter in network.parameters()} == {torch.device("meta")}
     assert cost.parameters(network) == 1_930_618
     assert cost.macs(network, (3, 32, 32)) == 300_255_744
