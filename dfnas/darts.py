@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from dfnas import devices, scratch, sources, stages, training
+from dfnas import devices, distributed, scratch, sources, stages, training
 from dfnas.errors import UserError
 from dfnas.models import darts as space
 from dfnas.models.darts_supernet import Supernet
@@ -160,9 +160,9 @@ class ArchitectureUpdate:
         alphas = self.supernet.alphas
         for alpha in alphas:
             alpha.requires_grad_(True)
-        held_out = self.held_out(step)
+        held_out = distributed.part(*self.held_out(step))
         if self.settings.order == "first":
-            gradients: Sequence[Tensor] = torch.autograd.grad(self.loss(*held_out), alphas)
+            gradients: Sequence[Tensor] = _gradients(self.loss(*held_out), alphas)
         else:
             gradients = self._second_order(step, held_out, rate, optimiser)
         for alpha, gradient in zip(alphas, gradients, strict=True):
@@ -175,7 +175,7 @@ class ArchitectureUpdate:
     def _second_order(
         self, step: int, held_out: tuple[Tensor, Tensor], rate: float, optimiser: torch.optim.Optimizer
     ) -> Sequence[Tensor]:
-        batch, group = self.train(step), optimiser.param_groups[0]
+        batch, group = distributed.part(*self.train(step)), optimiser.param_groups[0]
         weights = list(self.supernet.parameters())
         return unrolled(
             lambda: self.loss(*batch),
@@ -218,12 +218,12 @@ def unrolled(
     the held-out gradient. The weights are afterwards what they were, bit for bit.
     """
     kept = [weight.detach().clone() for weight in weights]
-    gradients = torch.autograd.grad(train_loss(), weights)
+    gradients = _gradients(train_loss(), weights)
     with torch.no_grad():
         for weight, gradient, buffer in zip(weights, gradients, momenta, strict=True):
             step = gradient + decay * weight if buffer is None else gradient + decay * weight + momentum * buffer
             weight.sub_(step, alpha=rate)
-    direct = torch.autograd.grad(held_out_loss(), [*alphas, *weights])
+    direct = _gradients(held_out_loss(), [*alphas, *weights])
     direct, vector = direct[: len(alphas)], direct[len(alphas) :]
     epsilon = 0.01 / torch.linalg.vector_norm(torch.stack(torch._foreach_norm(vector)))
     shifted = [_at(kept, vector, sign * epsilon, weights, train_loss, alphas) for sign in (1, -1)]
@@ -241,7 +241,14 @@ def _at(
 ) -> Sequence[Tensor]:
     """The gradient of the architecture parameters with the weights shifted along a vector."""
     _copy(weights, [weight + length * direction for weight, direction in zip(kept, vector, strict=True)])
-    return torch.autograd.grad(loss(), alphas)
+    return _gradients(loss(), alphas)
+
+
+def _gradients(loss: Tensor, of: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    """The gradients of a loss, averaged over the processes."""
+    gradients = torch.autograd.grad(loss, of)
+    distributed.mean_(gradients)
+    return gradients
 
 
 @torch.no_grad()

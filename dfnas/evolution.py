@@ -4,6 +4,7 @@ A candidate is a tuple of ints, its genes. Every evaluation is written down when
 generation is a function of (seed, generation): a search that was killed is replayed from its log and goes on.
 """
 
+import itertools
 import json
 import math
 from collections.abc import Callable
@@ -13,7 +14,7 @@ from typing import Any
 
 import torch
 
-from dfnas import batches, stages
+from dfnas import batches, distributed, stages
 from dfnas.errors import UserError
 from dfnas.profiles import EvolutionSettings
 from dfnas.progress import bar
@@ -77,16 +78,19 @@ def search(
         born = _generation(visited, problem, settings, batches.generator(seed, "evolution", generation))
         if not born:
             break
-        for child in born:
-            if len(visited) < len(logged):
-                row = logged[len(visited)]
-                if (row.generation, row.origin, row.parents, row.candidate) != (generation, *child):
-                    raise UserError(f"{file} is the log of another search; remove it to search anew")
-            else:
-                row = Visited(generation, *child, _scores(problem.evaluate(child[2])))
-                _append(file, row)
-            visited.append(row)
-            progress.update()
+        known = logged[len(visited) : len(visited) + len(born)]
+        for row, child in zip(known, born, strict=False):
+            if (row.generation, row.origin, row.parents, row.candidate) != (generation, *child):
+                raise UserError(f"{file} is the log of another search; remove it to search anew")
+        visited += known
+        progress.update(len(known))
+        for start in range(len(known), len(born), distributed.world()):
+            shared = born[start : start + distributed.world()]  # a candidate a process
+            scores = [problem.evaluate(child[2]) for child in shared[distributed.rank() :][:1]]
+            for child, score in zip(shared, itertools.chain(*distributed.gather(scores)), strict=True):
+                visited.append(Visited(generation, *child, _scores(score)))
+                _append(file, visited[-1])
+                progress.update()
     progress.close()
     if not visited:
         raise UserError(f"evolution: none of {RANDOM_TRIES:,} random candidates keeps to the limits; widen them")

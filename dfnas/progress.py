@@ -14,6 +14,8 @@ def bar(iterable: Iterable | None = None, total: int | None = None, desc: str = 
     With $DFNAS_LOG set (the batch runner sets it for its kernels) the bar is written to that file, a line every few
     seconds; otherwise to standard error, where it is one.
     """
+    if os.environ.get("RANK", "0") != "0":  # torchrun: one bar is enough
+        return tqdm(iterable, disable=True)
     options: dict[str, Any] = {"total": total, "desc": desc, "unit": unit, "dynamic_ncols": True}
     log = os.environ.get("DFNAS_LOG")
     if log:

@@ -13,6 +13,7 @@ import re
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
@@ -23,7 +24,7 @@ import torch
 from filelock import FileLock
 from safetensors import SafetensorError
 
-from dfnas import paths, provenance
+from dfnas import distributed, paths, provenance
 from dfnas.errors import UserError
 
 # How torch.save says that it could not write.
@@ -75,11 +76,12 @@ def stage(
         artefact = Artefact(name, key, folder)
     else:
         forced = _force.get() and all(known.key != key for known in used())
-        if forced or not (folder / "stage.json").exists():
+        if distributed.first(forced or not (folder / "stage.json").exists()):
             with _alone(folder):
-                if forced:
+                if forced and distributed.rank() == 0:
                     shutil.rmtree(folder.with_name(folder.name + ".partial"), ignore_errors=True)
-                if forced or not (folder / "stage.json").exists():  # another process may have made it meanwhile
+                # Another run may have made it meanwhile.
+                if distributed.first(forced or not (folder / "stage.json").exists()):
                     _work(name, key, folder, function, settings)
         artefact = _read(folder)
     _used.set([*used(), artefact])
@@ -155,18 +157,26 @@ def _key(name: str, settings: Any, inputs: Sequence[Artefact | str], version: in
     return digest([name, settings, sources, version, torch.__version__.split("+")[0], numpy.__version__])
 
 
-def _alone(folder: Path) -> FileLock:
-    """A lock on a stage: a second process waits, and then finds the work done. A killed process leaves none behind."""
+def _alone(folder: Path) -> AbstractContextManager:
+    """A lock on a stage: a second run waits, and then finds the work done. A killed process leaves none behind.
+
+    Of the processes of one run, which work together, process 0 holds it.
+    """
+    if distributed.rank():
+        return contextlib.nullcontext()
     locks = paths.make_folder(folder.parent / ".locks")
     return FileLock(locks / folder.name)
 
 
 def _work(name: str, key: str, folder: Path, function: Callable[[Path], None], settings: Any) -> None:
     partial = paths.make_folder(folder.with_name(folder.name + ".partial"))
-    sittings = _Sittings(partial / "sittings.json")
+    distributed.barrier()
+    own = distributed.own(partial)
+    distributed.barrier()
+    sittings = _Sittings(own / "sittings.json")
     token = _current.set(sittings)
     try:
-        function(partial)
+        function(own)
     except (OSError, SafetensorError, RuntimeError) as error:
         if isinstance(error, RuntimeError) and not FULL_DISK.search(str(error)):
             raise
@@ -175,10 +185,14 @@ def _work(name: str, key: str, folder: Path, function: Callable[[Path], None], s
     finally:
         _current.reset(token)
         sittings.close()
-    facts = {"name": name, "key": key, "settings": plain(settings), **sittings.total(), **_machine()}
-    write_json(partial / "stage.json", facts)
-    shutil.rmtree(folder, ignore_errors=True)  # of an earlier run, kept until its successor was there
-    os.replace(partial, folder)
+    if distributed.rank():
+        shutil.rmtree(own)
+    else:
+        facts = {"name": name, "key": key, "settings": plain(settings), **sittings.total(), **_machine()}
+        write_json(partial / "stage.json", facts)
+        shutil.rmtree(folder, ignore_errors=True)  # of an earlier run, kept until its successor was there
+        os.replace(partial, folder)
+    distributed.barrier()
 
 
 def _read(folder: Path) -> Artefact:
@@ -215,4 +229,9 @@ def save_time() -> None:
 
 
 def _machine() -> dict[str, Any]:
-    return {"threads": torch.get_num_threads(), "torch": torch.__version__, "machine": platform.machine()}
+    return {
+        "threads": torch.get_num_threads(),
+        "processes": distributed.world(),
+        "torch": torch.__version__,
+        "machine": platform.machine(),
+    }

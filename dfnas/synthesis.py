@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dfnas import batches, datasets, inversion, stages, students, synthetic, training
+from dfnas import batches, datasets, distributed, inversion, stages, students, synthetic, training
 from dfnas.errors import UserError
 from dfnas.profiles import DataSettings, RunSettings, Settings, SynthesisSettings
 from dfnas.progress import bar
@@ -27,34 +27,38 @@ def synthesise(
 ) -> None:
     """Write the shards of a whole set to `folder`; batches that are there already are kept.
 
+    Several processes share out the slot batches; each of these is made by one process, round after round.
+
     Raises
     ------
     UserError
         Settings that do not fit together, or a shard that cannot be read.
     """
     check(settings, data)
-    work = [(batch, number) for batch in range(batch_count(settings)) for number in range(settings.rounds)]
-    done = [item for item in work if synthetic.shard_path(folder, item[1], item[0]).exists()]
-    progress = bar(total=len(work) * settings.batch, desc="synthesis", unit="image")
-    progress.update(len(done) * settings.batch)
-    run = dataclasses.replace(run, compile=run.compile and len(work) >= COMPILE_FROM)
+    folder, count = distributed.common(folder), batch_count(settings) * settings.rounds
+    progress = bar(total=count * settings.batch, desc="synthesis", unit="image")
+    run = dataclasses.replace(run, compile=run.compile and count >= COMPILE_FROM)
+
+    def done(batch: int) -> bool:  # where only the last round is kept, the early ones may be gone already
+        rounds = range(settings.rounds - 1 if settings.keep_rounds == "last" else 0, settings.rounds)
+        return all(synthetic.shard_path(folder, number, batch).exists() for number in rounds)
+
     with datasets.no_real_data(), inversion.Inversion(teacher, settings, data, run) as inverter:
-        carried: Tensor | None = None
-        for batch, number in work:
-            path = synthetic.shard_path(folder, number, batch)
-            if settings.keep_rounds == "last" and synthetic.shard_path(folder, settings.rounds - 1, batch).exists():
-                continue  # its early rounds may be gone already
-            if path.exists():
-                carried = synthetic.read(path).logits
-                continue
-            shard = make_shard(inverter, number, batch, carried, seed)
-            synthetic.write(folder, shard, seed, stages.digest([settings, data, seed])[:16])
-            carried = shard.logits
-            stages.save_time()
-            progress.update(settings.batch)
-            progress.set_postfix(round=number, cross_entropy=f"{float(shard.terms[-1, 0]):.3f}")
+        for batch in distributed.share(range(batch_count(settings)), done, folder):
+            carried: Tensor | None = None
+            for number in range(settings.rounds):
+                path = synthetic.shard_path(folder, number, batch)
+                if path.exists():
+                    carried = synthetic.read(path).logits
+                    continue
+                shard = make_shard(inverter, number, batch, carried, seed)
+                synthetic.write(folder, shard, seed, stages.digest([settings, data, seed])[:16])
+                carried = shard.logits
+                stages.save_time()
+                progress.n = settings.batch * len(list(folder.glob("round-*.safetensors")))  # by all processes
+                progress.set_postfix(round=number, cross_entropy=f"{float(shard.terms[-1, 0]):.3f}")
     progress.close()
-    if settings.keep_rounds == "last":
+    if settings.keep_rounds == "last" and distributed.rank() == 0:
         _drop_early_rounds(folder, settings)
 
 

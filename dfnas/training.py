@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dfnas import batches, devices, stages
+from dfnas import batches, devices, distributed, stages
 from dfnas.profiles import RunSettings, TrainingSettings
 from dfnas.progress import bar
 
@@ -71,6 +71,9 @@ def train(
     evaluate : called about ten times, on the network that would be returned; its result is only recorded.
     companion : a search: draws the step's path, or updates the architecture parameters, before the weights move.
     seed : of what layers draw by themselves (dropout, drop-path); `sample` has its own.
+
+    Several processes take a part of each batch each, with its own batch statistics; gradients and running statistics
+    are averaged at every step, so that all processes hold the same network.
     """
     where = devices.device(run)
     network = devices.place(network, where).train()
@@ -82,12 +85,12 @@ def train(
     progress, saved = bar(total=steps, desc=description, unit="step"), time.perf_counter()
     progress.update(state.step)
     for step in range(state.step, steps):
-        torch.manual_seed(batches.mixed(seed, "layers", step))
+        torch.manual_seed(batches.mixed(seed, "layers", step) + distributed.rank())
         rate = learning_rate(step, steps, settings)
         size = resolution(step / steps, side, settings)
         if companion is not None:
             companion.before(step, steps, rate, state.optimiser)
-        inputs, targets = sample(step, size)
+        inputs, targets = distributed.part(*sample(step, size))
         with devices.autocast(run):
             value = step_loss(inputs.to(where), targets.to(where))
         state.update(value, rate)
@@ -98,7 +101,12 @@ def train(
         if evaluate is not None and (last or (step + 1) % max(1, steps // 10) == 0):
             state.history.evaluated_step.append(step + 1)
             state.history.validation_accuracy.append(evaluate(state.averaged().eval()))
-        if folder is not None and not last and time.perf_counter() - saved > state.seconds_between_saves:
+        if (
+            folder is not None
+            and distributed.rank() == 0
+            and not last
+            and time.perf_counter() - saved > state.seconds_between_saves
+        ):
             state.save(folder)
             saved = time.perf_counter()
     progress.close()
@@ -258,6 +266,7 @@ class _State:
             for parameter in self.parameters:
                 self.optimiser.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
         self.values = [value for value in network.state_dict().values() if value.is_floating_point()]
+        self.statistics = [values for values in network.buffers() if values.is_floating_point()]
         self.average = [value.clone() for value in self.values] if settings.averaging else []
         self.history, self.step = History(), 0
         self.total = torch.zeros((), device=self.parameters[0].device)
@@ -267,6 +276,7 @@ class _State:
     def update(self, loss: Tensor, rate: float) -> None:
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
+        distributed.mean_([values.grad for values in self.parameters if values.grad is not None] + self.statistics)
         if self.settings.clip_norm:
             nn.utils.clip_grad_norm_(self.parameters, self.settings.clip_norm)
         for group in self.optimiser.param_groups:
@@ -281,6 +291,7 @@ class _State:
             torch._foreach_lerp_(self.average, self.values, 1 - decay)
 
     def read(self, rate: float, side: int) -> None:
+        distributed.mean_([self.total])
         self.history.step.append(self.step)
         self.history.loss.append(float(self.total) / self.since)
         self.history.learning_rate.append(rate)

@@ -1,0 +1,163 @@
+"""What the processes of test_distributed.py do, under torchrun or alone: python tests/worker.py TASK FOLDER."""
+
+import dataclasses
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from dfnas import (
+    batches,
+    darts,
+    distributed,
+    evolution,
+    models,
+    profiles,
+    stages,
+    synthesis,
+    synthetic,
+    teacher,
+    training,
+)
+from dfnas.models import darts_supernet, shufflenet
+from dfnas.models.darts import Size
+from dfnas.profiles import EvolutionSettings, RunSettings, TrainingSettings
+
+SETTINGS = profiles.load("smoke")
+SET = dataclasses.replace(
+    SETTINGS.synthesis, images=240, batch=20, rounds=2, stages=((1, 3, "grow"),), learning_rates=(0.1,)
+)
+RUN = RunSettings(device="cpu", precision="fp32")
+RECIPE = TrainingSettings(batch=8, learning_rate=0.05, clip_norm=5.0, warm_up=0.2)
+STEPS = 20
+
+
+def synthesise(folder: Path) -> None:
+    """A set of six slot batches and two rounds; in `killed`, process 1 dies after its first shard."""
+    write = synthetic.write
+
+    def dying(*arguments):
+        write(*arguments)
+        (folder / f"made-by-{os.getpid()}").touch()
+        if os.environ.get("RANK") == "1" and os.environ.get("TORCHELASTIC_RESTART_COUNT") == "0":
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    if folder.name == "killed":
+        synthetic.write = dying
+    synthesis.synthesise(folder, teacher.load(SETTINGS), SET, SETTINGS.data, SETTINGS.run, 0)
+
+
+class Halves(nn.Module):
+    """A network that takes the two halves of a batch in turn, each with its own batch statistics."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        return torch.cat([self.network(half) for half in inputs.chunk(2)])
+
+
+class Path_:
+    """Draws the path of a single-path supernet, as chapter 6's companion does."""
+
+    def __init__(self, supernet: shufflenet.Supernet) -> None:
+        self.supernet = supernet
+
+    def before(self, step, steps, rate, optimiser):
+        self.supernet.choose(shufflenet.random_choices(self.supernet.space, batches.generator(0, "path", step)))
+
+    def state_dict(self):
+        return {}
+
+    def load_state_dict(self, state):
+        pass
+
+
+def sample(step: int, side: int, name: str = "train") -> tuple[torch.Tensor, torch.Tensor]:
+    """Eight images of noise and their classes."""
+    random = batches.generator(0, name, step)
+    images = torch.randn(8, 1, 8, 8, dtype=torch.float64, generator=random)
+    return images, torch.randint(10, (8,), generator=random)
+
+
+def train(folder: Path, kind: str) -> None:
+    """Twenty steps in float64; alone, the two halves in turn."""
+    torch.manual_seed(0)
+    companion = None
+    if kind == "plain":
+        network = models.build("resnet8x0.25", 10, 1)
+    elif kind == "spos":
+        space = shufflenet.Space(stem=4, stem_stride=1, widths=(8, 16), repeats=(1, 1), strides=(2, 2), tail=8)
+        space = dataclasses.replace(space, dropout=0.0)
+        network = shufflenet.Supernet(space, 10, 1, 0)
+        companion = Path_(network)
+    else:
+        network = darts_supernet.Supernet(Size(2, 3), 10, 1)
+        network.alphas = [alpha.detach().double().requires_grad_() for alpha in network.alphas]
+    network = network.double()
+    whole = Halves(network) if distributed.world() == 1 else network
+
+    def loss(inputs, targets):
+        return nn.functional.cross_entropy(inputs, targets)
+
+    if kind == "darts":
+        chapter = dataclasses.replace(SETTINGS.darts, order="second", architecture_rate=0.05)
+        companion = darts.ArchitectureUpdate(
+            network,
+            lambda step: sample(step, 8),
+            lambda step: sample(step, 8, "held out"),
+            lambda inputs, targets: loss(whole(inputs), targets),
+            chapter,
+        )
+    training.train(whole, sample, loss, RECIPE, RUN, steps=STEPS, side=8, companion=companion)
+    values = {name: value.contiguous() for name, value in network.named_parameters()}
+    values |= {f"alphas.{index}": alpha for index, alpha in enumerate(getattr(network, "alphas", []))}
+    if distributed.rank() == 0:
+        save_file({name: value.detach().clone() for name, value in values.items()}, folder / f"{kind}.safetensors")
+
+
+def search(folder: Path) -> None:
+    """An evolution in a stage, with each process saying what it evaluated."""
+    mine: list[tuple[int, ...]] = []
+
+    def evaluate(candidate):
+        mine.append(candidate)
+        return float(sum(candidate)), float(candidate[0])
+
+    def draw(generator):
+        return tuple(torch.randint(9, (4,), generator=generator).tolist())
+
+    problem = evolution.Problem(
+        draw,
+        lambda candidate, position, generator: int(torch.randint(9, (), generator=generator)),
+        lambda candidate: candidate[1] != 3,
+        evaluate,
+    )
+    settings = EvolutionSettings(population=7, generations=3, parents=3, mutations=3, crossovers=3)
+
+    def work(here: Path) -> None:
+        found = evolution.search(problem, settings, 0, here)
+        stages.write_json(here / "best.json", evolution.ranked(found)[0].candidate)
+
+    os.environ["DFNAS_RUNS"] = str(folder)
+    artefact = stages.stage("search", work, {})
+    (folder / f"evaluated-{distributed.rank()}.json").write_text(json.dumps([mine, str(artefact.folder)]))
+
+
+if __name__ == "__main__":
+    task, where = sys.argv[1], Path(sys.argv[2])
+    where.mkdir(parents=True, exist_ok=True)
+    with distributed.session("cpu"):
+        if task == "synthesise":
+            synthesise(where)
+        elif task == "search":
+            search(where)
+        else:
+            for each in ("plain", "spos", "darts"):
+                train(where, each)
