@@ -1,4 +1,4 @@
-"""The command line: python -m dfnas run | compute | status | plan | publish | render."""
+"""The command line: python -m dfnas run | compute | status | plan | publish | render | handout."""
 
 import os
 import sys
@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from tabulate import tabulate
 
-from dfnas import batch, execution, paths, publishing, records, rendering
+from dfnas import batch, execution, handout, paths, publishing, records, rendering
 from dfnas.errors import UserError
 from dfnas.profiles import Settings
 
@@ -64,17 +64,18 @@ def compute(
     device: Device = None,
     force: Force = False,
 ) -> None:
-    """Compute a chapter's stages without its notebook, which then finds them done."""
+    """Compute a chapter's stages without its notebook, which then finds them done; under torchrun, together."""
     settings = _settings(profile, seed, overrides, device)
     records.require_chapter(chapter, settings)
     if _data(data):
         os.environ["DFNAS_DATA"] = str(_data(data))
     paths.make_folder(paths.runs())
-    from dfnas import chapters, stages  # imported late: they bring torch, which takes seconds
+    from dfnas import chapters, distributed, stages  # imported late: they bring torch, which takes seconds
 
     stages.force(force)
     stages.reset()
-    chapters.compute(chapter, settings)
+    with distributed.session(settings.run.device):
+        chapters.compute(chapter, settings)
     if os.environ.get("RANK", "0") == "0":
         rows = [[item.name, f"{item.seconds:.1f}", f"{item.peak_memory_mb:.0f}"] for item in stages.used()]
         print(tabulate(rows, ["stage", "seconds", "memory (MB)"]))
@@ -94,6 +95,7 @@ def plan(
     seed: Seed = 0,
     overrides: Set = None,
     data: Data = None,
+    out: Annotated[Path | None, typer.Option(help="write the rows as JSON to this file")] = None,
 ) -> None:
     """What chapters would cost: work, bytes on disk, memory, time. Nothing is run."""
     settings = _settings(profile, seed, overrides)
@@ -102,7 +104,10 @@ def plan(
         os.environ["DFNAS_DATA"] = str(_data(data))
     from dfnas import chapters  # imported late: it brings torch, which takes seconds
 
-    rows = [_plan_row(name, row) for name in names for row in chapters.plan(name, settings)]
+    costs = [{"chapter": name, **row} for name in names for row in chapters.plan(name, settings)]
+    if out is not None:
+        records.write_json(out, {"profile": settings.profile, "rows": costs})
+    rows = [_plan_row(row) for row in costs]
     heads = ["chapter", "stage", "iterations", "images", "MACs", "disk (MB)", "memory (MB)", "time"]
     print(tabulate(rows, heads, disable_numparse=True, stralign="right", colalign=("left", "left")))
 
@@ -127,6 +132,16 @@ def render(
     for note in notes:
         print(f"dfnas: {note}", file=sys.stderr)
     print(page)
+
+
+@app.command("handout")
+def hand_out(
+    chapter: Annotated[str, typer.Argument(help="as 02-synthesis")],
+    teacher: Annotated[bool, typer.Option("--teacher", help="with the solutions")] = False,
+    out: Annotated[Path | None, typer.Option(help="a notebook or a folder; none: here")] = None,
+) -> None:
+    """Make a chapter's notebook for students, with checks in place of the solutions; or the teacher's copy."""
+    print(handout.write(chapter, teacher, out))
 
 
 def _settings(profile: str, seed: int = 0, overrides: list[str] | None = None, device: str | None = None) -> Settings:
@@ -179,9 +194,9 @@ def _table(rows: list[tuple[str, Settings, batch.State]]) -> str:
     return tabulate(cells, heads, disable_numparse=True)
 
 
-def _plan_row(name: str, row: dict[str, Any]) -> list[str]:
+def _plan_row(row: dict[str, Any]) -> list[str]:
     return [
-        name,
+        str(row["chapter"]),
         str(row["stage"]),
         _count(row["iterations"]),
         _count(row["images"]),

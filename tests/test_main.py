@@ -43,7 +43,8 @@ def call(*arguments: str) -> int:
         (["plan", "12-nothing"], "no chapter"),
         (["publish", "12-nothing"], "no chapter"),
         (["render", "--profile", "fast"], "no profile"),
-        (["handout"], "handout"),
+        (["handout"], "Missing argument 'chapter'"),
+        (["handout", "12-nothing"], "no chapter '12-nothing'"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

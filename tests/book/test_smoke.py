@@ -7,10 +7,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import nbformat
 import pytest
 import torch
 
-from dfnas import models, paths, profiles
+from dfnas import batch, handout, models, paths, profiles
 
 pytestmark = pytest.mark.slow
 
@@ -120,6 +121,42 @@ def test_jupyter_execute_runs_a_chapter_whose_parameters_were_edited_by_hand(run
     assert result.returncode == 0, result.stderr
     cells = [cell for cell in json.loads(mine.read_text())["cells"] if cell["cell_type"] == "code"]
     assert [cell["execution_count"] for cell in cells] == list(range(1, len(cells) + 1))
+
+
+@pytest.mark.parametrize("name", profiles.CHAPTERS)
+def test_solutions_pass_the_checks_of_the_handout_and_stubs_do_not(runs, name, monkeypatch):
+    for variable in ("DFNAS_DATA", "DFNAS_DEVICE", "DFNAS_FORCE", "DFNAS_LOG", "DFNAS_STAGING"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setenv("DFNAS_RUNS", str(runs))
+    chapter = batch.read_notebook(batch.source(name))
+    solutions = iter([cell.source for cell in chapter.cells if handout.TAG in cell.metadata.get("tags", [])])
+    names = {"__name__": "__main__"}
+    for cell in [cell for cell in handout.notebook(chapter).cells if cell.cell_type == "code"]:
+        tags = cell.metadata.get("tags", [])
+        if "check" in tags:
+            with pytest.raises(AssertionError, match="is not answered yet"):
+                exec(cell.source, names)
+            exec(next(solutions), names)
+        exec(cell.source, names)
+        names |= {"profile": "smoke"} if "parameters" in tags else {}
+    assert next(solutions, None) is None
+
+
+def test_a_student_executes_the_handout_on_a_copy_of_the_classs_stages(runs, tmp_path):
+    made = dfnas(runs, "handout", "01-teacher", "--out", str(tmp_path))
+    path = Path(made.stdout.strip())
+    assert path == tmp_path / "01-teacher-student.ipynb"
+    notebook, chapter = batch.read_notebook(path), batch.read_notebook(batch.source("01-teacher"))
+    solutions = [cell.source for cell in chapter.cells if handout.TAG in cell.metadata.get("tags", [])]
+    stubs = [cell for cell in notebook.cells if "answer" in cell.metadata.get("tags", [])]
+    for stub, solution in zip(stubs, solutions, strict=True):
+        stub.source = solution
+    nbformat.write(notebook, path)
+    shutil.copytree(runs / "stages", tmp_path / "own" / "stages")
+    before = sorted((tmp_path / "own" / "stages").glob("*"))
+    result = in_another_folder(tmp_path / "own", tmp_path, "papermill", str(path), str(path), "-p", "profile", "smoke")
+    assert result.returncode == 0, result.stderr
+    assert sorted((tmp_path / "own" / "stages").glob("*")) == before
 
 
 def test_chapter_1_reports_a_network_that_was_trained_elsewhere(runs, tmp_path):

@@ -1,11 +1,14 @@
 """The notebooks' sources: the conventions that every chapter keeps, checked without running anything."""
 
+import ast
 import re
 from pathlib import Path
 from typing import Any
 
 import nbformat
 import pytest
+
+from dfnas import handout
 
 from .made_up import ROOT
 
@@ -115,6 +118,47 @@ def test_three_exercises_with_executed_solutions(path: Path) -> None:
     solutions = [cell for cell in cells(path, "code") if "solution" in tags(cell)]
     assert len(solutions) >= 3
     assert all("hide-input" in tags(cell) for cell in solutions), "a solution is folded"
+
+
+def solutions(path: Path) -> dict[str, list[Any]]:
+    """The code cells of each exercise's solution, by the exercise's label."""
+    found: dict[str, list[Any]] = {}
+    label = ""
+    for cell in nbformat.read(path, as_version=4).cells:
+        if cell.cell_type == "markdown":
+            named = re.findall(r"\{solution(?:-start)?\}\s*(\S+)", cell.source)
+            label = named[-1] if named else ""
+        elif "solution" in tags(cell):
+            found.setdefault(label, []).append(cell)
+    return found
+
+
+def defined(source: str) -> set[str]:
+    """The names that a cell of code defines."""
+    tree = ast.parse(source)
+    names = [node for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)]
+    return {node.id for node in names} | {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
+
+
+@each_notebook
+def test_each_exercise_has_a_solution_and_a_check(path: Path) -> None:
+    solved = solutions(path)
+    assert len(solved) == 3
+    assert "" not in solved, "a solution's code follows the solution in words"
+    unchecked = [label for label, found in solved.items() if not any(map(handout.check, found))]
+    assert unchecked == [], "metadata.dfnas of a solution's cell says what is asked and checked: see dfnas/handout.py"
+
+
+@each_notebook
+def test_checks_ask_for_what_solutions_define_and_say_what_is_wrong(path: Path) -> None:
+    for cell in [cell for found in solutions(path).values() for cell in found if handout.check(cell)]:
+        asked, check = set(handout.answers(cell)), ast.parse("\n".join(cell.metadata.dfnas.check))
+        assert asked, "a check without a name to answer"
+        assert asked <= defined(cell.source)
+        assert asked <= {node.id for node in ast.walk(check) if isinstance(node, ast.Name)}, (
+            "a name that is not checked"
+        )
+        assert all(node.msg for node in ast.walk(check) if isinstance(node, ast.Assert)), "an assert without a message"
 
 
 @each_notebook

@@ -1,0 +1,137 @@
+"""Tables of what chapters cost: {chapter-costs} from the run records, {plan-costs} from a plan that was written down.
+
+A plan is made by `python -m dfnas plan --profile P --out book/plans/P.json`; to make it anew for every page would take
+longer than the page.
+"""
+
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+from docutils import nodes
+from docutils.parsers.rst import directives
+from sphinx.application import Sphinx
+from sphinx.util import logging
+from sphinx.util.docutils import SphinxDirective
+
+from . import card, record
+from .chapters import ChapterList
+
+log = logging.getLogger(__name__)
+
+PLANS = "book/plans"
+TOGETHER = "all of them"
+
+
+def own_seconds(run: dict[str, Any], seen: set[str]) -> float:
+    """The seconds of a run without the stages that earlier runs had; adds its own stages to `seen`."""
+    stages = run.get("stages", {}).values()
+    shared = sum(stage["seconds"] for stage in stages if stage["key"] in seen)
+    seen |= {stage["key"] for stage in stages}
+    return max(0.0, run["seconds"] - shared)
+
+
+def chapter_costs(rows: Iterable[dict[str, Any]]) -> list[tuple[str, float, float, float]]:
+    """Seconds on one device, bytes and largest memory (MB) of each chapter of a plan, and of all of them.
+
+    A set that several chapters have in common is counted for the first of them.
+    """
+    found: dict[str, tuple[float, float, float]] = {}
+    seen = []
+    for row in rows:
+        work = {name: value for name, value in row.items() if name != "chapter"}
+        if work in seen:
+            continue
+        seen.append(work)
+        seconds, size, memory = found.get(row["chapter"], (0.0, 0.0, 0.0))
+        seconds, size = seconds + row["seconds_estimate"], size + (row["bytes_disk"] or 0)
+        found[row["chapter"]] = seconds, size, max(memory, row["memory_mb"] or 0)
+    each = list(found.values())
+    total = sum(part[0] for part in each), sum(part[1] for part in each), max(part[2] for part in each)
+    return [(name, *values) for name, values in [*found.items(), (TOGETHER, total)]]
+
+
+def table(title: Sequence[nodes.Node], heads: Sequence[str], rows: Iterable[Sequence[nodes.Node | str]]) -> nodes.table:
+    """A table with a title and a head."""
+    group = nodes.tgroup("", *(nodes.colspec(colwidth=1) for _ in heads), cols=len(heads))
+    group += [nodes.thead("", _row(heads)), nodes.tbody("", *map(_row, rows))]
+    return nodes.table("", nodes.title("", "", *title), group, classes=["colwidths-auto"])
+
+
+def _row(cells: Sequence[nodes.Node | str]) -> nodes.row:
+    written = [nodes.Text(cell) if isinstance(cell, str) else cell for cell in cells]
+    return nodes.row("", *(nodes.entry("", nodes.paragraph("", "", cell)) for cell in written))
+
+
+class _Costs(SphinxDirective):
+    """A numbered table; the arguments are its title."""
+
+    option_spec: ClassVar = {"name": directives.unchanged_required}
+
+    def numbered(self, title: str, heads: Sequence[str], rows: Iterable[Sequence[nodes.Node | str]]) -> nodes.table:
+        """The table with the name by which the text refers to it."""
+        parsed, _ = self.state.inline_text(title, self.lineno)
+        made = table(parsed, heads, rows)
+        self.set_source_info(made)
+        self.add_name(made)
+        return made
+
+
+class ChapterCosts(_Costs):
+    """One line a chapter, `01-teacher | The teacher`: what its run took, in the set that is being rendered."""
+
+    has_content = True
+    required_arguments = 1
+    final_argument_whitespace = True
+
+    def run(self) -> list[nodes.Node]:
+        """Read the records; a chapter without one says so."""
+        rows, machines, total = [], {}, 0.0
+        seen: set[str] = set()
+        for line in filter(str.strip, self.content):
+            name, title = (part.strip() for part in line.split("|", 1))
+            cells: list[nodes.Node | str] = [ChapterList.heading(self, name, title)]  # type: ignore[arg-type]
+            try:
+                run = record.load(self.env, name)
+            except record.RecordError:
+                rows.append([*cells, "", "", ""])
+                continue
+            own = own_seconds(run, seen)
+            total += own
+            machines[card.machine(run.get("machine") or {})] = run["profile"]
+            rows.append([*cells, card.duration(run["seconds"]), card.duration(own), card.memory(run["peak_memory_mb"])])
+        rows.append([TOGETHER, "", card.duration(total), ""])
+        heads = ["chapter", "by itself", "after those above", "peak memory"]
+        where = "; ".join(f"profile {profile}: {machine}" for machine, profile in machines.items())
+        note = nodes.paragraph("", f"Measured in the runs of this book. {where}." if where else "No chapter was run.")
+        return [self.numbered(self.arguments[0], heads, rows), note]
+
+
+class PlanCosts(_Costs):
+    """`{plan-costs} paper-cifar10`: one row a chapter of that profile's plan."""
+
+    required_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        """Read the plan, or warn that there is none."""
+        path = Path(self.env.srcdir) / PLANS / f"{self.arguments[0]}.json"
+        self.env.note_dependency(str(path))
+        try:
+            rows = json.loads(path.read_text(encoding="utf-8"))["rows"]
+            costs = chapter_costs(rows)
+        except (OSError, ValueError, KeyError) as error:
+            log.warning("plan: %s: %s", path.name, error, location=self.get_location(), type="dfnas", subtype="plan")
+            return []
+        cells = [
+            [name, f"{seconds / 3600:,.1f}", f"{size / 1e9:,.1f}", f"{memory / 1e3:,.1f}"]
+            for name, seconds, size, memory in costs
+        ]
+        heads = ["chapter", "GPU hours", "disk (GB)", "memory, undivided (GB)"]
+        return [self.numbered(f"The plan of `{self.arguments[0]}`", heads, cells)]
+
+
+def setup(app: Sphinx) -> None:
+    """Register the directives."""
+    app.add_directive("chapter-costs", ChapterCosts)
+    app.add_directive("plan-costs", PlanCosts)

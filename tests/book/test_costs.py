@@ -1,0 +1,71 @@
+"""What pages say that chapters cost: from the records, and from plans that are today's."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from bs4 import BeautifulSoup
+from dfnas_book import costs
+
+from dfnas import chapters, profiles
+
+from .made_up import ROOT, record
+
+PLANS = sorted((ROOT / costs.PLANS).glob("*.json"))
+
+
+def cells(page: Path, name: str) -> list[list[str]]:
+    """The rows of a table of a page, by the table's name."""
+    rows = BeautifulSoup(page.read_text(), "html.parser").select(f"table#{name} tr")
+    return [[cell.get_text(" ", strip=True) for cell in row.find_all(["th", "td"])] for row in rows]
+
+
+def test_a_stage_is_counted_for_the_first_chapter_that_has_it() -> None:
+    seen: set[str] = set()
+    assert [round(costs.own_seconds(record(name), seen), 1) for name in ("a", "b")] == [185.2, 123.8]
+
+
+def test_chapters_of_a_plan_share_a_set() -> None:
+    row = {"stage": "synthesis", "seconds_estimate": 10.0, "bytes_disk": 5, "memory_mb": 7.0}
+    more = {"stage": "student", "seconds_estimate": 1.0, "bytes_disk": None, "memory_mb": 9.0}
+    rows = [{"chapter": "a", **row}, {"chapter": "b", **row}, {"chapter": "b", **more}]
+    assert costs.chapter_costs(rows) == [("a", 10, 5, 7), ("b", 1, 0, 9), (costs.TOGETHER, 11, 5, 9)]
+
+
+def test_the_teachers_table_is_of_the_runs_that_are_rendered(made_up_book: Path) -> None:
+    rows = cells(made_up_book / "book" / "teaching.html", "tab-teaching-costs")
+    assert rows[1] == ["The teacher", "3 min 5 s", "3 min 5 s", "1.2 GB"]
+    assert rows[2] == ["Synthesis", "3 min 5 s", "2 min 4 s", "1.2 GB"]
+    assert rows[4] == ["Consistency (not run in this set yet)", "", "", ""]
+    assert rows[-1] == [costs.TOGETHER, "", "7 min 13 s", ""]
+
+
+@pytest.mark.parametrize("path", PLANS, ids=lambda path: path.stem)
+def test_pages_show_the_plan_of_every_chapter_of_the_profile(made_up_book: Path, path: Path) -> None:
+    rows = cells(made_up_book / "book" / "scale.html", f"tab-scale-{path.stem.removeprefix('paper-')}")
+    known = [name for name, *_ in costs.chapter_costs(json.loads(path.read_text())["rows"])]
+    assert [row[0] for row in rows[1:]] == known
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", PLANS, ids=lambda path: path.stem)
+def test_written_plans_are_todays(path: Path) -> None:
+    settings = profiles.load(path.stem)
+    rows = [{"chapter": name, **row} for name in settings.chapters for row in chapters.plan(name, settings)]
+    hint = f"write it anew: python -m dfnas plan --profile {path.stem} --out book/plans/{path.name}"
+    assert json.loads(path.read_text())["rows"] == json.loads(json.dumps(rows)), hint
+
+
+def test_slurm_script_asks_for_options_that_there_are() -> None:
+    script = ROOT / "book" / "slurm.sh"
+    subprocess.run(["bash", "-n", str(script)], check=True)
+    called = script.read_text().partition(".venv/bin/torchrun")[2]
+    command = [sys.executable, "-m", "torch.distributed.run", "--help"]
+    known = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    options = re.findall(r"--[a-z-]+", called.partition("-m dfnas")[0])
+    assert len(options) == 6
+    assert all(option in known for option in options)
+    assert '-m dfnas compute "$CHAPTER" --profile "$PROFILE" "$@"' in called
