@@ -15,6 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dfnas import batches, devices
+from dfnas.kernels import dispatch, networks
+from dfnas.kernels import total_variation as variation
 from dfnas.profiles import DataSettings, RunSettings, SynthesisSettings
 from dfnas.teacher import Teacher
 
@@ -27,6 +29,8 @@ def total_variation(images: Tensor) -> tuple[Tensor, Tensor]:
     L2: the sum of the four difference maps' Frobenius norms over the whole batch; it grows like the square root of N.
     L1: the sum of the four mean absolute differences.
     """
+    if dispatch.choose(images) == "triton":
+        return variation.total_variation(images)
     differences = (
         images[..., :, 1:] - images[..., :, :-1],
         images[..., 1:, :] - images[..., :-1, :],
@@ -72,18 +76,25 @@ class Moments(torch.autograd.Function):
 class BatchNormDistance:
     """How far the statistics of what enters each batch-norm layer are from the running ones (equation `eq-bn`).
 
-    A context: inside it the network's BatchNorm2d layers carry hooks; afterwards the network is as it was. After
+    A context: inside it the network's BatchNorm2d layers carry hooks, or, on a GPU, measure while they normalise
+    (`dfnas.kernels.networks.fused_batch_norm`); afterwards the network is as it was. After
     `start()` and a forward pass, `total()` is sum_l w_l (||v_l - running_var_l||_2 + ||m_l - running_mean_l||_2), where
     w_l is `first` for the first layer in the order of `modules()` and 1 elsewhere.
     """
 
     def __init__(self, network: nn.Module, first: float = 1.0) -> None:
+        self.network = network
         self.layers = [layer for layer in network.modules() if isinstance(layer, nn.BatchNorm2d)]
         self.first = first
         self.distances: list[Tensor] = []
         self.stack = ExitStack()
 
     def __enter__(self) -> "BatchNormDistance":
+        where = next((value.device for value in self.network.parameters()), torch.device("cpu"))
+        if dispatch.wanted(where):
+            fused = self.stack.enter_context(networks.fused_batch_norm(self.network, self.first))
+            self.distances = fused.values
+            return self
         for index, layer in enumerate(self.layers):
             weight = self.first if index == 0 else 1.0
             self.stack.callback(layer.register_forward_pre_hook(self._hook(weight)).remove)

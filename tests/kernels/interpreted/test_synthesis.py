@@ -1,0 +1,76 @@
+"""Synthesis with kernels against synthesis without: the same function, to rounding."""
+
+import dataclasses
+
+import torch
+
+from dfnas import inversion, profiles, teacher
+from dfnas.kernels import dispatch, soft_cross_entropy
+from kernels import agreement
+
+SETTINGS = profiles.load("smoke")
+SYNTHESIS = dataclasses.replace(SETTINGS.synthesis, stages=((1, 2, "grow"),), learning_rates=(0.05,), warm_up=2)
+TARGETS = torch.randn(4, 10, generator=torch.Generator().manual_seed(4))
+
+
+def judged(inverter, objective):
+    """Total, terms, and gradient of a region."""
+    region = agreement.images((4, 1, 16, 16), "channels_last").requires_grad_()
+    total, terms = objective(region, TARGETS)
+    return total, terms, torch.autograd.grad(total, region)[0]
+
+
+def synthesis():
+    """What the objective says of a region, and the canvas and terms after two iterations."""
+    with inversion.Inversion(teacher.load(SETTINGS), SYNTHESIS, SETTINGS.data, SETTINGS.run) as inverter:
+        return judged(inverter, inverter.objective), *inversion.invert(inverter, TARGETS, 0, 1, 0)
+
+
+def test_a_step_with_kernels_equals_one_without(monkeypatch):
+    launched, execute = set(), dispatch.execute
+
+    def noted(kernel, *rest):
+        launched.add((kernel.fn.__module__.split(".")[-1], kernel.fn.__name__))
+        execute(kernel, *rest)
+
+    monkeypatch.setattr(dispatch, "execute", noted)
+    ours, canvas, history = synthesis()
+    norms = {("batch_norm_triton", name) for name in ("_forward", "_finish", "_norms", "_backward")}
+    assert launched == norms | {("total_variation", name) for name in ("_forward", "_finish", "_backward")}
+    launched.clear()
+    monkeypatch.setenv(dispatch.VARIABLE, "auto")
+    theirs, expected, expected_history = synthesis()
+    assert not launched
+    agreement.check(zip(ours, theirs, strict=True), 1e-5, 1e-5)
+    assert torch.allclose(history, expected_history, rtol=1e-4)
+    # Adam divides a gradient by its own size, so where it is near zero its rounding error becomes a step.
+    difference = (canvas - expected).abs().flatten()
+    assert float(difference.mean()) < 1e-5
+    assert float(difference.quantile(0.999)) < 1e-3
+
+
+def test_reference_is_what_the_objective_does_without_kernels(monkeypatch):
+    found = []
+    for kernels in ("auto", "reference"):
+        monkeypatch.setenv(dispatch.VARIABLE, kernels)
+        found.append(synthesis())
+    assert torch.equal(found[0][1], found[1][1])
+
+
+def test_torch_compile_takes_the_objective_as_a_whole():
+    """No break at a kernel: each is one operation of the graph, and runs inside the compiled program."""
+    with inversion.Inversion(teacher.load(SETTINGS), SYNTHESIS, SETTINGS.data, SETTINGS.run) as inverter:
+        compiled = torch.compile(inverter.objective, backend="aot_eager", fullgraph=True, dynamic=False)
+        pairs = [judged(inverter, objective) for objective in (compiled, inverter.objective)]
+    agreement.check(zip(*pairs, strict=True), 1e-6, 1e-6)
+
+
+def test_torch_compile_takes_a_loss_with_soft_labels():
+    compiled = torch.compile(soft_cross_entropy.kl_divergence, backend="aot_eager", fullgraph=True)
+    logits = agreement.logits(6, 10)[0].requires_grad_()
+    targets = agreement.logits(6, 10)[1]
+    pairs = [
+        (loss, *torch.autograd.grad(loss, logits))
+        for loss in (function(logits, targets, 2.0) for function in (compiled, soft_cross_entropy.kl_divergence))
+    ]
+    agreement.check(zip(*pairs, strict=True), 1e-6, 1e-6)
