@@ -1,0 +1,72 @@
+"""All benchmarks: `python -m benchmarks` writes results.json and a table in Markdown beside it.
+
+Each file measures one thing and can be run alone, as `python -m benchmarks darts_step`.
+"""
+
+import importlib
+import json
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+os.environ.setdefault("GOMP_SPINCOUNT", "0")  # before torch: threads that wait must not take another's core
+
+import typer
+from tabulate import tabulate
+
+from benchmarks import measure, peaks
+from dfnas import provenance
+from dfnas.errors import UserError
+from dfnas.progress import bar
+
+FILES = ("synthesis_step", "darts_step", "searches", "candidates", "kernels", "loader", "memory", "growth")
+
+
+def main(
+    names: Annotated[list[str] | None, typer.Argument(help=f"of {', '.join(FILES)}; none: all")] = None,
+    out: Annotated[Path, typer.Option(help="where the results go")] = Path("benchmarks/results.json"),
+    pairs: Annotated[int, typer.Option(help="timings of each row, at least 1")] = measure.PAIRS,
+) -> None:
+    """Measure, in some ten minutes on two cores, and write the results."""
+    unknown = [name for name in names or () if name not in FILES]
+    if unknown or pairs < 1:
+        raise UserError(
+            f"no benchmark {unknown[0]!r}; there are {', '.join(FILES)}" if unknown else "--pairs: 1 or more"
+        )
+    measure.PAIRS = pairs
+    results: dict[str, Any] = {"machine": provenance.machine(), "versions": provenance.versions(), "rows": []}
+    results |= {"growths": [], "peaks": peaks.peaks()}
+    for name in bar(names or FILES, desc="benchmarks", unit="file"):
+        module = importlib.import_module(f"benchmarks.{name}")
+        results["growths" if name == "growth" else "rows"] += module.rows()
+    out.write_text(json.dumps(results, indent=1) + "\n")
+    out.with_suffix(".md").write_text(f"{table(results)}\n")
+    print(table(results))
+
+
+def table(results: dict[str, Any]) -> str:
+    """The rows and the slopes, in Markdown."""
+    rows = [
+        [
+            row["name"],
+            f"{row['baseline']:.3g}",
+            f"{row['ours']:.3g}",
+            row["unit"],
+            f"{row['ratio']:.2f} ({row['ratio_low']:.2f} to {row['ratio_high']:.2f})",
+        ]
+        for row in results["rows"]
+    ]
+    slopes = [[row["name"], row["variable"], f"{row['slope']:.2f}"] for row in results["growths"]]
+    return "\n\n".join(
+        [
+            tabulate(rows, ["what", "plain", "ours", "unit", "ratio"], "github"),
+            tabulate(slopes, ["what", "grows with", "slope"], "github"),
+        ]
+    )
+
+
+if __name__ == "__main__":
+    try:
+        typer.run(main)
+    except UserError as error:
+        raise SystemExit(str(error)) from None

@@ -1,0 +1,52 @@
+"""Batches of augmented images: one by one through torchvision's transforms, against whole batches as tensors."""
+
+from typing import Any
+
+import torch
+from PIL import Image
+from torch.utils.data import DataLoader
+from torchvision import transforms
+
+from benchmarks import measure
+from dfnas import profiles, training
+
+SETTINGS = profiles.load("laptop")
+IMAGES, BATCH = 2000, 250
+MEAN, STD = (0.49, 0.48, 0.45), (0.2, 0.2, 0.2)
+
+
+def rows() -> list[dict[str, Any]]:
+    """Seconds an image, cropped at random, mirrored and normalised."""
+    images = torch.randint(0, 256, (IMAGES, 3, 40, 40), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    recipe = SETTINGS.student.training
+    sample = training.image_sampler(
+        images, torch.zeros(IMAGES), recipe, region=32, flip=True, mean=MEAN, std=STD, seed=0
+    )
+    transform = transforms.Compose(
+        [
+            transforms.RandomCrop(32),
+            transforms.RandomHorizontalFlip(),
+            transforms.ToTensor(),
+            transforms.Normalize(MEAN, STD),
+        ]
+    )
+    pictures = [Image.fromarray(image.permute(1, 2, 0).numpy()) for image in images]
+
+    def together(part: list[Image.Image]) -> torch.Tensor:
+        return torch.stack([*map(transform, part)])
+
+    def plain() -> None:
+        for _ in DataLoader(pictures, BATCH, shuffle=True, collate_fn=together):
+            pass
+
+    def ours() -> None:
+        for step in range(IMAGES // recipe.batch):
+            sample(step, 32)
+
+    seconds = measure.row("loader_image", plain, ours)
+    # Our batches are of the recipe's size, so one call makes a few images less.
+    return [{**seconds, "baseline": seconds["baseline"] / IMAGES, "ours": seconds["ours"] / IMAGES}]
+
+
+if __name__ == "__main__":
+    print(*rows(), sep="\n")
