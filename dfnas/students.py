@@ -136,11 +136,22 @@ def test_accuracy(
     std: tuple[float, ...],
 ) -> float:
     """A student's accuracy on the real test images, shown to it as images were in training: side, mean, deviation."""
+    return training.accuracy(test_logits(folder, settings, student, real, mean, std), real.test.labels)
+
+
+def test_logits(
+    folder: Path,
+    settings: Settings,
+    student: StudentSettings,
+    real: datasets.Dataset,
+    mean: tuple[float, ...],
+    std: tuple[float, ...],
+) -> Tensor:
+    """A student's logits [N, K] on the real test images, shown to it as images were in training."""
     network = read(folder, settings, student.network)
     side = student.side or settings.data.region
     shrink = _Shrunk(network, side) if side != settings.data.region else network
-    logits = training.predict(shrink, real.test.images, settings.run, mean=mean, std=std)
-    return training.accuracy(logits, real.test.labels)
+    return training.predict(shrink, real.test.images, settings.run, mean=mean, std=std)
 
 
 class _Shrunk(nn.Module):
