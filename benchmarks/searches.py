@@ -1,0 +1,93 @@
+"""A step of the single-path searches' weights: what a plain supernet would compute, against what ours does."""
+
+import itertools
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from benchmarks import measure
+from dfnas import batches, profiles, proxylessnas, pruned
+from dfnas.models import mbconv, pruning_net
+from dfnas.models.mbconv_supernet import Supernet
+from dfnas.models.pruning import FULL
+
+SETTINGS = profiles.load("laptop")
+BATCH, SIDE, PATHS = 64, 16, 4
+
+
+def rows() -> list[dict[str, Any]]:
+    """Seconds a step (forward, backward), in fp32 and channels_last, over the same few random paths."""
+    return [_proxyless(), _pruning()]
+
+
+def _proxyless() -> dict[str, Any]:
+    """All operations of a block, weighted, as a differentiable supernet has it, against the sampled one alone."""
+    space = proxylessnas.space_of(SETTINGS)
+    supernet = Supernet(space, 10).to(memory_format=torch.channels_last)
+    paths = [mbconv.random_choices(space, batches.generator(0, "benchmark", index)) for index in range(PATHS)]
+
+    def mixture(x: Tensor) -> Tensor:
+        x = supernet.head(x)
+        for shape, operations in zip(space.blocks, supernet.blocks, strict=True):
+            made = [operation(x) for operation in operations]
+            total = sum(output / len(made) for output in made)
+            x = x + total if shape.shortcut else total
+        return supernet.tail(x)
+
+    def plain() -> None:
+        for _ in paths:
+            _step(supernet, mixture)
+
+    def ours() -> None:
+        for path in paths:
+            supernet.choose(path)
+            _step(supernet, supernet)
+
+    return measure.row("proxylessnas_step", plain, ours, per=PATHS)
+
+
+def _pruning() -> dict[str, Any]:
+    """The whole weight generated and then cropped, against rows that are sliced before the product."""
+    net = pruning_net.PruningNet(pruned.space_of(SETTINGS), 10, 3, 0).to(memory_format=torch.channels_last)
+    random = torch.Generator().manual_seed(0)
+    genes = net.space.genes
+    encodings = [tuple(torch.randint(FULL // 2, (genes,), generator=random).tolist()) for _ in range(PATHS)]
+
+    def work() -> None:
+        for encoding in encodings:
+            net.choose(encoding)
+            _step(net, net)
+
+    def plain() -> None:
+        sliced = pruning_net.Generator.forward
+        pruning_net.Generator.forward = _whole
+        work()
+        pruning_net.Generator.forward = sliced
+
+    return measure.row("pruning_net_step", plain, work, per=PATHS)
+
+
+def _whole(generator: pruning_net.Generator, ratios: Tensor, channels_in: int, channels_out: int) -> Tensor:
+    weight = generator.second(F.relu(generator.first(ratios))).view(generator.shape)
+    return weight[:channels_out, :channels_in]
+
+
+def _step(network: nn.Module, forward: Any) -> None:
+    images, labels = next(DATA)
+    network.zero_grad()
+    F.cross_entropy(forward(images), labels).backward()
+
+
+def _batches() -> Iterator[tuple[Tensor, Tensor]]:
+    random = torch.Generator().manual_seed(0)
+    images = torch.randn(BATCH, 3, SIDE, SIDE, generator=random).contiguous(memory_format=torch.channels_last)
+    return itertools.repeat((images, torch.arange(BATCH) % 10))
+
+
+DATA = _batches()
+
+if __name__ == "__main__":
+    print(*rows(), sep="\n")
