@@ -1,0 +1,221 @@
+"""Two search spaces that published tables hold every architecture of, as single-path supernets.
+
+The cell space of NAS-Bench-201 (Dong and Yang, 2020): one cell of four nodes, an operation on each of its six edges,
+stacked in three stages. The chains of NAS-Bench-Macro (Su et al., 2021): eight blocks, each an identity or one of two
+MBConvs. An architecture is its choices, a whole number a position.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from dfnas.errors import UserError
+
+OPERATIONS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
+EDGES = ((0, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2, 3))  # (node read, node written), in the order of the text
+BLOCKS = ((0, 0), (3, 3), (3, 6))  # choice -> kernel and expansion; the first is the identity
+STAGES = (2, 3, 3)  # blocks of a chain, the first of each stage with stride 2 and twice the channels
+KINDS = ("cell", "chain")
+Choices = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Space:
+    """One of KINDS; `channels` are those of the first stage of cells (16 in the table), half those of a chain's stem.
+
+    `cells` is how many each stage of the cell space has (5 in the table); a chain has none.
+    """
+
+    kind: str
+    channels: int = 16
+    cells: int = 5
+
+    @property
+    def options(self) -> tuple[int, ...]:
+        """How many choices each position has."""
+        return (len(OPERATIONS),) * len(EDGES) if self.kind == "cell" else (len(BLOCKS),) * sum(STAGES)
+
+
+def kind_of(text: str) -> str:
+    """Which space an architecture's text belongs to.
+
+    `|op~0|+|op~0|op~1|+|op~0|op~1|op~2|` is a cell: for each node its edges, an operation at the node that it reads.
+    `01202110`, a digit a block, is a chain. Raises UserError for any other text.
+    """
+    if re.fullmatch(f"[0-{len(BLOCKS) - 1}]{{{sum(STAGES)}}}", text):
+        return "chain"
+    names = "|".join(OPERATIONS)
+    nodes = [r"\|" + "".join(rf"(?:{names})~{read}\|" for read in range(node)) for node in (1, 2, 3)]
+    if re.fullmatch(r"\+".join(nodes), text):
+        return "cell"
+    raise UserError(
+        f"{text[:80]!r} is neither a cell, as |op~0|+|op~0|op~1|+|op~0|op~1|op~2|, nor a chain, as 01202110"
+    )
+
+
+def from_text(text: str) -> Choices:
+    """The choices of an architecture's text; UserError where it is none."""
+    if kind_of(text) == "chain":
+        return tuple(map(int, text))
+    return tuple(OPERATIONS.index(name) for name in re.findall(r"(\w+)~\d", text))
+
+
+class Supernet(nn.Module):
+    """All architectures of a space in one network; a forward pass runs the path that `choose` set.
+
+    Batch norm has no weights, and its statistics mix all paths: recompute them before a path is judged. With `only`,
+    the network of that one architecture, whose batch norm has weights. The initial weights are a function of the seed.
+    """
+
+    def __init__(
+        self, space: Space, classes: int, image_channels: int = 3, seed: int = 0, only: Choices | None = None
+    ) -> None:
+        super().__init__()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.space, self.choices = space, only or ()
+            held = [[choice] for choice in only] if only else [list(range(count)) for count in space.options]
+            build = _cells if space.kind == "cell" else _chain
+            self.stem, self.body, self.tail, width = build(space, image_channels, held, affine=only is not None)
+            self.linear = nn.Linear(width, classes)
+
+    def choose(self, choices: Sequence[int]) -> None:
+        """Set the path of the following forward passes; UserError where the space does not have it."""
+        choices = tuple(int(choice) for choice in choices)
+        options = self.space.options
+        if len(choices) != len(options) or not all(0 <= c < n for c, n in zip(choices, options, strict=True)):
+            raise UserError(f"a {self.space.kind} has {len(options)} choices of 0 to {options[0] - 1}, not {choices}")
+        self.choices = choices
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits [N, classes] of normalised images [N, image_channels, S, S], by the chosen path."""
+        if not self.choices:
+            raise RuntimeError("choose a path before the supernet's first forward pass")
+        x, position = self.stem(x), 0
+        for layer in self.body:
+            if isinstance(layer, _Cell):
+                x = layer(x, self.choices)
+            elif isinstance(layer, nn.ModuleDict):
+                x = layer[str(self.choices[position])](x)
+                position += 1
+            else:
+                x = layer(x)
+        return self.linear(self.tail(x).mean((2, 3)))
+
+
+def random_choices(space: Space, generator: torch.Generator) -> Choices:
+    """An architecture, uniformly at random."""
+    return tuple(int(torch.randint(count, (), generator=generator)) for count in space.options)
+
+
+Parts = tuple[nn.Module, nn.ModuleList, nn.Module, int]
+
+
+def _cells(space: Space, image_channels: int, held: list[list[int]], affine: bool) -> Parts:
+    """Three stages of cells, between them residual blocks of stride 2 that double the channels."""
+    width, layers = space.channels, nn.ModuleList()
+    stem = nn.Sequential(nn.Conv2d(image_channels, width, 3, 1, 1, bias=False), nn.BatchNorm2d(width, affine=affine))
+    for stage in range(3):
+        if stage:
+            layers.append(_Reduction(width, affine))
+            width *= 2
+        layers.extend(_Cell(width, held, affine) for _ in range(space.cells))
+    return stem, layers, nn.Sequential(nn.BatchNorm2d(width, affine=affine), nn.ReLU()), width
+
+
+class _Cell(nn.Module):
+    """Four nodes, each the sum of what its edges bring; the last is the output."""
+
+    def __init__(self, channels: int, held: list[list[int]], affine: bool) -> None:
+        super().__init__()
+        self.edges = nn.ModuleList(
+            nn.ModuleDict({str(choice): _operation(OPERATIONS[choice], channels, affine) for choice in row if choice})
+            for row in held
+        )
+
+    def forward(self, x: Tensor, choices: Choices) -> Tensor:
+        nodes: list[Tensor | None] = [x, None, None, None]
+        for edge, choice, (source, target) in zip(self.edges, choices, EDGES, strict=True):
+            given = nodes[source]
+            if choice and given is not None:  # "none" brings nothing, and nothing comes of nothing
+                value = edge[str(choice)](given)  # type: ignore[index]
+                before = nodes[target]
+                nodes[target] = value if before is None else before + value
+        return torch.zeros_like(x) if nodes[3] is None else nodes[3]
+
+
+def _operation(name: str, channels: int, affine: bool) -> nn.Module:
+    if name == "skip_connect":
+        return nn.Identity()
+    if name == "avg_pool_3x3":
+        return nn.AvgPool2d(3, 1, 1, count_include_pad=False)
+    kernel = int(name[-1])
+    return nn.Sequential(
+        nn.ReLU(),
+        nn.Conv2d(channels, channels, kernel, 1, kernel // 2, bias=False),
+        nn.BatchNorm2d(channels, affine=affine),
+    )
+
+
+class _Reduction(nn.Module):
+    """A residual block of two 3x3 convolutions that halves the side and doubles the channels."""
+
+    def __init__(self, channels: int, affine: bool) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        for width, stride in ((channels, 2), (2 * channels, 1)):
+            layers += [nn.ReLU(), nn.Conv2d(width, 2 * channels, 3, stride, 1, bias=False)]
+            layers.append(nn.BatchNorm2d(2 * channels, affine=affine))
+        self.main = nn.Sequential(*layers)
+        self.shortcut = nn.Conv2d(channels, 2 * channels, 1, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.main(x) + self.shortcut(F.avg_pool2d(x, 2, ceil_mode=True))
+
+
+def _chain(space: Space, image_channels: int, held: list[list[int]], affine: bool) -> Parts:
+    """Eight blocks; a first block of a stage cannot be left out, so its identity is a 1x1 convolution of stride 2."""
+    width, layers, rows = 2 * space.channels, nn.ModuleList(), iter(held)
+    stem = _convolution(image_channels, width, 3, affine=affine)
+    for repeats in STAGES:
+        for index in range(repeats):
+            out, stride = (width, 1) if index else (2 * width, 2)
+            layers.append(nn.ModuleDict({str(c): _block(*BLOCKS[c], width, out, stride, affine) for c in next(rows)}))
+            width = out
+    tail = 40 * 2 * space.channels  # 1280 in the table
+    return stem, layers, _convolution(width, tail, 1, affine=affine), tail
+
+
+def _block(kernel: int, expansion: int, channels: int, out: int, stride: int, affine: bool) -> nn.Module:
+    if not kernel:
+        plain = stride == 1 and channels == out
+        return nn.Identity() if plain else _convolution(channels, out, 1, stride, relu=False, affine=affine)
+    hidden = expansion * channels
+    layers = nn.Sequential(
+        _convolution(channels, hidden, 1, affine=affine),
+        _convolution(hidden, hidden, kernel, stride, groups=hidden, affine=affine),
+        _convolution(hidden, out, 1, relu=False, affine=affine),
+    )
+    return _Residual(layers) if stride == 1 and channels == out else layers
+
+
+class _Residual(nn.Module):
+    """A block that adds its input to its output."""
+
+    def __init__(self, main: nn.Module) -> None:
+        super().__init__()
+        self.main = main
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.main(x)
+
+
+def _convolution(
+    channels: int, out: int, kernel: int, stride: int = 1, groups: int = 1, relu: bool = True, affine: bool = True
+) -> nn.Sequential:
+    convolution = nn.Conv2d(channels, out, kernel, stride, kernel // 2, groups=groups, bias=False)
+    return nn.Sequential(convolution, nn.BatchNorm2d(out, affine=affine), *[nn.ReLU()] * relu)

@@ -1,0 +1,235 @@
+"""Chapter 4's second opinion: a supernet trained on the synthetic set, against a table of a published benchmark.
+
+The user gives the table: a CSV file with the columns architecture, accuracy (a fraction), macs and parameters, of the
+cell space of NAS-Bench-201 or of the chains of NAS-Bench-Macro. Nothing of a real table comes with the package.
+"""
+
+import csv
+import dataclasses
+import hashlib
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from dfnas import batches, devices, logs, sources, stages, statistics, training
+from dfnas.errors import UserError
+from dfnas.models import nasbench
+from dfnas.models.nasbench import Choices, Space, Supernet
+from dfnas.profiles import Settings, TabularSettings
+from dfnas.progress import bar
+from dfnas.sources import Source
+from dfnas.statistics import COEFFICIENTS
+from dfnas.teacher import Teacher
+
+VERSION = 1
+COLUMNS = ("architecture", "accuracy", "macs", "parameters")
+LOG = "judged.jsonl"
+HELD_OUT = 0.1  # share of the synthetic images that candidates are judged by
+
+
+@dataclass(frozen=True)
+class Table:
+    """Architectures of one space with what a benchmark says of them: accuracies are fractions."""
+
+    kind: str  # cell | chain
+    rows: tuple[tuple[str, float, float, float], ...]  # in the order of COLUMNS
+    digest: str
+
+
+def read(path: Path) -> Table:
+    """A table from a CSV file.
+
+    Raises
+    ------
+    UserError
+        The file cannot be read, lacks a column, or has a row that is wrong: the message names the line.
+    """
+    try:
+        content = path.read_bytes()
+        lines = list(csv.DictReader(content.decode("utf-8-sig").splitlines()))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        reason = getattr(error, "strerror", None) or "it is no text file"
+        raise UserError(f"cannot read the table {path} ({reason}): consistency.table names a CSV file") from None
+    missing = [name for name in COLUMNS if not lines or name not in lines[0]]
+    if missing:
+        raise UserError(f"table {path} lacks {', '.join(missing)}: its first line must name {', '.join(COLUMNS)}")
+    rows = [_row(line, f"table {path}, line {number}") for number, line in enumerate(lines, 2)]
+    kinds = {nasbench.kind_of(row[0]) for row in rows}
+    if len(kinds) > 1:
+        raise UserError(f"table {path} mixes cells of NAS-Bench-201 and chains of NAS-Bench-Macro: one space a table")
+    if len({row[0] for row in rows}) < len(rows) or len(rows) < 3:
+        raise UserError(f"table {path} has {len(rows)} rows: at least 3 are needed, each of another architecture")
+    return Table(kinds.pop(), tuple(rows), hashlib.sha256(content).hexdigest())
+
+
+def _row(line: dict[str, Any], where: str) -> tuple[str, float, float, float]:
+    text = (line["architecture"] or "").strip()
+    try:
+        nasbench.kind_of(text)
+        numbers = [float(line[name]) for name in COLUMNS[1:]]
+    except UserError as error:
+        raise UserError(f"{where}: {error}") from None
+    except (TypeError, ValueError):
+        raise UserError(f"{where}: accuracy, macs and parameters must be numbers") from None
+    if not (0 <= numbers[0] <= 1) or not all(math.isfinite(value) and value >= 0 for value in numbers[1:]):
+        raise UserError(f"{where}: accuracy is a fraction from 0 to 1, macs and parameters are not negative")
+    return text, numbers[0], numbers[1], numbers[2]
+
+
+def compute(settings: Settings, origin: stages.Artefact | str, teacher: Teacher) -> dict[str, stages.Artefact]:
+    """The second opinion's stages; none where no table is given."""
+    chapter = settings.consistency
+    if chapter is None or not chapter.table:
+        return {}
+    table = read(Path(chapter.table).expanduser())
+    supernet = supernet_stage(table.kind, origin, settings, teacher)
+    return {"table-supernet": supernet, "table-judged": judging_stage(table, origin, supernet, settings, teacher)}
+
+
+def _tabular(settings: Settings) -> TabularSettings:
+    assert settings.consistency is not None
+    return settings.consistency.tabular
+
+
+def build(kind: str, settings: Settings) -> Supernet:
+    """The supernet of a table's space at the profile's size, with the initial weights of the run's seed."""
+    chosen, data = _tabular(settings), settings.data
+    return Supernet(Space(kind, chosen.channels, chosen.cells), data.classes, data.channels, settings.seed)
+
+
+def supernet_stage(kind: str, origin: stages.Artefact | str, settings: Settings, teacher: Teacher) -> stages.Artefact:
+    """The stage that trains a supernet on the synthetic set, out of reach of real data; writes model.safetensors."""
+    chosen = _tabular(settings)
+
+    def work(folder: Path) -> None:
+        with sources.guarded("synthetic"):
+            learnt, _ = _split(sources.load("synthetic", origin, settings, teacher), settings)
+            train(folder, build(kind, settings), learnt, settings)
+
+    resolved = {key: value for key, value in vars(chosen).items() if key not in ("architectures", "recalibration")}
+    resolved |= {"kind": kind, "seed": settings.seed}
+    return stages.stage(f"consistency-{kind}-supernet", work, resolved, inputs=[origin], version=VERSION)
+
+
+def _split(source: Source, settings: Settings) -> tuple[Source, Source]:
+    """What the supernet learns from, and what candidates are judged by."""
+    return sources.split(source, round(HELD_OUT * len(source)), settings.data.classes, settings.seed)
+
+
+def train(folder: Path, supernet: Supernet, source: Source, settings: Settings) -> None:
+    """Train a uniform random path a step."""
+    chosen = _tabular(settings)
+    trained, history = training.train(
+        supernet,
+        sources.sampler(source, chosen.training, settings, settings.seed, "supernet"),
+        sources.loss(source, chosen.temperature, chosen.training.label_smoothing),
+        chosen.training,
+        dataclasses.replace(settings.run, compile=False),  # every step runs another path
+        steps=training.steps_of(chosen.training, len(source)),
+        side=chosen.side or settings.data.region,
+        folder=folder,
+        companion=Paths(supernet, settings.seed),
+        seed=settings.seed,
+        description=f"supernet of {supernet.space.kind}s",
+    )
+    weights = {name: value.contiguous() for name, value in trained.state_dict().items()}
+    save_file(weights, folder / "model.safetensors")
+    stages.write_json(folder / "history.json", vars(history))
+    (folder / "checkpoint.pt").unlink(missing_ok=True)
+
+
+class Paths:
+    """The companion that draws the path of each step, uniformly."""
+
+    def __init__(self, supernet: Supernet, seed: int) -> None:
+        self.supernet, self.seed = supernet, seed
+
+    def before(self, step: int, steps: int, rate: float, optimiser: torch.optim.Optimizer) -> None:
+        generator = batches.generator(self.seed, "path", step)
+        self.supernet.choose(nasbench.random_choices(self.supernet.space, generator))
+
+    def state_dict(self) -> dict[str, Any]:
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        pass
+
+
+def chosen_rows(table: Table, settings: Settings) -> list[tuple[str, float, float, float]]:
+    """The rows of the table that are judged: a random draw, or all of them."""
+    count = _tabular(settings).architectures or len(table.rows)
+    order = torch.randperm(len(table.rows), generator=batches.generator(settings.seed, "table")).tolist()
+    return [table.rows[index] for index in order[:count]]
+
+
+def judging_stage(
+    table: Table, origin: stages.Artefact | str, supernet: stages.Artefact, settings: Settings, teacher: Teacher
+) -> stages.Artefact:
+    """The stage in which the supernet judges the table's architectures on held-out synthetic images."""
+    chosen = _tabular(settings)
+
+    def work(folder: Path) -> None:
+        with sources.guarded("synthetic"):
+            source = sources.load("synthetic", origin, settings, teacher)
+            network = build(table.kind, settings)
+            network.load_state_dict(load_file(supernet.folder / "model.safetensors"))
+            judge_all(folder, network, source, chosen_rows(table, settings), settings)
+
+    resolved = {"architectures": chosen.architectures, "recalibration": chosen.recalibration, "seed": settings.seed}
+    inputs: list[stages.Artefact | str] = [supernet, table.digest]
+    return stages.stage(f"consistency-{table.kind}-judged", work, resolved, inputs=inputs, version=VERSION)
+
+
+def judge_all(
+    folder: Path,
+    supernet: Supernet,
+    source: Source,
+    rows: list[tuple[str, float, float, float]],
+    settings: Settings,
+) -> None:
+    """Judge each architecture that the log does not have yet, with batch-norm statistics of its own."""
+    chosen, where = _tabular(settings), devices.device(settings.run)
+    side = chosen.side or settings.data.region
+    learnt, held_out = _split(source, settings)
+    count = min(chosen.recalibration * chosen.training.batch, len(learnt))
+    shown = sources.seen(learnt.select(torch.arange(count)), settings, side)
+    judged = sources.seen(held_out, settings, side)
+    devices.place(supernet, where)
+    done = len(logs.read(folder / LOG))
+    progress = bar(total=len(rows), desc="the table's architectures", unit="architecture")
+    progress.update(done)
+    for text, accuracy, macs, _ in rows[done:]:
+        _recalibrate(supernet, nasbench.from_text(text), shown, chosen.training.batch, settings)
+        score, _ = sources.accuracy(supernet, judged, settings.run)
+        logs.append(folder / LOG, {"architecture": text, "score": score, "accuracy": accuracy, "macs": macs})
+        progress.update()
+    progress.close()
+
+
+def _recalibrate(supernet: Supernet, choices: Choices, shown: Source, batch: int, settings: Settings) -> None:
+    supernet.choose(choices)
+    inputs = (batches.to_input(part, shown.mean, shown.std) for part in shown.images.split(batch))
+    training.recalibrate(supernet, inputs, settings.run)
+
+
+def metrics(made: dict[str, stages.Artefact], settings: Settings, missing: str) -> dict[str, float | int | str]:
+    """For a record: how many architectures were compared, and how scores and multiply-adds agree with the table.
+
+    `table_<coefficient>` and `table_macs_<coefficient>`, with _low and _high; `missing` where no table was given.
+    """
+    assert settings.consistency is not None
+    options = {"resamples": settings.consistency.resamples, "seed": settings.seed}
+    rows = logs.read(made["table-judged"].folder / LOG) if "table-judged" in made else []
+    values: dict[str, float | int | str] = {"table_architectures": len(rows) or missing}
+    for name, column in (("table", "score"), ("table_macs", "macs")):
+        for kind in COEFFICIENTS:
+            ends: Any = [missing] * 3
+            if rows:
+                lists = [[row[key] for row in rows] for key in (column, "accuracy")]
+                ends = statistics.correlation_interval(lists[0], lists[1], kind, **options)
+            values |= {f"{name}_{kind}{suffix}": end for suffix, end in zip(("", "_low", "_high"), ends, strict=True)}
+    return values
