@@ -1,0 +1,179 @@
+"""Chapter 8, pruning: how wide each layer should be, without data (MetaPruning, Liu et al., 2019).
+
+A PruningNet makes weights for any widths; evolution looks for widths that do well with them inside a window of cost;
+what it finds is trained from scratch on synthetic images and soft labels.
+"""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from dfnas import batches, datasets, devices, evolution, pruned, scratch, sources, stages, students, synthesis, training
+from dfnas.exports import load as load  # what the chapter calls with the file of a pruned network
+from dfnas.models import pruning
+from dfnas.models.pruning import Encoding
+from dfnas.models.pruning_net import PruningNet
+from dfnas.profiles import PruningSettings, Settings
+from dfnas.pruned import SOURCES, chapter_of, space_of
+from dfnas.sources import Source
+from dfnas.teacher import Teacher
+from dfnas.teacher import load as load_teacher
+
+VERSION = 1
+
+
+def compute(settings: Settings) -> dict[str, stages.Artefact]:
+    """Chapter 8's stages: PruningNets, a search for each window on each, baselines, trainings, the export."""
+    chapter, teacher = chapter_of(settings), load_teacher(settings)
+    made = {"synthetic": synthesis.set_stage("synthesis", settings, teacher, settings.synthesis)}
+    origins: dict[str, stages.Artefact | str] = {"synthetic": made["synthetic"], "real": datasets.digest(settings.data)}
+    for name in SOURCES:
+        made[f"net-{name}"] = net_stage(name, origins[name], settings, teacher)
+        for window in range(len(chapter.windows)):
+            net = made[f"net-{name}"]
+            made[f"search-{name}-{window}"] = search_stage(name, origins[name], net, window, settings, teacher)
+    for window in range(len(chapter.windows)):
+        made[f"baselines-{window}"] = pruned.baselines_stage(made[f"search-synthetic-{window}"], window, settings)
+    made |= pruned.trainings(made, settings, teacher)
+    made["teacher"] = pruned.teacher_stage(settings, teacher)
+    made["export"] = pruned.export_stage(made[f"trained-pruned_on_synthetic-0-{settings.seed}"], settings, teacher)
+    return made
+
+
+def net_stage(name: str, origin: stages.Artefact | str, settings: Settings, teacher: Teacher) -> stages.Artefact:
+    """The stage that trains a PruningNet on one source; writes model.safetensors and history.json."""
+    chapter = chapter_of(settings)
+
+    def work(folder: Path) -> None:
+        with sources.guarded(name):
+            train_net(folder, sources.load(name, origin, settings, teacher), settings, chapter, teacher)
+
+    fields = ("network", "search", "validation_each", "recalibration", "side", "labels", "temperature")
+    resolved = {key: getattr(chapter, key) for key in fields}
+    resolved |= {"source": name, "seed": settings.seed, "images": settings.synthesis.images}
+    return stages.stage(f"pruning-net-{name}", work, resolved, inputs=[origin, teacher.digest], version=VERSION)
+
+
+def train_net(folder: Path, source: Source, settings: Settings, chapter: PruningSettings, teacher: Teacher) -> None:
+    """Train a PruningNet, with a random encoding in each step."""
+    for_weights, _ = _split(source, settings, chapter)
+    net, judge = build_net(settings), Judge(source, settings, chapter)
+    sample = sources.sampler(for_weights, chapter.search, settings, settings.seed, "pruning")
+    if chapter.labels == "online" and source.targets.dim() == 2:
+        sample = students.online(sample, teacher, settings.data.region, settings)
+    middle = (pruning.FULL // 2,) * net.space.genes
+    trained, history = training.train(
+        net,
+        sample,
+        sources.loss(source, chapter.temperature, chapter.search.label_smoothing),
+        chapter.search,
+        # Every step has other shapes: to compile them would be to compile the whole space.
+        dataclasses.replace(settings.run, compile=False),
+        steps=training.steps_of(chapter.search, len(for_weights)),
+        side=pruned.side_of(settings),
+        folder=folder,
+        evaluate=lambda network: judge(network, middle)[0],
+        companion=Encodings(net, settings),
+        seed=settings.seed,
+        description=f"PruningNet on {source.name}",
+    )
+    save_file({name: value.contiguous() for name, value in trained.state_dict().items()}, folder / "model.safetensors")
+    stages.write_json(folder / "history.json", vars(history))
+    (folder / "checkpoint.pt").unlink(missing_ok=True)
+
+
+def _split(source: Source, settings: Settings, chapter: PruningSettings) -> tuple[Source, Source]:
+    """What the PruningNet learns from, and what candidates are judged by."""
+    classes = settings.data.classes
+    return sources.split(source, chapter.validation_each * classes, classes, settings.seed)
+
+
+def build_net(settings: Settings) -> PruningNet:
+    """The chapter's PruningNet, with the initial weights of the run's seed."""
+    return PruningNet(space_of(settings), settings.data.classes, settings.data.channels, settings.seed)
+
+
+def read_net(artefact: stages.Artefact, settings: Settings) -> PruningNet:
+    """A trained PruningNet."""
+    net = build_net(settings)
+    net.load_state_dict(load_file(artefact.folder / "model.safetensors"))
+    return net
+
+
+class Encodings:
+    """The companion that draws the encoding of each step, uniformly (MetaPruning, section 3.1)."""
+
+    def __init__(self, net: PruningNet, settings: Settings) -> None:
+        self.net, self.settings = net, settings
+
+    def before(self, step: int, steps: int, rate: float, optimiser: torch.optim.Optimizer) -> None:
+        generator = batches.generator(self.settings.seed, "encoding", step)
+        self.net.choose(pruning.random_encoding(self.net.space, generator))
+
+    def state_dict(self) -> dict[str, Any]:
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        pass
+
+
+class Judge:
+    """Judges encodings with the weights that a PruningNet makes and batch-norm statistics of their own."""
+
+    def __init__(self, source: Source, settings: Settings, chapter: PruningSettings) -> None:
+        self.settings, side = settings, pruned.side_of(settings)
+        for_weights, held_out = _split(source, settings, chapter)
+        count = min(chapter.recalibration * chapter.search.batch, len(for_weights))
+        self.recalibration = sources.seen(for_weights.select(torch.arange(count)), settings, side)
+        self.held_out = sources.seen(held_out, settings, side)
+        self.batch = chapter.search.batch
+
+    def __call__(self, net: nn.Module, encoding: Encoding) -> tuple[float, float]:
+        """Accuracy on the held-out images: against their classes, and against the largest entry of their labels."""
+        shown, run = self.recalibration, self.settings.run
+        net.choose(encoding)  # type: ignore[operator]
+        inputs = (batches.to_input(part, shown.mean, shown.std) for part in shown.images.split(self.batch))
+        training.recalibrate(devices.place(net, devices.device(run)), inputs, run)
+        return sources.accuracy(net, self.held_out, run)
+
+
+def search_stage(
+    name: str,
+    origin: stages.Artefact | str,
+    net: stages.Artefact,
+    window: int,
+    settings: Settings,
+    teacher: Teacher,
+) -> stages.Artefact:
+    """The stage that looks for the best encoding in a window; writes architectures.json and the log of all visited."""
+    chapter = chapter_of(settings)
+
+    def work(folder: Path) -> None:
+        with sources.guarded(name):
+            source = sources.load(name, origin, settings, teacher)
+            search(folder, source, read_net(net, settings), window, settings, chapter)
+
+    resolved = {"evolution": chapter.evolution, "window": chapter.windows[window], "genes": chapter.genes[window]}
+    resolved |= {"seed": settings.seed}
+    return stages.stage(f"pruning-search-{name}-{window}", work, resolved, inputs=[net], version=VERSION)
+
+
+def search(
+    folder: Path, source: Source, net: PruningNet, window: int, settings: Settings, chapter: PruningSettings
+) -> None:
+    """Evolution over encodings whose multiply-adds lie in a window; costs are arithmetic, nothing is built for them."""
+    judge = Judge(source, settings, chapter)
+    problem = evolution.Problem(
+        random=lambda generator: pruning.random_encoding(net.space, generator, *chapter.genes[window]),
+        redraw=pruning.redraw,
+        admissible=lambda encoding: pruned.inside(settings, window, encoding),
+        evaluate=lambda encoding: judge(net, encoding),
+    )
+    label = f"widths on {source.name}, window {window + 1}"
+    visited = evolution.search(problem, chapter.evolution, settings.seed, folder, description=label)
+    best = evolution.ranked(visited)[0]
+    scratch.write_architectures(folder, [pruning.to_text(best.candidate, net.space)], score=best.scores[0])
