@@ -13,7 +13,7 @@ from benchmarks import measure
 from dfnas.kernels import batch_norm, image_update, mixed_sum, soft_cross_entropy, total_variation
 
 BATCH = 250  # of synthesis
-CALLS = 8  # of each, in one timing
+CALLS = 3  # of each, in one timing
 
 Function = Callable[[], Any]
 

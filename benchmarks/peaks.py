@@ -6,7 +6,7 @@ from benchmarks import measure
 from dfnas import devices
 from dfnas.profiles import RunSettings
 
-SIDE, MEGABYTES = 2048, 256
+SIDE, MEGABYTES = 1536, 128
 
 
 def peaks() -> dict[str, float]:

@@ -144,6 +144,26 @@ def hand_out(
     print(handout.write(chapter, teacher, out))
 
 
+@app.command()
+def latency(
+    profile: Profile = "quick",
+    overrides: Set = None,
+    device: Device = None,
+    out: Annotated[Path | None, typer.Option(help="file of the table (else latency-PROFILE.json in runs/)")] = None,
+) -> None:
+    """Measure chapter 7's operators on this machine into a table that its search can take for its cost."""
+    settings = _settings(profile, 0, overrides, device)
+    path = out or paths.runs() / f"latency-{settings.profile}.json"
+    paths.make_folder(path.parent)
+    from dfnas import latency as measuring  # imported late: it brings torch, which takes seconds
+
+    made = measuring.write(path, settings)
+    rows = [[name, row["median"], row["low"], row["high"]] for name, row in made["operators"].items()]
+    print(tabulate(rows, ["operator", "ms", "lower quartile", "upper quartile"], floatfmt=".3f"))
+    print(f"{made['batch']} images at once, {made['threads']} threads, {made['repeats']} repeats: {path}")
+    print(f"dfnas run 07-proxylessnas --set proxylessnas.cost=latency --set proxylessnas.latency_table={path}")
+
+
 def _settings(profile: str, seed: int = 0, overrides: list[str] | None = None, device: str | None = None) -> Settings:
     if device not in (None, "auto", "cpu", "cuda"):
         raise UserError(f"no device {device!r}: --device takes auto, cpu or cuda")

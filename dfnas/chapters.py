@@ -11,8 +11,14 @@ MODULES = {
     "01-teacher": "dfnas.teacher",
     "02-synthesis": "dfnas.synthesis",
     "03-calibration": "dfnas.calibration",
+    "04-consistency": "dfnas.consistency",
     "05-darts": "dfnas.darts",
     "06-spos": "dfnas.spos",
+    "07-proxylessnas": "dfnas.proxylessnas",
+    "08-pruning": "dfnas.metapruning",
+    "09-distillation": "dfnas.distillation",
+    "10-results": "dfnas.results",
+    "11-kernels": "dfnas.benchmarking",
 }
 assert tuple(MODULES) == CHAPTERS
 

@@ -8,6 +8,8 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from dfnas import claims
+
 DIRECTIVE = re.compile(
     r"(?ms)^(?P<fence>`{3,}|:{3,})\{(?P<name>[\w-]+)\}(?P<title>[^\n]*)\n(?P<body>.*?)^(?P=fence)\s*$"
 )
@@ -79,6 +81,8 @@ def _directive(match: re.Match[str], known: dict[str, str], solutions: bool) -> 
         return f"<details><summary>Solution</summary>\n\n{body}\n\n</details>" if solutions else ""
     if name == "list-table":
         return f"*{known.get(chosen.get('name', ''), 'Table')}.* {title}\n\n{_table(body)}"
+    if name == "claim":
+        return "\n".join(f"- *A claim:* {claims.BY_NAME[line.strip()].text}" for line in body.splitlines()) + "\n"
     return body or title
 
 

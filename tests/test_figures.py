@@ -74,6 +74,11 @@ EXAMPLES = {
     "choices_by_block": lambda: figures.choices_by_block({"last": np.full((3, 4), 0.25)}, ["a", "b", "c", "d"]),
     "chain": lambda: figures.chain({"real": [0, 1, 1]}, [(16, 1, 1), (32, 2, 2)], ["three", "five"], ["3", "5"]),
     "genotype": lambda: figures.genotype(darts.DARTS_V2),
+    "latencies": lambda: figures.latencies(
+        {"predicted": [1.0, 2.0], "measured": [1.5, 2.5], "low": [1.4, 2.0], "high": [1.6, 3.0], "macs": [1e6, 3e6]}
+    ),
+    "path_probabilities": lambda: figures.path_probabilities(np.full((2, 3, 2), 0.5), [0, 10], ["three", "zero"]),
+    "updates": lambda: figures.updates({"real": {"step": [0, 5], "reward": [0.1, 0.3]}}, {"reward": "reward"}),
     "population": lambda: figures.population(VISITED, [i * 1e6 for i in range(12)], 9e6),
 }
 

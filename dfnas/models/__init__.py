@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from dfnas.errors import UserError
-from dfnas.models import darts, resnet, shufflenet
+from dfnas.models import darts, mbconv, pruning, resnet, shufflenet
 
 
 def build(name: str, classes: int, channels: int = 3, seed: int | None = None, *, auxiliary: bool = False) -> nn.Module:
@@ -29,6 +29,12 @@ def build(name: str, classes: int, channels: int = 3, seed: int | None = None, *
     if name.startswith("spos:"):
         choices, space = shufflenet.from_text(name)
         return shufflenet.Network(space, choices, classes, channels)
+    if name.startswith("pruned:"):
+        encoding, full = pruning.from_text(name)
+        return pruning.Network(full, encoding, classes, channels)
+    if name.startswith("proxyless:"):
+        operations, mobile = mbconv.from_text(name)
+        return mbconv.Network(mobile, operations, classes, channels)
     return resnet.build(name, classes, channels)
 
 

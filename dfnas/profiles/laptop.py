@@ -1,11 +1,20 @@
 """laptop: CIFAR-10 on two cores; no chapter over half an hour. Values were tuned here, on validation data."""
 
+import dataclasses
+
 from dfnas.profiles.settings import (
     CalibrationSettings,
+    ConsistencySettings,
     DartsSettings,
     DataSettings,
+    DistillationSettings,
     EvaluationSettings,
     EvolutionSettings,
+    KernelsSettings,
+    LatencySettings,
+    MobileSpaceSettings,
+    ProxylessSettings,
+    PruningSettings,
     RunSettings,
     ScratchSettings,
     Settings,
@@ -13,6 +22,7 @@ from dfnas.profiles.settings import (
     SposSettings,
     StudentSettings,
     SynthesisSettings,
+    TabularSettings,
     TeacherSettings,
     TrainingSettings,
 )
@@ -32,11 +42,25 @@ SMALL_STUDENT = StudentSettings(
     temperature=4.0,
     side=16,
 )
+# What the published search of chapter 6 found on synthetic images, under this profile.
+SEARCHED = "spos:1;stem=16;stem_stride=1;widths=32,64,128;repeats=2,3,3;strides=2,2,2;tail=256;choices=11100030"
 
 SETTINGS = Settings(
     profile="laptop",
-    chapters=("01-teacher", "02-synthesis", "03-calibration", "05-darts", "06-spos"),
-    run=RunSettings(compile=True),
+    chapters=(
+        "01-teacher",
+        "02-synthesis",
+        "03-calibration",
+        "04-consistency",
+        "05-darts",
+        "06-spos",
+        "07-proxylessnas",
+        "08-pruning",
+        "09-distillation",
+        "10-results",
+        "11-kernels",
+    ),
+    run=RunSettings(compile=True, processes=0),
     data=DataSettings(name="cifar10", channels=3, classes=10, region=32, canvas=40),
     teacher=TeacherSettings(
         network="resnet20",
@@ -108,4 +132,77 @@ SETTINGS = Settings(
             side=16,
         ),
     ),
+    # Six blocks, so that each operation is trained for some hundreds of steps. At the paper's rate of 1e-3 the
+    # architecture parameters would hardly leave zero in so few updates.
+    proxylessnas=ProxylessSettings(
+        space=MobileSpaceSettings(
+            stem=16,
+            stem_stride=1,
+            first=8,
+            widths=(16, 32, 64),
+            repeats=(2, 2, 2),
+            strides=(2, 2, 1),
+            tail=256,
+            dropout=0.0,
+        ),
+        warm_up=TrainingSettings(batch=64, learning_rate=0.1, steps=1600, weight_decay=4e-5, decay_vectors=False),
+        search=TrainingSettings(
+            batch=64, learning_rate=0.05, steps=1600, weight_decay=4e-5, warm_up=0.0, decay_vectors=False
+        ),
+        validation_each=50,
+        updates=300,
+        judged_batch=200,
+        samples=8,
+        architecture_rate=0.03,
+        temperature=3.0,
+        side=16,
+        latency=LatencySettings(repeats=51, networks=24),
+        scratch=ScratchSettings(
+            training=TrainingSettings(batch=128, learning_rate=0.2, steps=250, averaging=0.98, decay_vectors=False),
+            side=16,
+        ),
+    ),
+    # Forty networks four times over: what two cores do in a quarter of an hour, half of the steps at half the side.
+    consistency=ConsistencySettings(
+        architectures=40,
+        channels=8,
+        cells=3,
+        side=16,
+        training=TrainingSettings(
+            batch=32, learning_rate=0.1, steps=250, averaging=0.98, clip_norm=5.0, resolutions=((8, 0.5),)
+        ),
+        test_images=5000,
+        held_out=0.2,
+        candidates=200,
+        tabular=TabularSettings(
+            training=TrainingSettings(batch=64, learning_rate=0.05, steps=1500, nesterov=False, clip_norm=5.0),
+            channels=8,
+            cells=1,
+            side=16,
+        ),
+    ),
+    # A half, a quarter and an eighth of the full network's multiply-adds, on images of half the side.
+    pruning=PruningSettings(
+        network="resnet20",
+        search=TrainingSettings(batch=128, learning_rate=0.2, steps=1000, resolutions=((8, 0.4),)),
+        evolution=EvolutionSettings(population=14, generations=5, parents=5, mutations=7, crossovers=7, tries=100),
+        windows=((5_000_000, 5_200_000), (2_500_000, 2_600_000), (1_250_000, 1_310_000)),
+        genes=((14, 24), (6, 17), (1, 10)),
+        training=TrainingSettings(batch=128, learning_rate=0.2, steps=250, averaging=0.98, resolutions=((8, 0.5),)),
+        validation_each=100,
+        recalibration=4,
+        random=4,
+        side=16,
+        temperature=4.0,
+    ),
+    distillation=DistillationSettings(
+        # Half the steps of chapter 3's students, at a higher rate, so that they are not left behind.
+        comparison=dataclasses.replace(
+            SMALL_STUDENT, training=dataclasses.replace(SMALL_STUDENT.training, steps=200, learning_rate=0.8)
+        ),
+        sizes=(50, 250, 1000),
+        narrow="resnet20x0.5",
+        searched=SEARCHED,
+    ),
+    kernels=KernelsSettings(),
 )

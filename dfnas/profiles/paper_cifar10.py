@@ -6,6 +6,7 @@ the student are open: the source of each default is named beside it.
 
 from dfnas.profiles.settings import (
     CalibrationSettings,
+    ConsistencySettings,
     DartsSettings,
     DataSettings,
     EvaluationSettings,
@@ -14,6 +15,7 @@ from dfnas.profiles.settings import (
     Settings,
     StudentSettings,
     SynthesisSettings,
+    TabularSettings,
     TeacherSettings,
     TrainingSettings,
 )
@@ -27,7 +29,7 @@ STUDENT = StudentSettings(
 
 SETTINGS = Settings(
     profile="paper-cifar10",
-    chapters=("01-teacher", "02-synthesis", "03-calibration", "05-darts"),
+    chapters=("01-teacher", "02-synthesis", "03-calibration", "04-consistency", "05-darts"),
     run=RunSettings(compile=True),
     data=DataSettings(name="cifar10", channels=3, classes=10, region=32, canvas=40, padding="zero"),  # A.B.1
     teacher=TeacherSettings(
@@ -93,6 +95,38 @@ SETTINGS = Settings(
             ),
             auxiliary_weight=0.4,
             drop_path=0.2,
+        ),
+    ),
+    # The appendix gives the DARTS part: 100 architectures, three trainings each. How long is open: the protocol of
+    # DARTS's search.
+    consistency=ConsistencySettings(
+        architectures=100,
+        channels=16,
+        cells=8,
+        training=TrainingSettings(
+            batch=64,
+            learning_rate=0.025,
+            epochs=50,
+            nesterov=False,
+            weight_decay=3e-4,
+            warm_up=0.0,
+            final_learning_rate=1e-3,
+            clip_norm=5.0,
+        ),
+        # NAS-Bench-201's one-shot searches: batch 64, 250 epochs, rate 0.025.
+        tabular=TabularSettings(
+            training=TrainingSettings(
+                batch=64,
+                learning_rate=0.025,
+                epochs=250,
+                nesterov=True,
+                weight_decay=5e-4,
+                warm_up=0.0,
+                final_learning_rate=1e-3,
+                clip_norm=5.0,
+            ),
+            architectures=1000,
+            recalibration=25,
         ),
     ),
 )

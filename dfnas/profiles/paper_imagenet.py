@@ -5,9 +5,14 @@ What the appendix leaves open follows the authors' released command.
 
 from dfnas.profiles.settings import (
     CalibrationSettings,
+    ConsistencySettings,
     DataSettings,
+    DistillationSettings,
     EvaluationSettings,
     EvolutionSettings,
+    MobileSpaceSettings,
+    ProxylessSettings,
+    PruningSettings,
     RunSettings,
     ScratchSettings,
     Settings,
@@ -15,6 +20,7 @@ from dfnas.profiles.settings import (
     SposSettings,
     StudentSettings,
     SynthesisSettings,
+    TabularSettings,
     TeacherSettings,
     TrainingSettings,
 )
@@ -37,7 +43,17 @@ STUDENT = StudentSettings(
 
 SETTINGS = Settings(
     profile="paper-imagenet",
-    chapters=("01-teacher", "02-synthesis", "03-calibration", "06-spos"),
+    chapters=(
+        "01-teacher",
+        "02-synthesis",
+        "03-calibration",
+        "04-consistency",
+        "06-spos",
+        "07-proxylessnas",
+        "08-pruning",
+        "09-distillation",
+        "10-results",
+    ),
     run=RunSettings(compile=True),
     # As many real images as synthetic ones are read: 140 of each class.
     data=DataSettings(
@@ -101,5 +117,99 @@ SETTINGS = Settings(
             ),
             recalibration=1250,
         ),
+    ),
+    proxylessnas=ProxylessSettings(
+        space=MobileSpaceSettings(dropout=0.0),  # ProxylessNAS's code; no dropout in the search
+        warm_up=TrainingSettings(
+            batch=256,  # A.B.4: "the same hyper-parameters"; this one and those below are ProxylessNAS's code's
+            learning_rate=0.05,
+            epochs=40,
+            weight_decay=4e-5,
+            warm_up=0.0,
+        ),
+        search=TrainingSettings(batch=256, learning_rate=0.025, epochs=120, weight_decay=4e-5, warm_up=0.0),
+        validation_each=32,  # A.B.4: about 32,000 images
+        updates=300 * 119,  # 300 an epoch, as the code has them on an epoch that is eleven times as long
+        delay=1 / 120,  # none in the first epoch
+        judged_batch=1000,
+        samples=10,
+        architecture_rate=1e-3,  # A.B.4
+        reference=300e6,  # open: ProxylessNAS's code
+        labels="online",  # a stored label does not fit a crop
+        temperature=1.0,  # open
+        scratch=ScratchSettings(
+            training=TrainingSettings(
+                batch=256,
+                learning_rate=0.05,
+                epochs=300,  # A.B.4, which says Adam; ProxylessNAS's code takes SGD
+                weight_decay=4e-5,
+                warm_up=0.0,
+                label_smoothing=0.1,
+                decay_vectors=False,
+            ),
+        ),
+    ),
+    # The appendix gives the SPOS part: 1000 architectures, three supernets.
+    consistency=ConsistencySettings(
+        candidates=1000,
+        validation_images=32_000,
+        training=TrainingSettings(batch=64, learning_rate=0.025, epochs=50),  # of the DARTS part: none here
+        # The tables are of CIFAR-10; a table of ImageNet would be judged so. The supernet's recipe is chapter 6's.
+        tabular=TabularSettings(
+            training=TrainingSettings(
+                batch=1024,
+                learning_rate=0.5,
+                epochs=120,
+                nesterov=False,
+                weight_decay=4e-5,
+                warm_up=0.0,
+                schedule="linear",
+                decay_vectors=False,
+            ),
+            architectures=1000,
+        ),
+    ),
+    # A.C: as MetaPruning but for the data, a random crop, and the batch. The drops are those of MetaPruning's code.
+    pruning=PruningSettings(
+        network="resnet50",
+        search=TrainingSettings(
+            batch=256,
+            learning_rate=0.1,
+            epochs=32,
+            nesterov=False,
+            weight_decay=1e-4,
+            warm_up=0.0,
+            milestones=(1 / 4, 1 / 2, 3 / 4),
+        ),
+        # MetaPruning's code; the tries are ours, as costs are arithmetic here
+        evolution=EvolutionSettings(tries=100),
+        # Open: the target. MetaPruning's code searches 1.95 to 2.05 billion by its own counter, which counts one in a
+        # hundred more, and ships a network of 1.0 billion; the third window is ours.
+        windows=((1_950_000_000, 2_050_000_000), (950_000_000, 1_050_000_000), (470_000_000, 530_000_000)),
+        genes=((12, 23), (6, 17), (1, 12)),  # the first: MetaPruning's code
+        training=TrainingSettings(
+            batch=256,
+            learning_rate=0.1,
+            epochs=128,
+            nesterov=False,
+            weight_decay=1e-4,
+            warm_up=0.0,
+            milestones=(1 / 4, 1 / 2, 3 / 4),  # open: as the PruningNet's
+        ),
+        validation_each=32,
+        recalibration=391,  # 100,000 images, as MetaPruning's 100 batches of 1,000
+    ),
+    # A.C has ResNet-50 to ResNet-50 alone; the arms beside it are ours, under the same recipe.
+    distillation=DistillationSettings(
+        comparison=STUDENT,
+        sizes=(1_750, 3_500, 7_000),
+        narrow="resnet18",
+        # The cells that DARTS's authors published, at their size for ImageNet: the paper's own finds are not.
+        searched="darts:1;channels=48;cells=14;stem=imagenet;"
+        "normal=sep_conv_3x3@0,sep_conv_3x3@1|sep_conv_3x3@0,sep_conv_3x3@1|"
+        "sep_conv_3x3@1,skip_connect@0|skip_connect@0,dil_conv_3x3@2;"
+        "reduce=max_pool_3x3@0,max_pool_3x3@1|skip_connect@2,max_pool_3x3@1|"
+        "max_pool_3x3@0,skip_connect@2|skip_connect@2,max_pool_3x3@1",
+        other_temperature=3.0,  # the authors' code for SPOS
     ),
 )

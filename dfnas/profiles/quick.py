@@ -1,11 +1,20 @@
 """quick: digits on two cores, the default on a fresh machine; the whole book in minutes."""
 
+import dataclasses
+
 from dfnas.profiles.settings import (
     CalibrationSettings,
+    ConsistencySettings,
     DartsSettings,
     DataSettings,
+    DistillationSettings,
     EvaluationSettings,
     EvolutionSettings,
+    KernelsSettings,
+    LatencySettings,
+    MobileSpaceSettings,
+    ProxylessSettings,
+    PruningSettings,
     RunSettings,
     ScratchSettings,
     Settings,
@@ -13,6 +22,7 @@ from dfnas.profiles.settings import (
     SposSettings,
     StudentSettings,
     SynthesisSettings,
+    TabularSettings,
     TeacherSettings,
     TrainingSettings,
 )
@@ -23,10 +33,24 @@ STUDENT = StudentSettings(
     temperature=2.0,
     seeds=3,
 )
+# What the search of chapter 6 found on synthetic images, under this profile.
+SEARCHED = "spos:1;stem=8;stem_stride=1;widths=16,32,64;repeats=2,2,2;strides=2,2,1;tail=128;choices=313100"
 
 SETTINGS = Settings(
     profile="quick",
-    chapters=("01-teacher", "02-synthesis", "03-calibration", "05-darts", "06-spos"),
+    chapters=(
+        "01-teacher",
+        "02-synthesis",
+        "03-calibration",
+        "04-consistency",
+        "05-darts",
+        "06-spos",
+        "07-proxylessnas",
+        "08-pruning",
+        "09-distillation",
+        "10-results",
+        "11-kernels",
+    ),
     run=RunSettings(),
     # The mirror image of a digit is no digit.
     data=DataSettings(name="digits", channels=1, classes=10, region=16, canvas=20, padding="zero", flip=False),
@@ -85,4 +109,61 @@ SETTINGS = Settings(
             training=TrainingSettings(batch=64, learning_rate=0.2, steps=120, averaging=0.95, decay_vectors=False)
         ),
     ),
+    proxylessnas=ProxylessSettings(
+        space=MobileSpaceSettings(
+            stem=8, first=8, widths=(8, 16), repeats=(2, 2), strides=(1, 2), tail=64, dropout=0.0
+        ),
+        warm_up=TrainingSettings(batch=32, learning_rate=0.2, steps=250, weight_decay=4e-5, decay_vectors=False),
+        search=TrainingSettings(
+            batch=32, learning_rate=0.1, steps=250, weight_decay=4e-5, warm_up=0.0, decay_vectors=False
+        ),
+        validation_each=10,
+        updates=100,
+        judged_batch=100,
+        samples=8,
+        architecture_rate=0.05,
+        temperature=2.0,
+        latency=LatencySettings(networks=16),
+        scratch=ScratchSettings(
+            training=TrainingSettings(batch=64, learning_rate=0.2, steps=100, averaging=0.95, decay_vectors=False)
+        ),
+    ),
+    consistency=ConsistencySettings(
+        architectures=8,
+        channels=4,
+        cells=3,
+        training=TrainingSettings(batch=32, learning_rate=0.1, steps=30, averaging=0.9, clip_norm=5.0),
+        held_out=0.2,
+        candidates=40,
+        validation_images=0,
+        tabular=TabularSettings(
+            training=TrainingSettings(batch=32, learning_rate=0.05, steps=100, clip_norm=5.0),
+            architectures=50,
+            channels=4,
+            cells=1,
+        ),
+    ),
+    pruning=PruningSettings(
+        network="resnet8",
+        search=TrainingSettings(batch=64, learning_rate=0.2, steps=150),
+        evolution=EvolutionSettings(population=10, generations=3, parents=4, mutations=5, crossovers=5, tries=100),
+        windows=((1_500_000, 1_600_000), (700_000, 760_000), (360_000, 400_000)),
+        genes=((12, 25), (6, 17), (2, 11)),
+        training=TrainingSettings(batch=64, learning_rate=0.2, steps=60, averaging=0.95),
+        validation_each=10,
+        recalibration=4,
+        random=3,
+        labels="online",
+    ),
+    distillation=DistillationSettings(
+        comparison=dataclasses.replace(
+            STUDENT,
+            network="resnet5",
+            training=dataclasses.replace(STUDENT.training, steps=100, learning_rate=0.3),
+        ),
+        sizes=(25, 75),
+        narrow="resnet8x0.5",
+        searched=SEARCHED,
+    ),
+    kernels=KernelsSettings(benchmarks=("kernels", "loader", "darts_step"), pairs=3),
 )

@@ -14,7 +14,19 @@ from dfnas.errors import UserError
 from dfnas.profiles.settings import Settings
 
 NAMES = ("smoke", "quick", "laptop", "paper-cifar10", "paper-imagenet")
-CHAPTERS = ("01-teacher", "02-synthesis", "03-calibration", "05-darts", "06-spos")
+CHAPTERS = (
+    "01-teacher",
+    "02-synthesis",
+    "03-calibration",
+    "04-consistency",
+    "05-darts",
+    "06-spos",
+    "07-proxylessnas",
+    "08-pruning",
+    "09-distillation",
+    "10-results",
+    "11-kernels",
+)
 
 
 def load(profile: str, seed: int = 0, overrides: Sequence[str] = ()) -> Settings:

@@ -11,6 +11,7 @@ class RunSettings:
     precision: str = "auto"  # auto | fp32 | bf16; auto takes bf16 where the processor multiplies in it
     compile: bool = False  # torch.compile; falls back to eager where there is no C++ compiler
     checkpoint_seconds: float = 5.0  # between two checkpoints of a training run, at least
+    processes: int = 1  # for independent trainings (chapter 4), each with one thread; 0: one a core
 
 
 @dataclass(frozen=True)
@@ -198,6 +199,133 @@ class SposSettings:
 
 
 @dataclass(frozen=True)
+class MobileSpaceSettings:
+    """The space of chapter 7: a stem, a fixed block, stages of MBConv blocks, a 1x1 convolution before the classifier.
+
+    The defaults are ProxylessNAS's (its code's, where its published network for phones has 32 for the first width).
+    """
+
+    stem: int = 32
+    stem_stride: int = 2
+    first: int = 16  # channels behind the fixed block
+    widths: tuple[int, ...] = (24, 40, 80, 96, 192, 320)
+    repeats: tuple[int, ...] = (4, 4, 4, 4, 4, 1)
+    strides: tuple[int, ...] = (2, 2, 2, 1, 2, 1)
+    tail: int = 1280
+    dropout: float = 0.1  # before the classifier; part of training, so not of an architecture's text
+
+
+@dataclass(frozen=True)
+class LatencySettings:
+    """How the latency of operators and of whole networks is measured."""
+
+    batch: int = 1  # images at once
+    repeats: int = 25  # measurements, of which the median is taken
+    networks: int = 20  # random networks on which the sum over operators is checked
+
+
+@dataclass(frozen=True)
+class ProxylessSettings:
+    """Chapter 7: a path-binarised supernet; the architecture parameters are moved by REINFORCE or by gradients."""
+
+    space: MobileSpaceSettings
+    warm_up: TrainingSettings  # of the supernet's weights, before the architecture parameters move
+    search: TrainingSettings  # of the weights, while they move
+    scratch: ScratchSettings
+    validation_each: int  # images of each class that are held out of a source to move the architecture parameters
+    updates: int  # of the architecture parameters, spread evenly over the steps of the search
+    delay: float = 0.0  # fraction of the steps of the search before the first of them
+    update: str = "reinforce"  # reinforce | gradient: two paths at once
+    judged_batch: int = 1000  # held-out images of an update
+    samples: int = 10  # architectures judged in an update of REINFORCE
+    baseline_rate: float = 0.99  # how far the baseline moves to the mean reward of an update
+    architecture_rate: float = 1e-3
+    architecture_betas: tuple[float, float] = (0.0, 0.999)
+    cost: str = "macs"  # macs | latency
+    reference: float = 0.0  # in multiply-adds or milliseconds; 0: the mean over all architectures
+    exponent: float = 0.1  # of reference / cost in the reward of REINFORCE
+    cost_weight: float = 0.1  # of (cost - reference) / reference in the loss of the gradient update
+    latency: LatencySettings = LatencySettings()
+    latency_table: str = ""  # file that `python -m dfnas latency` wrote; "": measured in a stage
+    side: int = 0  # side of what the supernet sees; 0: the region
+    labels: str = "stored"  # stored | online: the teacher on the augmented crop
+    temperature: float = 1.0
+
+
+@dataclass(frozen=True)
+class PruningSettings:
+    """Chapter 8: a PruningNet, searches for widths that keep to windows of cost, and trainings of what they find."""
+
+    network: str  # what is pruned: resnet50, or a CIFAR ResNet such as resnet20
+    search: TrainingSettings  # of the PruningNet
+    evolution: EvolutionSettings
+    windows: tuple[tuple[int, int], ...]  # multiply-adds that a find costs, from and to; the first's is exported
+    genes: tuple[tuple[int, int], ...]  # for each window: lowest and highest gene of random candidates
+    training: TrainingSettings  # of every network that is compared, from scratch on the synthetic set
+    validation_each: int  # images of each class that are held out of a source to judge candidates
+    recalibration: int  # batches that a candidate's batch-norm statistics are taken from
+    seeds: int = 3  # of each training, but for random encodings: those have one each
+    random: int = 5  # random encodings for each window
+    side: int = 0  # side of what all networks see; 0: the region, else the region is shrunk to it
+    labels: str = "stored"  # stored | online: the teacher on the augmented crop
+    temperature: float = 1.0
+
+
+@dataclass(frozen=True)
+class DistillationSettings:
+    """Chapter 9: students from the synthetic set alone; the full recipe is the profile's `student`, as in chapter 2."""
+
+    comparison: StudentSettings  # a cheaper recipe, for the many arms; each arm has labels of its own
+    sizes: tuple[int, ...]  # of parts of the synthetic set, in slots: accuracy against the number of images
+    narrow: str  # a narrower student, and one that a search found, by name or text: the same recipe
+    searched: str
+    seeds: int = 3  # of each compared arm
+    real_all_seeds: int = 1  # of the full recipe on all real images
+    other_temperature: float = 1.0  # of one arm, beside the comparison's own temperature
+    iterations_share: float = 0.25  # of the iterations, for the set that is made in less time
+
+
+@dataclass(frozen=True)
+class TabularSettings:
+    """Chapter 4's second opinion, where a table is given: its space's supernet, trained on the synthetic set."""
+
+    training: TrainingSettings  # of the supernet's weights, a uniform path a step
+    architectures: int = 200  # of the table's, drawn at random; 0: all
+    channels: int = 16  # NAS-Bench-201: channels of the first stage, and cells of each of the three
+    cells: int = 5
+    recalibration: int = 8  # batches that a candidate's batch-norm statistics are taken from
+    side: int = 0  # side of what the supernet sees; 0: the region
+    temperature: float = 1.0
+
+
+@dataclass(frozen=True)
+class ConsistencySettings:
+    """Chapter 4: random architectures, ranked by what they reach when they learn from each source."""
+
+    training: TrainingSettings  # of each DARTS architecture, on every source
+    tabular: TabularSettings
+    architectures: int = 0  # random DARTS architectures, each trained four times; 0: leave this part out
+    channels: int = 16
+    cells: int = 8
+    side: int = 0  # side of what the networks see; 0: the region
+    temperature: float = 1.0  # of the loss on soft labels
+    test_images: int = 0  # real test images that judge a network, the classes in equal shares; 0: all
+    held_out: float = 0.1  # share of a source without real data that judges networks too, and trains none
+    candidates: int = 0  # random SPOS paths, judged by the supernets of chapter 6; 0: leave this part out
+    validation_images: int = 1000  # real validation images that judge a path too; 0: all
+    resamples: int = 2000  # of the bootstrap
+    table: str = ""  # a CSV file: architecture, accuracy, macs, parameters; "": no second opinion
+
+
+@dataclass(frozen=True)
+class KernelsSettings:
+    """Chapter 11: what is measured, by files of benchmarks/; (): all of it."""
+
+    benchmarks: tuple[str, ...] = ()
+    pairs: int = 5  # timings of plain and ours, in turn, that a ratio is the median of
+
+
+@dataclass(frozen=True)
 class Settings:
     """A profile, resolved for one run."""
 
@@ -212,5 +340,10 @@ class Settings:
     evaluation: EvaluationSettings
     darts: DartsSettings | None = None
     spos: SposSettings | None = None
+    consistency: ConsistencySettings | None = None
+    proxylessnas: ProxylessSettings | None = None
+    pruning: PruningSettings | None = None
+    distillation: DistillationSettings | None = None
+    kernels: KernelsSettings | None = None
     seed: int = 0
     overrides: tuple[str, ...] = field(default=())

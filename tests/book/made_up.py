@@ -41,7 +41,14 @@ def record(name: str, **changes: Any) -> dict[str, Any]:
         "versions": {"python": "3.11.7", "torch": "2.14.1"},
         "machine": {"cpu": "an imagined processor", "cores": 2, "threads": 1, "memory_gb": 8.0, "gpu": None},
         "started": "2026-01-02T03:04:05+00:00",
-        "metrics": {"teacher_accuracy": 0.8123, "teacher_parameters": 271098, "note": "invented"},
+        "metrics": {
+            "teacher_accuracy": 0.8123,
+            "teacher_parameters": 271098,
+            "note": "invented",
+            "difference_noise_round0": -20.0,
+            "difference_noise_round0_low": -24.5,
+            "difference_noise_round0_high": -15.5,
+        },
         "attachments": [],
     } | changes
 
@@ -108,6 +115,11 @@ This chapter is **made up**: nothing here was computed. See {ref}`ch-01-teacher`
 {numref}`fig-03-calibration`.
 The teacher gets {num}`01-teacher:teacher_accuracy|.1%` with {num}`01-teacher:teacher_parameters` parameters;
 the sum is in {impl}`dfnas.errors.UserError`.
+
+```{claim}
+images-above-noise
+tau-above-noise
+```
 
 $$
 \mathcal{L} = \alpha_{\mathrm{ce}} \mathcal{L}_{\mathrm{ce}}

@@ -78,7 +78,8 @@ def spoilt(tmp_path_factory: pytest.TempPathFactory) -> str:
     made_up.write(source)
     index = source / "index.md"
     roles = " ".join(f"{{num}}`{wrong}`" for wrong in WRONG_NUMBERS)
-    index.write_text(f"{index.read_text()}\n\n{roles} {{impl}}`dfnas.errors.Gone`\n")
+    block = "```{claim}\nno-such-claim\n```"
+    index.write_text(f"{index.read_text()}\n\n{roles} {{impl}}`dfnas.errors.Gone`\n\n{block}\n")
     executed = source / "book" / "executed"
     edit(executed / "01-teacher.json", verdict="failed: cell 3 raised")
     (executed / "02-synthesis.json").unlink()
@@ -93,6 +94,7 @@ WRONG_NUMBERS = ("01-teacher:accurracy", "09-nothing:x", "01-teacher:note|.1%")
 FAULTS = {
     **{f"number {wrong}": f"num '{wrong}'" for wrong in WRONG_NUMBERS},
     "function that is not there": "impl 'dfnas.errors.Gone'",
+    "claim that is not there": "claim 'no-such-claim'",
     "run that failed": "executed/01-teacher: WARNING: the run of this page is not good: failed: cell 3",
     "page without a record": "executed/02-synthesis: WARNING: there is no 02-synthesis.json",
     "record that is not complete": "executed/03-calibration: WARNING: the run of this page is not good",
@@ -112,6 +114,23 @@ def test_new_run_changes_pages_that_quote_it(source: Path, tmp_path: Path) -> No
     caption = page(tmp_path / "_build/html", "book/executed/02-synthesis").select_one("figcaption")
     assert caption is not None
     assert "50.0%" in caption.text
+
+
+def test_claim_shows_the_state_that_its_record_gives(made_up_book: Path) -> None:
+    holds, missing = page(made_up_book, "book/executed/01-teacher").select("ul.claims > li.claim")
+    assert "claim-holds" in holds["class"]
+    assert holds.select_one(".claim-state").text.split() == ["\N{CHECK MARK}", "holds"]
+    assert "+20.0 points, 95 % interval +15.5 to +24.5" in holds.select_one(".claim-estimate").text
+    assert holds.select_one("a")["href"] == "03-calibration.html#run-card"
+    assert "claim-not-run" in missing["class"]
+    assert missing.select("a") == []
+
+
+def test_claim_on_the_page_of_its_run_is_no_link(made_up_book: Path) -> None:
+    first = page(made_up_book, "book/executed/03-calibration").select_one("ul.claims > li.claim")
+    assert first is not None
+    assert first["id"] == "claim-images-above-noise"
+    assert first.select("a") == []
 
 
 def test_implementation_is_linked_to_its_source_line(made_up_book: Path) -> None:

@@ -1,0 +1,266 @@
+"""The search space of ProxylessNAS (Cai et al., 2019): a chain of mobile inverted bottlenecks, MBConvs.
+
+Networks, their costs by arithmetic, random architectures and the text form all read one description of an operation:
+its layers. With other widths and repeats the same chain is MobileNetV2 (Sandler et al., 2018).
+"""
+
+import functools
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from dfnas.errors import UserError
+from dfnas.models import depthwise_fast
+from dfnas.profiles import MobileSpaceSettings
+
+SIZES = ((3, 3), (3, 6), (5, 3), (5, 6), (7, 3), (7, 6))  # kernel and expansion of the operations, in their order
+ZERO = len(SIZES)  # the last operation: nothing, so that its block is an identity
+OPERATIONS = (*(f"mbconv_{kernel}x{kernel}_e{expansion}" for kernel, expansion in SIZES), "zero")
+LABELS = (*(f"{kernel}x{kernel} e{expansion}" for kernel, expansion in SIZES), "zero")  # in figures
+SYMBOLS = (*(f"{kernel}\n{expansion}" for kernel, expansion in SIZES), "0")
+Choices = tuple[int, ...]
+_NUMBER = "[1-9][0-9]{0,4}"
+_LIST = f"{_NUMBER}(?:,{_NUMBER})*"
+_FIELDS = {  # of the text form, in its order
+    **{"stem": _NUMBER, "stem_stride": _NUMBER, "first": _NUMBER},
+    **{"widths": _LIST, "repeats": _LIST, "strides": _LIST, "tail": _NUMBER},
+    "choices": f"[0-{ZERO}]+",
+}
+_TEXT = re.compile(";".join(["proxyless:1", *(f"{name}=(?P<{name}>{pattern})" for name, pattern in _FIELDS.items())]))
+
+
+class Shape(NamedTuple):
+    """What a block is given and gives."""
+
+    channels_in: int
+    channels_out: int
+    stride: int
+
+    @property
+    def shortcut(self) -> bool:
+        """Whether the block adds its input to its output; only such a block can be left out."""
+        return self.stride == 1 and self.channels_in == self.channels_out
+
+    @property
+    def operations(self) -> int:
+        """How many operations there are to choose from."""
+        return len(SIZES) + self.shortcut
+
+
+@dataclass(frozen=True)
+class Space(MobileSpaceSettings):
+    """The fixed part of a chain, checked; by default the paper's for 224x224 images (21 blocks, 6^6 * 7^15 networks).
+
+    A stem, a fixed MBConv of `first` channels, then stages of choice blocks: stage i has `repeats[i]` of `widths[i]`
+    channels, the first with stride `strides[i]`. A shape that no network can have raises UserError.
+    """
+
+    def __post_init__(self) -> None:
+        if not len(self.widths) == len(self.repeats) == len(self.strides) > 0:
+            raise UserError("ProxylessNAS space: widths, repeats and strides need one value for each stage")
+        if min(self.stem, self.first, self.tail, *self.widths, *self.repeats) < 1:
+            raise UserError("ProxylessNAS space: stem, first, tail, widths and repeats must be positive")
+        if {self.stem_stride, *self.strides} - {1, 2}:
+            raise UserError("ProxylessNAS space: strides must be 1 or 2")
+
+    @property
+    def blocks(self) -> tuple[Shape, ...]:
+        """The shape of each choice block, in order."""
+        shapes, channels = [], self.first
+        for width, repeat, stride in zip(self.widths, self.repeats, self.strides, strict=True):
+            shapes += [Shape(channels, width, stride)] + [Shape(width, width, 1)] * (repeat - 1)
+            channels = width
+        return tuple(shapes)
+
+    def sides(self, side: int) -> tuple[int, ...]:
+        """The side of what enters each choice block, and of what leaves the last, for images of side `side`."""
+        found = [_strided(side, self.stem_stride)]
+        for shape in self.blocks:
+            found.append(_strided(found[-1], shape.stride))
+        return tuple(found)
+
+    @property
+    def networks(self) -> int:
+        """How many architectures there are."""
+        return functools.reduce(lambda product, shape: product * shape.operations, self.blocks, 1)
+
+
+class Layer(NamedTuple):
+    """A convolution without bias (depthwise where the kernel is larger than 1), batch norm and perhaps ReLU6."""
+
+    channels_in: int
+    channels_out: int
+    kernel: int = 1
+    stride: int = 1
+    relu: bool = True
+
+    @property
+    def weights(self) -> int:
+        """Values of the convolution's weight; times the pixels of the output, its multiply-adds."""
+        return self.channels_out * (self.kernel**2 if self.kernel > 1 else self.channels_in)
+
+
+def mbconv(kernel: int, expansion: int, shape: Shape) -> list[Layer]:
+    """Layers of an MBConv: widen by `expansion` (unless that is 1), depthwise convolution, narrow without ReLU."""
+    middle = shape.channels_in * expansion
+    widen = [Layer(shape.channels_in, middle)] if expansion > 1 else []
+    return [*widen, Layer(middle, middle, kernel, shape.stride), Layer(middle, shape.channels_out, relu=False)]
+
+
+def layers(operation: int, shape: Shape) -> list[Layer]:
+    """Layers of an operation; none of the zero operation."""
+    return [] if operation == ZERO else mbconv(*SIZES[operation], shape)
+
+
+def body(operation: int, shape: Shape) -> nn.Sequential:
+    """An operation, without the shortcut around it."""
+    return _sequence(layers(operation, shape))
+
+
+def head(space: Space, image_channels: int) -> nn.Sequential:
+    """What every architecture begins with: a strided 3x3 convolution and an MBConv of kernel 3 that widens nothing."""
+    convolution = nn.Conv2d(image_channels, space.stem, 3, space.stem_stride, 1, bias=False)
+    return nn.Sequential(convolution, _norm(space.stem), nn.ReLU6(), _sequence(_fixed(space)))
+
+
+def tail(space: Space, classes: int) -> nn.Sequential:
+    """What every architecture ends with: a 1x1 convolution, the mean over the image and a linear layer."""
+    widen = _sequence([Layer(space.widths[-1], space.tail)])
+    linear = nn.Linear(space.tail, classes)
+    return nn.Sequential(widen, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(space.dropout), linear)
+
+
+def _fixed(space: Space) -> list[Layer]:
+    return mbconv(3, 1, Shape(space.stem, space.first, 1))
+
+
+def _norm(channels: int) -> nn.BatchNorm2d:
+    return nn.BatchNorm2d(channels, eps=1e-3)
+
+
+def _sequence(chosen: Sequence[Layer]) -> nn.Sequential:
+    modules: list[nn.Module] = []
+    for layer in chosen:
+        shape = (layer.channels_in, layer.channels_out, layer.kernel, layer.stride, layer.kernel // 2)
+        groups = layer.channels_in if layer.kernel > 1 else 1
+        modules += [nn.Conv2d(*shape, groups=groups, bias=False), _norm(layer.channels_out)]
+        modules += [nn.ReLU6()] * layer.relu
+    return depthwise_fast.quicken(nn.Sequential(*modules))  # type: ignore[return-value]
+
+
+def initialise(network: nn.Module) -> None:
+    """Normal weights by fan-out (He et al., 2015), as ProxylessNAS's code has them; biases zero."""
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out")
+        elif isinstance(module, nn.Linear):
+            nn.init.zeros_(module.bias)
+
+
+class Block(nn.Module):
+    """A block with its operation chosen: an MBConv, and its shortcut where the shape has one."""
+
+    def __init__(self, operation: int, shape: Shape) -> None:
+        super().__init__()
+        self.body, self.shortcut = body(operation, shape), shape.shortcut
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.body(x) if self.shortcut else self.body(x)
+
+
+class Network(nn.Module):
+    """One architecture of the space, to be trained on its own. Choices that the space lacks raise UserError."""
+
+    def __init__(self, space: Space, choices: Sequence[int], classes: int, image_channels: int = 3) -> None:
+        super().__init__()
+        pairs = list(zip(check(space, choices), space.blocks, strict=True))
+        self.head = head(space, image_channels)
+        self.blocks = nn.Sequential(*(nn.Identity() if k == ZERO else Block(k, shape) for k, shape in pairs))
+        self.tail = tail(space, classes)
+        initialise(self)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits [N, classes] of normalised images [N, image_channels, S, S]."""
+        return self.tail(self.blocks(self.head(x)))
+
+
+def check(space: Space, choices: Sequence[int]) -> Choices:
+    """The choices as a tuple of ints; UserError where the space does not have them."""
+    choices, shapes = tuple(int(choice) for choice in choices), space.blocks
+    if len(choices) != len(shapes) or not set(choices) <= set(range(len(OPERATIONS))):
+        raise UserError(f"ProxylessNAS: {len(shapes)} choices of 0 to {ZERO} are needed, not {choices}")
+    for number, (choice, shape) in enumerate(zip(choices, shapes, strict=True)):
+        if choice >= shape.operations:
+            raise UserError(f"ProxylessNAS: block {number} changes the shape and cannot be left out (choice {ZERO})")
+    return choices
+
+
+@functools.cache
+def block_macs(space: Space, side: int) -> tuple[tuple[int, ...], ...]:
+    """Multiply-adds of each block (rows) by its operation (columns, six or seven), for images of side `side`."""
+    entering = zip(space.blocks, space.sides(side), strict=False)
+    return tuple(tuple(_macs(layers(k, shape), at) for k in range(shape.operations)) for shape, at in entering)
+
+
+def _macs(chosen: Sequence[Layer], side: int) -> int:
+    total = 0
+    for layer in chosen:
+        side = _strided(side, layer.stride)
+        total += layer.weights * side**2
+    return total
+
+
+def _strided(side: int, stride: int) -> int:
+    """The side behind a convolution of odd kernel k and padding (k - 1) / 2."""
+    return (side - 1) // stride + 1
+
+
+def fixed_macs(space: Space, side: int, classes: int, image_channels: int = 3) -> int:
+    """Multiply-adds of what all architectures share."""
+    sides = space.sides(side)
+    stem = 9 * image_channels * space.stem * sides[0] ** 2 + _macs(_fixed(space), sides[0])
+    return stem + space.tail * (space.widths[-1] * sides[-1] ** 2 + classes)
+
+
+def macs(space: Space, choices: Sequence[int], side: int, classes: int, image_channels: int = 3) -> int:
+    """Multiply-adds of an architecture for one image of side `side`, by arithmetic: nothing is built."""
+    blocks = sum(row[choice] for row, choice in zip(block_macs(space, side), check(space, choices), strict=True))
+    return fixed_macs(space, side, classes, image_channels) + blocks
+
+
+def parameters(space: Space, choices: Sequence[int], classes: int, image_channels: int = 3) -> int:
+    """Trainable values of the stand-alone network, batch norm's two a channel among them; nothing is built."""
+    chosen = [*_fixed(space), Layer(space.widths[-1], space.tail)]
+    for choice, shape in zip(check(space, choices), space.blocks, strict=True):
+        chosen += layers(choice, shape)
+    stem, linear = (9 * image_channels + 2) * space.stem, (space.tail + 1) * classes
+    return stem + linear + sum(layer.weights + 2 * layer.channels_out for layer in chosen)
+
+
+def random_choices(space: Space, generator: torch.Generator) -> Choices:
+    """An architecture, uniformly at random."""
+    return tuple(int(torch.randint(shape.operations, (), generator=generator)) for shape in space.blocks)
+
+
+def to_text(choices: Sequence[int], space: Space) -> str:
+    """An architecture as one line: `proxyless:1;stem=32;...;choices=2066...`, a digit a block; the 1 is the version."""
+    values = {name: getattr(space, name) for name in _FIELDS if name != "choices"}
+    lines = [f"{name}={','.join(map(str, v)) if isinstance(v, tuple) else v}" for name, v in values.items()]
+    return ";".join(["proxyless:1", *lines, "choices=" + "".join(map(str, check(space, choices)))])
+
+
+def from_text(text: str) -> tuple[Choices, Space]:
+    """The choices and the space (with the default dropout) of a line of `to_text`; UserError for any other line."""
+    match = _TEXT.fullmatch(text.strip())
+    if match is None:
+        form = ";".join(f"{name}=…" for name in _FIELDS)
+        raise UserError(f"no ProxylessNAS architecture: {text[:100]!r} is not of the form 'proxyless:1;{form}'")
+    values = match.groupdict()
+    choices = tuple(map(int, values.pop("choices")))
+    numbers = {name: tuple(map(int, value.split(","))) for name, value in values.items()}
+    space = Space(**{name: v if _FIELDS[name] == _LIST else v[0] for name, v in numbers.items()})  # type: ignore[arg-type]
+    return check(space, choices), space

@@ -1,0 +1,89 @@
+"""What chapter 7 would cost."""
+
+from typing import Any
+
+import torch
+
+from dfnas import latency, models, proxylessnas, sources
+from dfnas.models import cost, mbconv
+from dfnas.models.mbconv_supernet import Supernet
+from dfnas.planning import rows
+from dfnas.profiles import Settings, TrainingSettings
+
+
+def plan(settings: Settings) -> list[dict[str, Any]]:
+    """Latencies, warm-ups and searches of the supernet, the paths judged in them, and the trainings of the finds."""
+    chapter, data, count = proxylessnas.chapter_of(settings), settings.data, len(sources.NAMES)
+    held_out = chapter.validation_each * data.classes
+    images = settings.synthesis.images - held_out
+    judged = chapter.updates * min(chapter.judged_batch, held_out)
+    # REINFORCE: forward passes alone. By gradients: two forward passes, and what flows back through one of them.
+    judged *= chapter.samples if chapter.update == "reinforce" else 3
+    path = _middling(settings)
+    forward, values = _network(settings, path, chapter.side)
+    judging = rows.cost_row(
+        f"paths judged x {count}",
+        settings,
+        iterations=chapter.updates * (chapter.samples if chapter.update == "reinforce" else 3),
+        images=judged,
+        macs=judged * forward,
+        bytes_disk=200 * chapter.updates,
+        memory_mb=chapter.judged_batch * values * 4 / 1e6,
+    )
+    return [
+        rows.synthetic_set("synthesis", settings, settings.synthesis),
+        _latency(settings, path),
+        rows.times(_supernet(f"warm-ups x {count}", settings, path, chapter.warm_up, images), count),
+        rows.times(_supernet(f"searches x {count}", settings, path, chapter.search, images), count),
+        rows.times(judging, count),
+        rows.from_scratch(settings, chapter.scratch, path),
+    ]
+
+
+def supernet(settings: Settings) -> Supernet:
+    """The supernet of chapter 7 at full size, on the meta device: shapes without memory."""
+    with torch.device("meta"):
+        return proxylessnas.build_supernet(settings)
+
+
+def _middling(settings: Settings) -> str:
+    """An architecture of middling cost: every size of kernel and expansion in turn."""
+    space = proxylessnas.space_of(settings)
+    return mbconv.to_text([number % len(mbconv.SIZES) for number in range(len(space.blocks))], space)
+
+
+def _supernet(name: str, settings: Settings, path: str, recipe: TrainingSettings, images: int) -> dict[str, Any]:
+    """A stretch of a supernet's training: a path a step, and the teacher's passes where labels are made online."""
+    chapter, data = proxylessnas.chapter_of(settings), settings.data
+    row = rows.train(name, settings, path, recipe, images, chapter.side)
+    row["bytes_disk"] = 4 * cost.parameters(supernet(settings))
+    if chapter.labels == "online":
+        teacher = models.build(settings.teacher.network, data.classes, data.channels)
+        forward = cost.macs(teacher, (data.channels, data.region, data.region))
+        row = rows.scaled(row, 1 + forward * row["images"] / row["macs"])
+    return row
+
+
+def _latency(settings: Settings, path: str) -> dict[str, Any]:
+    """The measurements of operators and networks, each of which lasts for some calls at least."""
+    measured = proxylessnas.chapter_of(settings).latency
+    with torch.device("meta"):
+        count = (len(latency.operators(settings)) + measured.networks) * measured.repeats
+    forward, values = _network(settings, path, proxylessnas.chapter_of(settings).scratch.side)
+    row = rows.cost_row(
+        "latency",
+        settings,
+        iterations=count,
+        images=count * measured.batch,
+        macs=count * measured.batch * forward,
+        bytes_disk=100 * count / measured.repeats,
+        memory_mb=measured.batch * values * 4 / 1e6,
+    )
+    return row | {"seconds_estimate": max(row["seconds_estimate"], count * latency.ABOUT)}
+
+
+def _network(settings: Settings, path: str, side: int) -> tuple[int, int]:
+    """Multiply-adds of an architecture for one image, and the values that enter its batch norms."""
+    network, side = rows.meta_network(path, settings), side or settings.data.region
+    shape = (settings.data.channels, side, side)
+    return cost.macs(network, shape), cost.activations(network, shape)
