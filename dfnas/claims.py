@@ -153,6 +153,14 @@ CLAIMS = (
         unit="in Kendall's coefficient",
     ),
     Claim(
+        "own-tau-above-noise",
+        "04-consistency",
+        "Judged by held-out images of their own source, networks of synthetic images are ranked more like those of real "
+        "data than networks of noise are.",
+        recorded("darts_own_tau_difference"),
+        unit="in Kendall's coefficient",
+    ),
+    Claim(
         "spos-tau-above-noise",
         "04-consistency",
         "A supernet on synthetic images ranks paths more like one on real data than a supernet on noise does.",
