@@ -14,6 +14,9 @@ from dfnas.profiles import Settings
 
 VERSION = 1
 NAME = "10-results"
+BEFORE = profiles.CHAPTERS[
+    : profiles.CHAPTERS.index(NAME)
+]  # a later chapter runs later, and reports nothing of the paper
 BOOK = "laptop"  # the profile whose runs are the published book
 SCALES = (BOOK, "quick")  # the small profiles, whatever runs
 NOT_RUN = "not run here"
@@ -111,7 +114,7 @@ def published(profile: str) -> Path:
 
 def read_folder(folder: Path) -> dict[str, dict[str, Any]]:
     """The records of good runs in a folder, by chapter, without this chapter's own."""
-    found = {name: records.read(folder / f"{name}.json") for name in profiles.CHAPTERS if name != NAME}
+    found = {name: records.read(folder / f"{name}.json") for name in BEFORE}
     return {name: record for name, record in found.items() if record and record.get("verdict") == "good"}
 
 
@@ -174,11 +177,7 @@ def small(profile: str) -> list[str]:
 def runs(sets: Sets) -> Table:
     """Which chapters each profile has a good record of, and at which commit."""
     shown = [profile for profile in profiles.NAMES if profile in SCALES or sets.get(profile)]
-    rows = [
-        [name, *(str(sets.get(p, {}).get(name, {}).get("commit", "—"))[:10] for p in shown)]
-        for name in profiles.CHAPTERS
-        if name != NAME
-    ]
+    rows = [[name, *(str(sets.get(p, {}).get(name, {}).get("commit", "—"))[:10] for p in shown)] for name in BEFORE]
     return Table(["Chapter", *shown], rows, "The records that this page reads: the commit of each.")
 
 

@@ -201,7 +201,7 @@ def test_chapters_that_were_not_run_are_not_linked(source: Path, tmp_path: Path)
     assert all("not run in this set yet" in entry.text and not entry.select("a strong") for entry in entries)
 
 
-FRONT = "".join(f"- file: book/{name}\n" for name in ("introduction", "notation", "references"))
+FRONT = "".join(f"- file: book/{name}\n" for name in ("introduction", "notation", "references", "teaching", "scale"))
 
 
 def test_launch_buttons_open_the_source(tmp_path: Path) -> None:
