@@ -155,8 +155,8 @@ CLAIMS = (
     Claim(
         "own-tau-above-noise",
         "04-consistency",
-        "Judged by held-out images of their own source, networks of synthetic images are ranked more like real data than "
-        "networks of noise are.",
+        "Judged by held-out images of their own source, networks of synthetic images rank more like those of real data "
+        "than networks of noise do.",
         recorded("darts_own_tau_difference"),
         unit="in Kendall's coefficient",
     ),
