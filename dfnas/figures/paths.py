@@ -39,7 +39,8 @@ def path_probabilities(probabilities: Any, steps: Sequence[int], names: Sequence
     for panel in axes[max(0, blocks - 2) : blocks]:
         panel.set_xlabel("step of the search")
         panel.tick_params(labelbottom=True)
-    figure.supylabel("probability", fontsize=11)
+    for panel in axes[:blocks:2]:
+        panel.set_ylabel("probability", fontsize=10)
     figure.legend(areas, [_spaced(name) for name in names], loc="outside lower center", ncols=3, handlelength=1.0)
     return figure
 
