@@ -10,7 +10,7 @@ from matplotlib import pyplot
 from matplotlib.figure import Figure
 
 from dfnas import evolution, figures
-from dfnas.figures import comparisons, theme
+from dfnas.figures import comparisons, costs, theme
 from dfnas.models import darts
 
 NAMES = [f"class {k}" for k in range(10)]
@@ -79,6 +79,21 @@ EXAMPLES = {
     ),
     "path_probabilities": lambda: figures.path_probabilities(np.full((2, 3, 2), 0.5), [0, 10], ["three", "zero"]),
     "updates": lambda: figures.updates({"real": {"step": [0, 5], "reward": [0.1, 0.3]}}, {"reward": "reward"}),
+    "against_real": lambda: figures.against_real([0.4, 0.5, 0.6], {"noise": [0.1, 0.1, 0.1]}),
+    "coefficients": lambda: figures.coefficients({"noise": {"Kendall": (0.1, -0.2, 0.4)}}),
+    "regrets": lambda: figures.regrets({"synthetic": [0.02, 0.01, 0.0]}, [0.03, 0.02, 0.0]),
+    "widths": lambda: figures.widths({"pruned": [8, 4]}, [16, 16], ["stem", "1.1"]),
+    "widths_by_generation": lambda: figures.widths_by_generation([[0.5, 0.2], [0.4, 0.3]], ["stem", "1.1"]),
+    "accuracy_by_budget": lambda: figures.accuracy_by_budget(
+        {"uniform": [{"accuracy": [0.5, 0.6], "macs": [2e6, 2e6]}, {"accuracy": [0.4, 0.3], "macs": [1e6, 1e6]}]}
+    ),
+    "roofline": lambda: figures.roofline(
+        [costs.Machine("here", "fp32", 1e11, 1e10, True)], [costs.Point("sum", "fp32", 0.5)]
+    ),
+    "ratios": lambda: figures.ratios([{"name": "loader", "ratio": 2.0, "ratio_low": 1.5, "ratio_high": 2.5}]),
+    "growths": lambda: figures.growths(
+        [{"name": "step", "variable": "images", "sizes": [1, 2], "seconds": [0.1, 0.2], "slope": 1.0}]
+    ),
     "population": lambda: figures.population(VISITED, [i * 1e6 for i in range(12)], 9e6),
 }
 

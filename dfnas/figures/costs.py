@@ -91,7 +91,7 @@ def ratios(rows: Sequence[Mapping[str, Any]]) -> Figure:
     axes.set_xlim(min(0.8, min(ends) * 0.8), max(2.5, max(ends) * 1.25))
     axes.set_yticks(places, [row["name"].replace("_", " ") for row in rows])
     axes.set_ylim(max(1, len(rows)) - 0.5, -0.5)
-    axes.set(xlabel="plain / ours (logarithmic)", title="Plain against ours")
+    axes.set(ylabel="what is timed", xlabel="plain / ours (logarithmic)", title="Plain against ours")
     if not rows:
         axes.text(0.5, 0.5, "nothing was measured", transform=axes.transAxes, ha="center", va="center")
     return figure

@@ -55,7 +55,9 @@ def coefficients(rows: Mapping[str, Mapping[str, tuple[float, float, float]]]) -
         )
     axes.set_yticks(range(len(rows)), [name.replace("_", " ") for name in rows])
     axes.set_ylim(len(rows) - 0.5, -0.5)
-    axes.set(xlabel="coefficient, with its 95 % interval", title="Agreement with the ranking on real data")
+    axes.set(
+        xlabel="coefficient, with its 95 % interval", ylabel="ranking", title="Agreement with the ranking on real data"
+    )
     axes.xaxis.set_major_locator(MaxNLocator(6))
     columns = len(names) if sum(map(len, names)) < 40 else 1
     figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=columns)
