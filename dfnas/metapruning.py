@@ -4,18 +4,15 @@ A PruningNet makes weights for any widths; evolution looks for widths that do we
 what it finds is trained from scratch on synthetic images and soft labels.
 """
 
-import dataclasses
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
-from torch import nn
+from safetensors.torch import load_file
 
-from dfnas import batches, datasets, devices, evolution, pruned, scratch, sources, stages, students, synthesis, training
+from dfnas import batches, datasets, evolution, pruned, scratch, sources, stages, supernets, synthesis
 from dfnas.exports import load as load  # what the chapter calls with the file of a pruned network
 from dfnas.models import pruning
-from dfnas.models.pruning import Encoding
 from dfnas.models.pruning_net import PruningNet
 from dfnas.profiles import PruningSettings, Settings
 from dfnas.pruned import SOURCES, chapter_of, space_of
@@ -60,30 +57,23 @@ def net_stage(name: str, origin: stages.Artefact | str, settings: Settings, teac
 
 def train_net(folder: Path, source: Source, settings: Settings, chapter: PruningSettings, teacher: Teacher) -> None:
     """Train a PruningNet, with a random encoding in each step."""
-    for_weights, _ = _split(source, settings, chapter)
-    net, judge = build_net(settings), Judge(source, settings, chapter)
-    sample = sources.sampler(for_weights, chapter.search, settings, settings.seed, "pruning")
-    if chapter.labels == "online" and source.targets.dim() == 2:
-        sample = students.online(sample, teacher, settings.data.region, settings)
+    learnt, _ = _split(source, settings, chapter)
+    net, judge = build_net(settings), judge_of(source, settings, chapter)
     middle = (pruning.FULL // 2,) * net.space.genes
-    trained, history = training.train(
+    supernets.train(
+        folder,
         net,
-        sample,
-        sources.loss(source, chapter.temperature, chapter.search.label_smoothing),
+        learnt,
+        Encodings(net, settings),
         chapter.search,
-        # Every step has other shapes: to compile them would be to compile the whole space.
-        dataclasses.replace(settings.run, compile=False),
-        steps=training.steps_of(chapter.search, len(for_weights)),
+        settings,
         side=pruned.side_of(settings),
-        folder=folder,
+        temperature=chapter.temperature,
+        name="pruning",
+        online=teacher if chapter.labels == "online" else None,
         evaluate=lambda network: judge(network, middle)[0],
-        companion=Encodings(net, settings),
-        seed=settings.seed,
         description=f"PruningNet on {source.name}",
     )
-    save_file({name: value.contiguous() for name, value in trained.state_dict().items()}, folder / "model.safetensors")
-    stages.write_json(folder / "history.json", vars(history))
-    (folder / "checkpoint.pt").unlink(missing_ok=True)
 
 
 def _split(source: Source, settings: Settings, chapter: PruningSettings) -> tuple[Source, Source]:
@@ -121,24 +111,10 @@ class Encodings:
         pass
 
 
-class Judge:
+def judge_of(source: Source, settings: Settings, chapter: PruningSettings) -> supernets.Judge:
     """Judges encodings with the weights that a PruningNet makes and batch-norm statistics of their own."""
-
-    def __init__(self, source: Source, settings: Settings, chapter: PruningSettings) -> None:
-        self.settings, side = settings, pruned.side_of(settings)
-        for_weights, held_out = _split(source, settings, chapter)
-        count = min(chapter.recalibration * chapter.search.batch, len(for_weights))
-        self.recalibration = sources.seen(for_weights.select(torch.arange(count)), settings, side)
-        self.held_out = sources.seen(held_out, settings, side)
-        self.batch = chapter.search.batch
-
-    def __call__(self, net: nn.Module, encoding: Encoding) -> tuple[float, float]:
-        """Accuracy on the held-out images: against their classes, and against the largest entry of their labels."""
-        shown, run = self.recalibration, self.settings.run
-        net.choose(encoding)  # type: ignore[operator]
-        inputs = (batches.to_input(part, shown.mean, shown.std) for part in shown.images.split(self.batch))
-        training.recalibrate(devices.place(net, devices.device(run)), inputs, run)
-        return sources.accuracy(net, self.held_out, run)
+    side, batch = pruned.side_of(settings), chapter.search.batch
+    return supernets.Judge(*_split(source, settings, chapter), chapter.recalibration, batch, side, settings)
 
 
 def search_stage(
@@ -166,7 +142,7 @@ def search(
     folder: Path, source: Source, net: PruningNet, window: int, settings: Settings, chapter: PruningSettings
 ) -> None:
     """Evolution over encodings whose multiply-adds lie in a window; costs are arithmetic, nothing is built for them."""
-    judge = Judge(source, settings, chapter)
+    judge = judge_of(source, settings, chapter)
     problem = evolution.Problem(
         random=lambda generator: pruning.random_encoding(net.space, generator, *chapter.genes[window]),
         redraw=pruning.redraw,

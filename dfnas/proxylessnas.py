@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from dfnas import binarisation, latency, scratch, sources, stages, students, training
+from dfnas import binarisation, latency, scratch, sources, stages, supernets
 from dfnas.errors import UserError
 from dfnas.models import mbconv
 from dfnas.models.mbconv import Space
@@ -172,10 +172,7 @@ def _train(
     """A stretch of the supernet's training; writes model.safetensors and history.json."""
     chapter = chapter_of(settings)
     side = chapter.side or settings.data.region
-    for_weights, held_out = split(source, settings)
-    sample = sources.sampler(for_weights, recipe, settings, settings.seed, f"weights {what}")
-    if chapter.labels == "online" and source.targets.dim() == 2:
-        sample = students.online(sample, teacher, settings.data.region, settings)
+    learnt, held_out = split(source, settings)
     watched = sources.seen(held_out, settings, side)
     watched = dataclasses.replace(watched, classes=watched.classes.to(watched.images.device))
 
@@ -185,24 +182,20 @@ def _train(
         found = [binarisation.right(network.train(), watched.select(part), settings.run) for part in parts]
         return float(torch.cat(found).double().mean())
 
-    trained, history = training.train(
+    supernets.train(
+        folder,
         supernet,
-        sample,
-        sources.loss(source, chapter.temperature, recipe.label_smoothing),
+        learnt,
+        companion,
         recipe,
-        # Every step runs another path: to compile them would be to compile the whole space.
-        dataclasses.replace(settings.run, compile=False),
-        steps=training.steps_of(recipe, len(for_weights)),
+        settings,
         side=side,
-        folder=folder,
+        temperature=chapter.temperature,
+        name=f"weights {what}",
+        online=teacher if chapter.labels == "online" else None,
         evaluate=accuracy,
-        companion=companion,
-        seed=settings.seed,
         description=f"ProxylessNAS {what} on {source.name}",
     )
-    save_file({name: value.contiguous() for name, value in trained.state_dict().items()}, folder / "model.safetensors")
-    stages.write_json(folder / "history.json", vars(history))
-    (folder / "checkpoint.pt").unlink(missing_ok=True)
 
 
 def split(source: Source, settings: Settings) -> tuple[Source, Source]:

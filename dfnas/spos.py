@@ -1,16 +1,15 @@
 """Chapter 6, SPOS: a supernet trained a random path at a time, then searched by evolution (SPOS paper, section 3)."""
 
-import dataclasses
 import functools
 import itertools
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import nn
 
-from dfnas import batches, devices, evolution, scratch, sources, stages, students, training
+from dfnas import batches, evolution, scratch, sources, stages, supernets
 from dfnas.errors import UserError
 from dfnas.models import shufflenet
 from dfnas.models.shufflenet import Choices, Space, Supernet
@@ -108,33 +107,22 @@ def _split(source: Source, settings: Settings, chapter: SposSettings) -> tuple[S
 
 def train_supernet(folder: Path, source: Source, settings: Settings, chapter: SposSettings, teacher: Teacher) -> None:
     """Train all paths of the supernet, one a step."""
-    for_weights, held_out = _split(source, settings, chapter)
-    side = chapter.side or settings.data.region
-    supernet = build_supernet(settings)
-    sample = sources.sampler(for_weights, chapter.search, settings, settings.seed, "supernet")
-    if chapter.labels == "online" and source.targets.dim() == 2:
-        sample = students.online(sample, teacher, settings.data.region, settings)
-    paths = Paths(supernet, settings, chapter)
+    learnt, held_out = _split(source, settings, chapter)
+    side, supernet = chapter.side or settings.data.region, build_supernet(settings)
     watched = sources.seen(held_out, settings, side)
-    trained, history = training.train(
+    supernets.train(
+        folder,
         supernet,
-        sample,
-        sources.loss(source, chapter.temperature, chapter.search.label_smoothing),
+        learnt,
+        Paths(supernet, settings, chapter),
         chapter.search,
-        # Every step runs another path: to compile them would be to compile the whole space.
-        dataclasses.replace(settings.run, compile=False),
-        steps=training.steps_of(chapter.search, len(for_weights)),
+        settings,
         side=side,
-        folder=folder,
+        temperature=chapter.temperature,
+        online=teacher if chapter.labels == "online" else None,
         evaluate=lambda network: sources.accuracy(network, watched, settings.run)[0],
-        companion=paths,
-        seed=settings.seed,
         description=f"SPOS on {source.name}",
     )
-    weights = {name: value.contiguous() for name, value in trained.state_dict().items()}
-    save_file(weights, folder / "model.safetensors")
-    stages.write_json(folder / "history.json", vars(history))
-    (folder / "checkpoint.pt").unlink(missing_ok=True)
 
 
 def build_supernet(settings: Settings) -> Supernet:
@@ -217,26 +205,18 @@ class Judge:
     """Judges paths of a trained supernet, each with batch-norm statistics of its own (SPOS paper, section 3.4)."""
 
     def __init__(self, supernet: Supernet, source: Source, settings: Settings, chapter: SposSettings) -> None:
-        self.supernet: Supernet = devices.place(supernet, devices.device(settings.run))  # type: ignore[assignment]
-        self.settings, side = settings, chapter.side or settings.data.region
-        for_weights, held_out = _split(source, settings, chapter)
-        count = min(chapter.recalibration * chapter.search.batch, len(for_weights))
-        self.recalibration = sources.seen(for_weights.select(torch.arange(count)), settings, side)
-        self.held_out = sources.seen(held_out, settings, side)
-        self.batch = chapter.search.batch
+        self.supernet = supernet
+        side, batch = chapter.side or settings.data.region, chapter.search.batch
+        self.judge = supernets.Judge(*_split(source, settings, chapter), chapter.recalibration, batch, side, settings)
+        self.recalibration, self.held_out = self.judge.recalibration, self.judge.held_out
 
     def __call__(self, candidate: Choices) -> tuple[float, float]:
         """Accuracy on the held-out images: against their classes, and against the largest entry of their labels."""
-        self.recalibrate(candidate)
-        return sources.accuracy(self.supernet, self.held_out, self.settings.run)
+        return self.judge(self.supernet, candidate)
 
     def recalibrate(self, candidate: Choices) -> nn.Module:
         """The supernet, on the candidate's path and with its statistics."""
-        shown = self.recalibration
-        self.supernet.choose(candidate)
-        inputs = (batches.to_input(part, shown.mean, shown.std) for part in shown.images.split(self.batch))
-        training.recalibrate(self.supernet, inputs, self.settings.run)
-        return self.supernet
+        return self.judge.recalibrate(self.supernet, candidate)
 
 
 def share_of_choices(visited: list[evolution.Visited], generations: int) -> torch.Tensor:

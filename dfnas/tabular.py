@@ -5,7 +5,6 @@ cell space of NAS-Bench-201 or of the chains of NAS-Bench-Macro. Nothing of a re
 """
 
 import csv
-import dataclasses
 import hashlib
 import math
 from dataclasses import dataclass
@@ -13,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
-from dfnas import batches, devices, logs, sources, stages, statistics, training
+from dfnas import batches, logs, sources, stages, statistics, supernets
 from dfnas.errors import UserError
 from dfnas.models import nasbench
-from dfnas.models.nasbench import Choices, Space, Supernet
+from dfnas.models.nasbench import Space, Supernet
 from dfnas.profiles import Settings, TabularSettings
 from dfnas.progress import bar
 from dfnas.sources import Source
@@ -123,23 +122,17 @@ def _split(source: Source, settings: Settings) -> tuple[Source, Source]:
 def train(folder: Path, supernet: Supernet, source: Source, settings: Settings) -> None:
     """Train a uniform random path a step."""
     chosen = _tabular(settings)
-    trained, history = training.train(
+    supernets.train(
+        folder,
         supernet,
-        sources.sampler(source, chosen.training, settings, settings.seed, "supernet"),
-        sources.loss(source, chosen.temperature, chosen.training.label_smoothing),
+        source,
+        Paths(supernet, settings.seed),
         chosen.training,
-        dataclasses.replace(settings.run, compile=False),  # every step runs another path
-        steps=training.steps_of(chosen.training, len(source)),
+        settings,
         side=chosen.side or settings.data.region,
-        folder=folder,
-        companion=Paths(supernet, settings.seed),
-        seed=settings.seed,
+        temperature=chosen.temperature,
         description=f"supernet of {supernet.space.kind}s",
     )
-    weights = {name: value.contiguous() for name, value in trained.state_dict().items()}
-    save_file(weights, folder / "model.safetensors")
-    stages.write_json(folder / "history.json", vars(history))
-    (folder / "checkpoint.pt").unlink(missing_ok=True)
 
 
 class Paths:
@@ -192,28 +185,17 @@ def judge_all(
     settings: Settings,
 ) -> None:
     """Judge each architecture that the log does not have yet, with batch-norm statistics of its own."""
-    chosen, where = _tabular(settings), devices.device(settings.run)
-    side = chosen.side or settings.data.region
-    learnt, held_out = _split(source, settings)
-    count = min(chosen.recalibration * chosen.training.batch, len(learnt))
-    shown = sources.seen(learnt.select(torch.arange(count)), settings, side)
-    judged = sources.seen(held_out, settings, side)
-    devices.place(supernet, where)
+    chosen = _tabular(settings)
+    side, batch = chosen.side or settings.data.region, chosen.training.batch
+    judge = supernets.Judge(*_split(source, settings), chosen.recalibration, batch, side, settings)
     done = len(logs.read(folder / LOG))
     progress = bar(total=len(rows), desc="the table's architectures", unit="architecture")
     progress.update(done)
     for text, accuracy, macs, _ in rows[done:]:
-        _recalibrate(supernet, nasbench.from_text(text), shown, chosen.training.batch, settings)
-        score, _ = sources.accuracy(supernet, judged, settings.run)
+        score, _ = judge(supernet, nasbench.from_text(text))
         logs.append(folder / LOG, {"architecture": text, "score": score, "accuracy": accuracy, "macs": macs})
         progress.update()
     progress.close()
-
-
-def _recalibrate(supernet: Supernet, choices: Choices, shown: Source, batch: int, settings: Settings) -> None:
-    supernet.choose(choices)
-    inputs = (batches.to_input(part, shown.mean, shown.std) for part in shown.images.split(batch))
-    training.recalibrate(supernet, inputs, settings.run)
 
 
 def metrics(made: dict[str, stages.Artefact], settings: Settings, missing: str) -> dict[str, float | int | str]:

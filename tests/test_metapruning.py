@@ -11,7 +11,19 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from dfnas import datasets, evolution, exports, metapruning, paths, profiles, pruned, scratch, stages, teacher
+from dfnas import (
+    datasets,
+    evolution,
+    exports,
+    metapruning,
+    paths,
+    profiles,
+    pruned,
+    scratch,
+    stages,
+    supernets,
+    teacher,
+)
 from dfnas.errors import UserError
 from dfnas.models import cost, pruning
 from dfnas.sources import Source
@@ -60,7 +72,7 @@ def test_a_pruning_net_that_was_stopped_ends_with_the_same_bits(tmp_path, net):
 
 def search(folder, net, window=0, stop_at=None):
     folder.mkdir(exist_ok=True)
-    whole, calls = metapruning.Judge.__call__, []
+    whole, calls = supernets.Judge.__call__, []
 
     def stopping(self, network, encoding):
         calls.append(encoding)
@@ -69,7 +81,7 @@ def search(folder, net, window=0, stop_at=None):
         return whole(self, network, encoding)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(metapruning.Judge, "__call__", stopping)
+        patch.setattr(supernets.Judge, "__call__", stopping)
         trained = metapruning.read_net(net, SETTINGS)
         metapruning.search(folder, source(), trained, window, SETTINGS, CHAPTER)
     return calls
@@ -106,7 +118,7 @@ def test_everything_visited_costs_what_the_window_allows_and_nothing_is_built_fo
 
 
 def test_a_candidate_is_judged_the_same_whatever_was_judged_before(net):
-    trained, judge = metapruning.read_net(net, SETTINGS), metapruning.Judge(source(), SETTINGS, CHAPTER)
+    trained, judge = metapruning.read_net(net, SETTINGS), metapruning.judge_of(source(), SETTINGS, CHAPTER)
     first = (20, 18, 12, 15, 22)
     once = judge(trained, first)
     other = judge(trained, (20, 5, 12, 30, 22))  # shares batch norms with the first
