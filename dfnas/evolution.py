@@ -5,7 +5,6 @@ generation is a function of (seed, generation): a search that was killed is repl
 """
 
 import itertools
-import json
 import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -14,7 +13,7 @@ from typing import Any
 
 import torch
 
-from dfnas import batches, distributed, stages
+from dfnas import batches, distributed, logs
 from dfnas.errors import UserError
 from dfnas.profiles import EvolutionSettings
 from dfnas.progress import bar
@@ -89,7 +88,8 @@ def search(
             scores = [problem.evaluate(child[2]) for child in shared[distributed.rank() :][:1]]
             for child, score in zip(shared, itertools.chain(*distributed.gather(scores)), strict=True):
                 visited.append(Visited(generation, *child, _scores(score)))
-                _append(file, visited[-1])
+                if file is not None:
+                    logs.append(file, asdict(visited[-1]))
                 progress.update()
     progress.close()
     if not visited:
@@ -121,15 +121,8 @@ def load(file: Path) -> list[Visited]:
     ------
     UserError : a file that is no log.
     """
-    if not file.exists():
-        return []
-    content = file.read_bytes()
-    whole = content[: content.rfind(b"\n") + 1]
-    if len(whole) < len(content):
-        with open(file, "r+b") as log:
-            log.truncate(len(whole))
     try:
-        return [_row(json.loads(line)) for line in whole.splitlines()]
+        return [_row(row) for row in logs.read(file)]
     except (ValueError, TypeError, KeyError) as error:
         raise UserError(f"{file} is not a log of an evolutionary search; remove it to search anew") from error
 
@@ -145,13 +138,6 @@ def _check(settings: EvolutionSettings) -> None:
 def _row(values: dict[str, Any]) -> Visited:
     lists = {name: tuple(values[name]) for name in ("parents", "candidate", "scores")}
     return Visited(**(values | lists))
-
-
-def _append(file: Path | None, row: Visited) -> None:
-    if file is not None:
-        with open(file, "a") as log:
-            log.write(json.dumps(asdict(row)) + "\n")
-        stages.save_time()
 
 
 def _scores(value: float | tuple[float, ...]) -> tuple[float, ...]:
