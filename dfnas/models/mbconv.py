@@ -5,7 +5,6 @@ its layers. With other widths and repeats the same chain is MobileNetV2 (Sandler
 """
 
 import functools
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -15,6 +14,7 @@ from torch import Tensor, nn
 
 from dfnas.errors import UserError
 from dfnas.models import depthwise_fast
+from dfnas.models.text import LIST, NUMBER, Form
 from dfnas.profiles import MobileSpaceSettings
 
 SIZES = ((3, 3), (3, 6), (5, 3), (5, 6), (7, 3), (7, 6))  # kernel and expansion of the operations, in their order
@@ -23,14 +23,11 @@ OPERATIONS = (*(f"mbconv_{kernel}x{kernel}_e{expansion}" for kernel, expansion i
 LABELS = (*(f"{kernel}x{kernel} e{expansion}" for kernel, expansion in SIZES), "zero")  # in figures
 SYMBOLS = (*(f"{kernel}\n{expansion}" for kernel, expansion in SIZES), "0")
 Choices = tuple[int, ...]
-_NUMBER = "[1-9][0-9]{0,4}"
-_LIST = f"{_NUMBER}(?:,{_NUMBER})*"
 _FIELDS = {  # of the text form, in its order
-    **{"stem": _NUMBER, "stem_stride": _NUMBER, "first": _NUMBER},
-    **{"widths": _LIST, "repeats": _LIST, "strides": _LIST, "tail": _NUMBER},
-    "choices": f"[0-{ZERO}]+",
+    **{"stem": NUMBER, "stem_stride": NUMBER, "first": NUMBER},
+    **{"widths": LIST, "repeats": LIST, "strides": LIST, "tail": NUMBER},
 }
-_TEXT = re.compile(";".join(["proxyless:1", *(f"{name}=(?P<{name}>{pattern})" for name, pattern in _FIELDS.items())]))
+_FORM = Form("proxyless", "ProxylessNAS", _FIELDS, ZERO + 1)
 
 
 class Shape(NamedTuple):
@@ -248,19 +245,11 @@ def random_choices(space: Space, generator: torch.Generator) -> Choices:
 
 def to_text(choices: Sequence[int], space: Space) -> str:
     """An architecture as one line: `proxyless:1;stem=32;...;choices=2066...`, a digit a block; the 1 is the version."""
-    values = {name: getattr(space, name) for name in _FIELDS if name != "choices"}
-    lines = [f"{name}={','.join(map(str, v)) if isinstance(v, tuple) else v}" for name, v in values.items()]
-    return ";".join(["proxyless:1", *lines, "choices=" + "".join(map(str, check(space, choices)))])
+    return _FORM.write(space, check(space, choices))
 
 
 def from_text(text: str) -> tuple[Choices, Space]:
     """The choices and the space (with the default dropout) of a line of `to_text`; UserError for any other line."""
-    match = _TEXT.fullmatch(text.strip())
-    if match is None:
-        form = ";".join(f"{name}=…" for name in _FIELDS)
-        raise UserError(f"no ProxylessNAS architecture: {text[:100]!r} is not of the form 'proxyless:1;{form}'")
-    values = match.groupdict()
-    choices = tuple(map(int, values.pop("choices")))
-    numbers = {name: tuple(map(int, value.split(","))) for name, value in values.items()}
-    space = Space(**{name: v if _FIELDS[name] == _LIST else v[0] for name, v in numbers.items()})  # type: ignore[arg-type]
+    choices, values = _FORM.read(text)
+    space = Space(**values)
     return check(space, choices), space

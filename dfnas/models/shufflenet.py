@@ -5,7 +5,6 @@ the layers of its branches.
 """
 
 import functools
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -14,17 +13,15 @@ import torch
 from torch import Tensor, nn
 
 from dfnas.errors import UserError
+from dfnas.models.text import LIST, NUMBER, Form
 from dfnas.profiles import SpaceSettings
 
 CHOICES = ("shuffle_3x3", "shuffle_5x5", "shuffle_7x7", "xception")
 Choices = tuple[int, ...]
-_NUMBER = "[1-9][0-9]{0,4}"
-_LIST = f"{_NUMBER}(?:,{_NUMBER})*"
 _FIELDS = {  # of the text form, in its order
-    **{"stem": _NUMBER, "stem_stride": _NUMBER, "widths": _LIST, "repeats": _LIST, "strides": _LIST, "tail": _NUMBER},
-    "choices": f"[0-{len(CHOICES) - 1}]+",
+    **{"stem": NUMBER, "stem_stride": NUMBER, "widths": LIST, "repeats": LIST, "strides": LIST, "tail": NUMBER},
 }
-_TEXT = re.compile(";".join(["spos:1", *(f"{name}=(?P<{name}>{pattern})" for name, pattern in _FIELDS.items())]))
+_FORM = Form("spos", "SPOS", _FIELDS, len(CHOICES))
 
 
 @dataclass(frozen=True)
@@ -270,19 +267,11 @@ def binned_choices(
 
 def to_text(choices: Sequence[int], space: Space) -> str:
     """An architecture as one line: `spos:1;stem=16;...;choices=2101...`, a digit a block; the 1 is the version."""
-    values = {name: getattr(space, name) for name in _FIELDS if name != "choices"}
-    lines = [f"{name}={','.join(map(str, v)) if isinstance(v, tuple) else v}" for name, v in values.items()]
-    return ";".join(["spos:1", *lines, "choices=" + "".join(map(str, check(space, choices)))])
+    return _FORM.write(space, check(space, choices))
 
 
 def from_text(text: str) -> tuple[Choices, Space]:
     """The choices and the space (with the default dropout) of a line of `to_text`; UserError for any other line."""
-    match = _TEXT.fullmatch(text.strip())
-    if match is None:
-        form = ";".join(f"{name}=…" for name in _FIELDS)
-        raise UserError(f"no SPOS architecture: {text[:100]!r} is not of the form 'spos:1;{form}'")
-    values = match.groupdict()
-    choices = tuple(map(int, values.pop("choices")))
-    numbers = {name: tuple(map(int, value.split(","))) for name, value in values.items()}
-    space = Space(**{name: v if _FIELDS[name] == _LIST else v[0] for name, v in numbers.items()})  # type: ignore[arg-type]
+    choices, values = _FORM.read(text)
+    space = Space(**values)
     return check(space, choices), space
