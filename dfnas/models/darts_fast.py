@@ -12,17 +12,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dfnas.models.darts import PRIMITIVES
+from dfnas.models.depthwise_fast import BACKWARD, FORWARD, input_gradient, put_together, take_apart, weight_gradient
 
 INDEX = {name: index for index, name in enumerate(PRIMITIVES)}
 EPSILON = 1e-5  # of the batch normalisations, as nn.BatchNorm2d has it
 # How oneDNN and the caches want it on a CPU, in fp32; none of these changes a result beyond rounding.
-WIDEST = 3  # columns of a kernel up to which the gradient of depthwise weights is fast (by a factor of 20)
 TOGETHER = 32  # channels that are at least stacked: fewer leave vector registers empty
 CACHED = 2**19  # values of a stack up to which more is stacked: larger ones leave the cache
 NARROW = 8  # channels up to which a grouped convolution beats matrix products
-# Depthwise convolutions are slow in bf16 on CPUs, and the formulas below are written for one type.
-FORWARD = torch.amp.custom_fwd(device_type="cpu", cast_inputs=torch.float32)
-BACKWARD = torch.amp.custom_bwd(device_type="cpu")
 
 
 def outgoing(edges: list[nn.ModuleDict], x: Tensor, weights: Tensor, stride: int) -> list[Tensor]:
@@ -35,7 +32,7 @@ def outgoing(edges: list[nn.ModuleDict], x: Tensor, weights: Tensor, stride: int
     fitting = max(1, TOGETHER // channels, CACHED * stride**2 // x.numel())
     size = len(edges) if x.is_cuda else fitting
     rectified = F.relu(x)
-    apart = _take_apart(rectified, stride)
+    apart = take_apart(rectified, stride)
     for start in range(0, len(edges), size):
         group = edges[start : start + size]
         # Rows must be contiguous: torch's batch norm on a CPU gives wrong gradients where its weight is strided.
@@ -57,7 +54,7 @@ def _convolutions(edges: list[Any], rectified: Tensor, apart: Tensor, scale: Ten
     for name in ("dil_conv_3x3", "dil_conv_5x5"):
         dilated.append(_separable([edge[name] for edge in edges], every, scale[INDEX[name]]))
     whole = dilated[0].add_(dilated[1])
-    return parts[0].add_(parts[1]).add_(_put_together(whole) if stride == 1 else whole)
+    return parts[0].add_(parts[1]).add_(put_together(whole) if stride == 1 else whole)
 
 
 def _shared(edges: list[nn.ModuleDict], x: Tensor, weights: Tensor, stride: int) -> list[Tensor]:
@@ -126,8 +123,8 @@ class _Separable(torch.autograd.Function):
             gradient = torch.ops.aten.threshold_backward(gradient, y, 0)
         gradient, of_scale = _normalise_backward(gradient, last, scale, mean, inverse)
         gradient, of_pointwise = _pointwise_backward(gradient, middle, pointwise)
-        of_x = _input_gradient(gradient, x, depthwise, ctx.stride) if ctx.needs_input_grad[0] else None
-        of_depthwise = _weight_gradient(gradient, x, depthwise, ctx.stride) if ctx.needs_input_grad[1] else None
+        of_x = input_gradient(gradient, x, depthwise, ctx.stride) if ctx.needs_input_grad[0] else None
+        of_depthwise = weight_gradient(gradient, x, depthwise, ctx.stride) if ctx.needs_input_grad[1] else None
         return of_x, of_depthwise, of_pointwise, of_scale, None, None
 
 
@@ -210,50 +207,3 @@ def _repeat(x: Tensor, times: int) -> Tensor:
     n, c, h, w = x.shape
     x = x.permute(0, 2, 3, 1).unsqueeze(3).expand(n, h, w, times, c)
     return x.reshape(n, h, w, times * c).permute(0, 3, 1, 2)
-
-
-def _take_apart(x: Tensor, stride: int) -> Tensor:
-    """[N, C, H, W] -> [4 N, C, H / 2, W / 2]: the pixels of even and odd rows and columns as images of their own.
-
-    A dilation of 2 mixes none of them with another, so on each it is a plain convolution. At stride 2 only the first
-    of the four is read, and given.
-    """
-    if stride == 2:
-        return x[:, :, ::2, ::2].contiguous(memory_format=torch.channels_last)
-    n, c, h, w = x.shape
-    x = x.permute(0, 2, 3, 1).reshape(n, h // 2, 2, w // 2, 2, c)
-    return x.permute(2, 4, 0, 1, 3, 5).reshape(4 * n, h // 2, w // 2, c).permute(0, 3, 1, 2)
-
-
-def _put_together(x: Tensor) -> Tensor:
-    """The inverse of `_take_apart` at stride 1."""
-    n, c, h, w = x.shape
-    x = x.permute(0, 2, 3, 1).reshape(2, 2, n // 4, h, w, c)
-    return x.permute(2, 3, 0, 4, 1, 5).reshape(n // 4, 2 * h, 2 * w, c).permute(0, 3, 1, 2)
-
-
-def _backward(gradient: Tensor, x: Tensor, weight: Tensor, stride: int, padding: int, which: int) -> Tensor:
-    mask = [which == 0, which == 1, False]
-    rest = (None, [stride] * 2, [padding] * 2, [1, 1], False, [0, 0], len(weight), mask)
-    return torch.ops.aten.convolution_backward(gradient, x, weight, *rest)[which]
-
-
-def _input_gradient(gradient: Tensor, x: Tensor, weight: Tensor, stride: int) -> Tensor:
-    """Of a depthwise convolution; at stride 1 a convolution with the kernel turned round, whose forward is faster."""
-    padding = weight.shape[2] // 2
-    if stride > 1:
-        return _backward(gradient, x, weight, stride, padding, 0)
-    return F.conv2d(gradient, weight.flip(2, 3), None, 1, padding, 1, len(weight))
-
-
-def _weight_gradient(gradient: Tensor, x: Tensor, weight: Tensor, stride: int) -> Tensor:
-    """A few columns of the kernel at a time: to them, x is shifted, and what is cut off or missing is padding."""
-    padding = weight.shape[2] // 2
-    if weight.shape[3] <= WIDEST and x.shape[2] >= weight.shape[2]:
-        return _backward(gradient, x, weight, stride, padding, 1)
-    parts, start = [], 0
-    for part in weight.split(WIDEST, 3):
-        left, right = padding - start, start + part.shape[3] - 1 - padding
-        parts.append(_backward(gradient, F.pad(x, (left, right, padding, padding)), part, stride, 0, 1))
-        start += part.shape[3]
-    return torch.cat(parts, 3)

@@ -9,15 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dfnas.models.darts_fast import (
-    BACKWARD,
-    FORWARD,
-    _input_gradient,
-    _put_together,
-    _take_apart,
-    _weight_gradient,
-)
-
+WIDEST = 3  # columns of a kernel up to which the gradient of depthwise weights is fast (by a factor of 20)
+# Depthwise convolutions are slow in bf16 on CPUs, and the gradients below are written for one type.
+FORWARD = torch.amp.custom_fwd(device_type="cpu", cast_inputs=torch.float32)
+BACKWARD = torch.amp.custom_bwd(device_type="cpu")
 # Kernel and dilation at which torch's own gradients are slow: 3x3 without dilation is left to it.
 SHAPES = {(5, 1), (7, 1), (3, 2), (5, 2), (7, 2)}
 
@@ -61,8 +56,8 @@ class Quick(nn.Conv2d):
         if not dilated:
             return _Depthwise.apply(x, self.weight, stride)
         # A dilation of 2 mixes no pixels of even rows or columns with those of odd ones: each parity is an image.
-        y = _Depthwise.apply(_take_apart(x, stride), self.weight, 1)
-        return _put_together(y) if stride == 1 else y
+        y = _Depthwise.apply(take_apart(x, stride), self.weight, 1)
+        return put_together(y) if stride == 1 else y
 
 
 class _Depthwise(torch.autograd.Function):
@@ -81,5 +76,52 @@ class _Depthwise(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         x, weight = ctx.saved_tensors
         gradient = gradient.contiguous(memory_format=torch.channels_last)
-        of_x = _input_gradient(gradient, x, weight, ctx.stride) if ctx.needs_input_grad[0] else None
-        return of_x, _weight_gradient(gradient, x, weight, ctx.stride), None
+        of_x = input_gradient(gradient, x, weight, ctx.stride) if ctx.needs_input_grad[0] else None
+        return of_x, weight_gradient(gradient, x, weight, ctx.stride), None
+
+
+def take_apart(x: Tensor, stride: int) -> Tensor:
+    """[N, C, H, W] -> [4 N, C, H / 2, W / 2]: the pixels of even and odd rows and columns as images of their own.
+
+    A dilation of 2 mixes none of them with another, so on each it is a plain convolution. At stride 2 only the first
+    of the four is read, and given.
+    """
+    if stride == 2:
+        return x[:, :, ::2, ::2].contiguous(memory_format=torch.channels_last)
+    n, c, h, w = x.shape
+    x = x.permute(0, 2, 3, 1).reshape(n, h // 2, 2, w // 2, 2, c)
+    return x.permute(2, 4, 0, 1, 3, 5).reshape(4 * n, h // 2, w // 2, c).permute(0, 3, 1, 2)
+
+
+def put_together(x: Tensor) -> Tensor:
+    """The inverse of `take_apart` at stride 1."""
+    n, c, h, w = x.shape
+    x = x.permute(0, 2, 3, 1).reshape(2, 2, n // 4, h, w, c)
+    return x.permute(2, 3, 0, 4, 1, 5).reshape(n // 4, 2 * h, 2 * w, c).permute(0, 3, 1, 2)
+
+
+def _backward(gradient: Tensor, x: Tensor, weight: Tensor, stride: int, padding: int, which: int) -> Tensor:
+    mask = [which == 0, which == 1, False]
+    rest = (None, [stride] * 2, [padding] * 2, [1, 1], False, [0, 0], len(weight), mask)
+    return torch.ops.aten.convolution_backward(gradient, x, weight, *rest)[which]
+
+
+def input_gradient(gradient: Tensor, x: Tensor, weight: Tensor, stride: int) -> Tensor:
+    """Of a depthwise convolution; at stride 1 a convolution with the kernel turned round, whose forward is faster."""
+    padding = weight.shape[2] // 2
+    if stride > 1:
+        return _backward(gradient, x, weight, stride, padding, 0)
+    return F.conv2d(gradient, weight.flip(2, 3), None, 1, padding, 1, len(weight))
+
+
+def weight_gradient(gradient: Tensor, x: Tensor, weight: Tensor, stride: int) -> Tensor:
+    """A few columns of the kernel at a time: to them, x is shifted, and what is cut off or missing is padding."""
+    padding = weight.shape[2] // 2
+    if weight.shape[3] <= WIDEST and x.shape[2] >= weight.shape[2]:
+        return _backward(gradient, x, weight, stride, padding, 1)
+    parts, start = [], 0
+    for part in weight.split(WIDEST, 3):
+        left, right = padding - start, start + part.shape[3] - 1 - padding
+        parts.append(_backward(gradient, F.pad(x, (left, right, padding, padding)), part, stride, 0, 1))
+        start += part.shape[3]
+    return torch.cat(parts, 3)
