@@ -23,7 +23,7 @@ test: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy dfnas
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2 --dist loadfile
 
 read: $(STAMP)
 	$(BIN)/python -m dfnas render

@@ -95,6 +95,7 @@ def plan(
     seed: Seed = 0,
     overrides: Set = None,
     data: Data = None,
+    devices: Annotated[int, typer.Option(min=1, help="GPUs, or machines without one, that share the work")] = 1,
     out: Annotated[Path | None, typer.Option(help="write the rows as JSON to this file")] = None,
 ) -> None:
     """What chapters would cost: work, bytes on disk, memory, time. Nothing is run."""
@@ -102,14 +103,15 @@ def plan(
     names = batch.choose(chapter or (), settings)
     if _data(data):
         os.environ["DFNAS_DATA"] = str(_data(data))
-    from dfnas import chapters  # imported late: it brings torch, which takes seconds
+    from dfnas import chapters  # imported late: they bring torch, which takes seconds
+    from dfnas.planning.rows import on_devices
 
-    costs = [{"chapter": name, **row} for name in names for row in chapters.plan(name, settings)]
+    costs = [{"chapter": name, **on_devices(row, devices)} for name in names for row in chapters.plan(name, settings)]
     if out is not None:
-        records.write_json(out, {"profile": settings.profile, "rows": costs})
-    rows = [_plan_row(row) for row in costs]
-    heads = ["chapter", "stage", "iterations", "images", "MACs", "disk (MB)", "memory (MB)", "time"]
-    print(tabulate(rows, heads, disable_numparse=True, stralign="right", colalign=("left", "left")))
+        records.write_json(out, {"profile": settings.profile, "devices": devices, "rows": costs})
+    took = "time" if devices == 1 else f"time on {devices}"
+    heads = ["chapter", "stage", "iterations", "images", "MACs", "disk (MB)", "memory (MB)", took]
+    print(tabulate(map(_plan_row, costs), heads, disable_numparse=True, stralign="right", colalign=("left", "left")))
 
 
 @app.command()
@@ -223,7 +225,7 @@ def _plan_row(row: dict[str, Any]) -> list[str]:
         "" if row["macs"] is None else f"{row['macs']:.2e}",
         "" if row["bytes_disk"] is None else f"{row['bytes_disk'] / 1e6:.1f}",
         "" if row["memory_mb"] is None else f"{row['memory_mb']:.0f}",
-        duration(row["seconds_estimate"]),
+        duration(row["seconds_shared"]),
     ]
 
 

@@ -176,17 +176,20 @@ def test_plan_prints_a_row_a_stage(
         "macs": 3.4e13,
         "bytes_disk": 29e6,
         "memory_mb": 900,
+        "pieces": 24,
+        "seconds_estimate": 390,
     }
-    rows = [
-        {**row, "seconds_estimate": 390},
-        {**row, "stage": "student", "seconds_estimate": None, "images": None},
-    ]
+    rows = [row, {**row, "stage": "searched", "pieces": 1}]
     monkeypatch.setattr(chapters, "plan", lambda name, settings: rows)
     assert call("plan", tiny.NAME, "--profile", tiny.PROFILE) == 0
     shown = capsys.readouterr().out
     assert "3.40e+13" in shown
     assert "6,000" in shown
     assert "6 min 30 s" in shown
+    assert call("plan", tiny.NAME, "--profile", tiny.PROFILE, "--devices", "7") == 0
+    shared, alone = capsys.readouterr().out.splitlines()[-2:]
+    assert shared.endswith("1 min 5 s")
+    assert alone.endswith("6 min 30 s")
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")

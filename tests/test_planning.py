@@ -18,6 +18,21 @@ def test_every_chapter_of_every_profile_has_a_plan(profile):
                 assert row[column] > 0, (name, row["stage"], column)
 
 
+def test_devices_share_whole_pieces():
+    row = {"stage": "synthesis", "pieces": 24, "seconds_estimate": 240.0}
+    times = [planning.rows.on_devices(row, count)["seconds_shared"] for count in (1, 2, 5, 24, 100)]
+    assert times == [240, 120, 50, 10, 10]
+
+
+def test_pieces_are_slot_batches_images_of_a_batch_and_candidates():
+    settings = profiles.load("laptop")
+    names, made = ("01-teacher", "02-synthesis", "06-spos"), settings.synthesis
+    pieces = {row["stage"].split(" x ")[0]: row["pieces"] for name in names for row in chapters.plan(name, settings)}
+    assert pieces["teacher"] == settings.teacher.training.batch
+    assert pieces["synthesis"] == made.images / (made.batch * made.rounds)
+    assert pieces["evolution"] == settings.spos.evolution.population
+
+
 def test_the_paper_s_darts_supernet_on_the_meta_device():
     network = planning.darts.darts_network(profiles.load("paper-cifar10"))
     assert {parameter.device for parameter in network.parameters()} == {torch.device("meta")}

@@ -1,4 +1,4 @@
-"""CIFAR ResNets (He et al., 2016): basic blocks, 3x3 stem of stride 1, no max-pool."""
+"""CIFAR ResNets (He et al., 2016): basic blocks, 3x3 stem of stride 1, no max-pool; and torchvision's networks."""
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -59,20 +59,30 @@ class ResNet(nn.Module):
 
 
 def build(name: str, classes: int, channels: int = 3) -> nn.Module:
-    """A network by name: `resnet20`, `resnet20x0.5` (half as wide), or torchvision's `resnet50`.
+    """A network by name: `resnet20`, `resnet20x0.5` (half as wide); of torchvision `resnet50`, `torchvision:resnet18`.
 
     Raises
     ------
     UserError
-        An unknown name.
+        An unknown name, or images of other than three channels for a network of torchvision.
     """
-    if name == "resnet50":
-        import torchvision
-
-        return torchvision.models.resnet50(weights=None, num_classes=classes)
+    if name == "resnet50" or name.startswith("torchvision:"):
+        return _torchvision(name.removeprefix("torchvision:"), classes, channels)
     base, _, factor = name.partition("x")
     if base not in ARCHITECTURES or (factor and not factor.replace(".", "", 1).isdigit()):
         raise UserError(
-            f"no network {name!r}; there are {', '.join(ARCHITECTURES)}, resnet50, and resnet20x0.5 and so on"
+            f"no network {name!r}; there are {', '.join(ARCHITECTURES)}, resnet50, resnet20x0.5 and so on, and "
+            "torchvision:NAME for any of torchvision's"
         )
     return ResNet(*ARCHITECTURES[base], classes, channels, float(factor or 1))
+
+
+def _torchvision(name: str, classes: int, channels: int) -> nn.Module:
+    import torchvision  # imported late: most runs do without
+
+    if channels != 3:
+        raise UserError(f"torchvision's networks take images of 3 channels, not {channels}")
+    try:
+        return torchvision.models.get_model(name, weights=None, num_classes=classes)
+    except ValueError:
+        raise UserError(f"no network {name!r} in torchvision; there are resnet18, mobilenet_v2, ...") from None

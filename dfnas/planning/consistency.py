@@ -20,7 +20,8 @@ def plan(settings: Settings) -> list[dict[str, Any]]:
             real = consistency.source_of(arm) == "real"
             images = rows.real_images(settings) if real else settings.synthesis.images
             row = rows.train(f"{arm} x {chapter.architectures}", settings, text, chapter.training, images, chapter.side)
-            planned.append(rows.times(row, chapter.architectures))
+            # A network of a few cells is trained by one device, and the others train other ones.
+            planned.append(rows.times(row, chapter.architectures) | {"pieces": chapter.architectures})
     if chapter.candidates:
         supernets = next(row for row in spos_plan.plan(settings) if row["stage"].startswith("supernets"))
         # Chapter 6 plans three; one more is trained for the ceiling.
@@ -43,6 +44,7 @@ def _judgements(settings: Settings) -> dict[str, Any]:
         settings,
         iterations=judged,
         images=judged * each,
+        pieces=1,
         macs=judged * each * shufflenet.macs(space, path, side, data.classes, data.channels),
         bytes_disk=200 * judged,
         memory_mb=paths.search.batch * values * 4 / 1e6,

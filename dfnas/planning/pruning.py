@@ -53,6 +53,7 @@ def _searches(settings: Settings, chapter: PruningSettings, even: list[Encoding]
         settings,
         iterations=candidates * len(even),
         images=candidates * shown * len(even),
+        pieces=chapter.evolution.population,
         macs=sum(candidates * shown * pruned.macs(settings, encoding) for encoding in even),
         bytes_disk=200 * candidates * len(even),
         memory_mb=chapter.search.batch * cost.activations(middle, (data.channels, side, side)) * 4 / 1e6,

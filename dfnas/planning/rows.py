@@ -38,6 +38,7 @@ def synthetic_set(name: str, settings: Settings, chosen: SynthesisSettings) -> d
         settings,
         iterations=made // chosen.batch * sum(count for _, count, _ in chosen.stages),
         images=made,
+        pieces=synthesis.batch_count(chosen),
         share=share / sum(count for _, count, _ in chosen.stages),
         macs=2 * forward * share * made,
         bytes_disk=kept * (data.channels * data.canvas**2 + 2 * data.classes),
@@ -79,6 +80,7 @@ def train(
         settings,
         iterations=steps,
         images=steps * recipe.batch,
+        pieces=recipe.batch,
         share=share,
         macs=3 * forward * share * steps * recipe.batch,
         bytes_disk=4 * cost.parameters(network),
@@ -105,7 +107,11 @@ def real_images(settings: Settings) -> int:
 
 
 def cost_row(name: str, settings: Settings, share: float = 1.0, **facts: Any) -> dict[str, Any]:
-    """A row; `share` is the mean size of what the iterations move, where some see smaller images."""
+    """A row; `share` is the mean size of what the iterations move, where some see smaller images.
+
+    Its `pieces` say into how many parts of one size several devices can divide the work: slot batches, images of a
+    training batch, candidates of a generation.
+    """
     gpu = settings.run.device == "cuda" or settings.profile.startswith("paper")
     computing = facts["macs"] / (GPU_RATE if gpu else CPU_RATE)
     moving = (
@@ -118,3 +124,12 @@ def times(row: dict[str, Any], count: int) -> dict[str, Any]:
     """A row for `count` of the same."""
     several = ("iterations", "images", "macs", "bytes_disk", "seconds_estimate")
     return {key: value * count if key in several else value for key, value in row.items()}
+
+
+def on_devices(row: dict[str, Any], count: int) -> dict[str, Any]:
+    """A row with `seconds_shared`, the least that it takes on `count` devices: none waits for another.
+
+    The device with the most pieces is the last to be done; more devices than pieces are of no use.
+    """
+    largest = -(-row["pieces"] // count)
+    return {**row, "seconds_shared": row["seconds_estimate"] * largest / row["pieces"]}

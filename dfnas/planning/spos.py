@@ -33,6 +33,7 @@ def plan(settings: Settings) -> list[dict[str, Any]]:
         settings,
         iterations=candidates,
         images=images,
+        pieces=chapter.evolution.population,
         macs=images * shufflenet.macs(space, path, side, data.classes, data.channels),
         bytes_disk=200 * candidates,
         memory_mb=chapter.search.batch

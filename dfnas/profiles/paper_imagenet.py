@@ -82,7 +82,7 @@ SETTINGS = Settings(
     evaluation=EvaluationSettings(
         ablation_images=1_000,
         verifier=TrainingSettings(batch=256, learning_rate=0.1, epochs=90, weight_decay=1e-4),
-        verifier_network="resnet18",
+        verifier_network="torchvision:resnet18",
     ),
     spos=SposSettings(
         space=SpaceSettings(),  # SPOS paper, table 1
@@ -203,7 +203,7 @@ SETTINGS = Settings(
     distillation=DistillationSettings(
         comparison=STUDENT,
         sizes=(1_750, 3_500, 7_000),
-        narrow="resnet18",
+        narrow="torchvision:resnet18",
         # The cells that DARTS's authors published, at their size for ImageNet: the paper's own finds are not.
         searched="darts:1;channels=48;cells=14;stem=imagenet;"
         "normal=sep_conv_3x3@0,sep_conv_3x3@1|sep_conv_3x3@0,sep_conv_3x3@1|"

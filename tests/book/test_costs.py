@@ -11,6 +11,7 @@ from bs4 import BeautifulSoup
 from dfnas_book import costs
 
 from dfnas import chapters, profiles
+from dfnas.planning.rows import on_devices
 
 from .made_up import ROOT, record
 
@@ -29,10 +30,10 @@ def test_a_stage_is_counted_for_the_first_chapter_that_has_it() -> None:
 
 
 def test_chapters_of_a_plan_share_a_set() -> None:
-    row = {"stage": "synthesis", "seconds_estimate": 10.0, "bytes_disk": 5, "memory_mb": 7.0}
-    more = {"stage": "student", "seconds_estimate": 1.0, "bytes_disk": None, "memory_mb": 9.0}
+    row = {"stage": "synthesis", "seconds_estimate": 10.0, "seconds_shared": 2.0, "bytes_disk": 5, "memory_mb": 7.0}
+    more = {"stage": "student", "seconds_estimate": 1.0, "seconds_shared": 0.5, "bytes_disk": 0, "memory_mb": 9.0}
     rows = [{"chapter": "a", **row}, {"chapter": "b", **row}, {"chapter": "b", **more}]
-    assert costs.chapter_costs(rows) == [("a", 10, 5, 7), ("b", 1, 0, 9), (costs.TOGETHER, 11, 5, 9)]
+    assert costs.chapter_costs(rows) == [("a", 10, 2, 5, 7), ("b", 1, 0.5, 0, 9), (costs.TOGETHER, 11, 2.5, 5, 9)]
 
 
 def test_the_teachers_table_is_of_the_runs_that_are_rendered(made_up_book: Path) -> None:
@@ -54,9 +55,14 @@ def test_pages_show_the_plan_of_every_chapter_of_the_profile(made_up_book: Path,
 @pytest.mark.parametrize("path", PLANS, ids=lambda path: path.stem)
 def test_written_plans_are_todays(path: Path) -> None:
     settings = profiles.load(path.stem)
-    rows = [{"chapter": name, **row} for name in settings.chapters for row in chapters.plan(name, settings)]
-    hint = f"write it anew: python -m dfnas plan --profile {path.stem} --out book/plans/{path.name}"
-    assert json.loads(path.read_text())["rows"] == json.loads(json.dumps(rows)), hint
+    written = json.loads(path.read_text())
+    rows = [
+        {"chapter": name, **on_devices(row, written["devices"])}
+        for name in settings.chapters
+        for row in chapters.plan(name, settings)
+    ]
+    hint = f"write it anew: python -m dfnas plan --profile {path.stem} --devices 8 --out book/plans/{path.name}"
+    assert written["rows"] == json.loads(json.dumps(rows)), hint
 
 
 def test_slurm_script_asks_for_options_that_there_are() -> None:

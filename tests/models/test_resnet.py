@@ -28,6 +28,15 @@ def test_resnet50_macs_and_parameters():
     assert cost.macs(network, (3, 224, 224)) == 4_089_184_256
 
 
+def test_torchvisions_networks_by_name():
+    network = models.build("torchvision:resnet18", 1000)
+    assert cost.parameters(network) == 11_689_512
+    assert cost.macs(network, (3, 224, 224)) == 1_814_073_344
+    for name, channels in (("torchvision:resnet19", 3), ("torchvision:resnet18", 1), ("resnet50", 1)):
+        with pytest.raises(UserError, match="torchvision"):
+            models.build(name, 10, channels)
+
+
 @pytest.mark.parametrize("name", ["resnet8", "resnet20", "resnet20x0.5"])
 def test_macs_agree_with_torchs_counter(name):
     network = models.build(name, 10)

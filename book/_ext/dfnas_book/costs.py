@@ -1,7 +1,7 @@
 """Tables of what chapters cost: {chapter-costs} from the run records, {plan-costs} from a plan that was written down.
 
-A plan is made by `python -m dfnas plan --profile P --out book/plans/P.json`; to make it anew for every page would take
-longer than the page.
+A plan is made by `python -m dfnas plan --profile P --devices 8 --out book/plans/P.json`; to make it anew for every
+page would take longer than the page.
 """
 
 import json
@@ -32,23 +32,27 @@ def own_seconds(run: dict[str, Any], seen: set[str]) -> float:
     return max(0.0, run["seconds"] - shared)
 
 
-def chapter_costs(rows: Iterable[dict[str, Any]]) -> list[tuple[str, float, float, float]]:
-    """Seconds on one device, bytes and largest memory (MB) of each chapter of a plan, and of all of them.
+def chapter_costs(rows: Iterable[dict[str, Any]]) -> list[tuple[str, float, float, float, float]]:
+    """Seconds on one device and on several, bytes and largest memory (MB) of a plan's chapters, and of all together.
 
     A set that several chapters have in common is counted for the first of them.
     """
-    found: dict[str, tuple[float, float, float]] = {}
+    found: dict[str, tuple[float, float, float, float]] = {}
     seen = []
     for row in rows:
         work = {name: value for name, value in row.items() if name != "chapter"}
         if work in seen:
             continue
         seen.append(work)
-        seconds, size, memory = found.get(row["chapter"], (0.0, 0.0, 0.0))
-        seconds, size = seconds + row["seconds_estimate"], size + (row["bytes_disk"] or 0)
-        found[row["chapter"]] = seconds, size, max(memory, row["memory_mb"] or 0)
-    each = list(found.values())
-    total = sum(part[0] for part in each), sum(part[1] for part in each), max(part[2] for part in each)
+        before = found.get(row["chapter"], (0.0, 0.0, 0.0, 0.0))
+        found[row["chapter"]] = (
+            before[0] + row["seconds_estimate"],
+            before[1] + row["seconds_shared"],
+            before[2] + row["bytes_disk"],
+            max(before[3], row["memory_mb"]),
+        )
+    alone, shared, disk, memory = zip(*found.values(), strict=True)
+    total = sum(alone), sum(shared), sum(disk), max(memory)
     return [(name, *values) for name, values in [*found.items(), (TOGETHER, total)]]
 
 
@@ -118,16 +122,16 @@ class PlanCosts(_Costs):
         path = Path(self.env.srcdir) / PLANS / f"{self.arguments[0]}.json"
         self.env.note_dependency(str(path))
         try:
-            rows = json.loads(path.read_text(encoding="utf-8"))["rows"]
-            costs = chapter_costs(rows)
+            plan = json.loads(path.read_text(encoding="utf-8"))
+            costs, devices = chapter_costs(plan["rows"]), plan["devices"]
         except (OSError, ValueError, KeyError) as error:
             log.warning("plan: %s: %s", path.name, error, location=self.get_location(), type="dfnas", subtype="plan")
             return []
         cells = [
-            [name, f"{seconds / 3600:,.1f}", f"{size / 1e9:,.1f}", f"{memory / 1e3:,.1f}"]
-            for name, seconds, size, memory in costs
+            [name, f"{alone / 3600:,.1f}", f"{shared / 3600:,.1f}", f"{size / 1e9:,.1f}", f"{memory / 1e3:,.1f}"]
+            for name, alone, shared, size, memory in costs
         ]
-        heads = ["chapter", "GPU hours", "disk (GB)", "memory, undivided (GB)"]
+        heads = ["chapter", "hours on one GPU", f"hours on {devices}", "disk (GB)", "memory, undivided (GB)"]
         return [self.numbered(f"The plan of `{self.arguments[0]}`", heads, cells)]
 
 
