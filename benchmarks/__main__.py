@@ -19,7 +19,7 @@ from dfnas import provenance
 from dfnas.errors import UserError
 from dfnas.progress import bar
 
-FILES = ("synthesis_step", "darts_step", "searches", "candidates", "kernels", "loader", "memory", "growth")
+FILES = ("synthesis_step", "darts_step", "searches", "candidates", "kernels", "loader", "memory", "processes", "growth")
 
 
 def main(

@@ -2,8 +2,10 @@
 
 import base64
 import dataclasses
+import functools
 import io
 import itertools
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ import torch
 from scipy import linalg, stats
 from torch import Tensor, nn
 
-from dfnas import batches, datasets, sources, stages, students, synthesis, synthetic, training
+from dfnas import batches, datasets, parallel, sources, stages, students, synthesis, synthetic, training
 from dfnas.errors import UserError
 from dfnas.profiles import Settings, SynthesisSettings
 from dfnas.synthetic import SyntheticSet
@@ -40,15 +42,17 @@ def compute(settings: Settings) -> dict[str, stages.Artefact]:
     if chapter.rounds < 2 or chapter.seeds < 2:
         raise UserError("calibration.rounds and calibration.seeds must be 2 or more: the chapter compares them")
     made = _sets(settings, teacher)
+    calls: dict[str, Callable[[], stages.Artefact]] = {}
     for arm, (source, chosen, labels) in ARMS.items():
         student = dataclasses.replace(chapter.student, labels=labels)
         for seed in _seeds(settings):
             name = f"arm-{arm}-{seed}"
-            made[name] = students.set_stage(
-                name, settings, teacher, student, made[source], seed, chosen, chapter.images
+            calls[name] = functools.partial(
+                students.set_stage, name, settings, teacher, student, made[source], seed, chosen, chapter.images
             )
     for seed in _seeds(settings):
-        made[f"arm-{REAL}-{seed}"] = _real_stage(settings, seed)
+        calls[f"arm-{REAL}-{seed}"] = functools.partial(_real_stage, settings, seed)
+    made |= parallel.made(calls, settings.run, "students")
     made["verifier"] = students.verifier_stage(settings)
     made["evaluation"] = stages.stage(
         "calibration-evaluation",

@@ -1,5 +1,6 @@
 """Chapter 5, DARTS: architecture parameters and weights, moved in turn by gradients (DARTS paper, algorithm 1)."""
 
+import functools
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from dfnas import devices, distributed, scratch, sources, stages, training
+from dfnas import devices, distributed, parallel, scratch, sources, stages, training
 from dfnas.errors import UserError
 from dfnas.models import darts as space
 from dfnas.models.darts_supernet import Supernet
@@ -27,10 +28,14 @@ def compute(settings: Settings) -> dict[str, stages.Artefact]:
     chapter, teacher = chapter_of(settings), load_teacher(settings)
     origins = sources.artefacts(settings, teacher)
     made = {name: origin for name, origin in origins.items() if isinstance(origin, stages.Artefact)}
-    for name in sources.NAMES:
-        made[f"search-{name}"] = search_stage(name, origins[name], settings, teacher, settings.seed)
-    for seed in range(settings.seed + 1, settings.seed + chapter.search_seeds):
-        made[f"search-synthetic-{seed}"] = search_stage("synthetic", origins["synthetic"], settings, teacher, seed)
+    runs = [(f"search-{name}", name, settings.seed) for name in sources.NAMES]
+    more = range(settings.seed + 1, settings.seed + chapter.search_seeds)
+    runs += [(f"search-synthetic-{seed}", "synthetic", seed) for seed in more]
+    calls = {
+        label: functools.partial(search_stage, name, origins[name], settings, teacher, seed)
+        for label, name, seed in runs
+    }
+    made |= parallel.made(calls, settings.run, "searches")
     searches = [made[f"search-{name}"] for name in sources.NAMES]
     made["random"] = scratch.random_stage(
         "darts-random", settings, chapter.scratch, searches, lambda generator: _random_text(chapter, generator)

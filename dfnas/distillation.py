@@ -1,6 +1,7 @@
 """Chapter 9, distillation: what a teacher knows, passed on to a new network through the synthetic set alone."""
 
 import dataclasses
+import functools
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor
 
-from dfnas import batches, datasets, sources, stages, students, synthesis, training
+from dfnas import batches, datasets, parallel, sources, stages, students, synthesis, training
 from dfnas.errors import UserError
 from dfnas.profiles import DistillationSettings, Settings, StudentSettings, SynthesisSettings
 from dfnas.teacher import Teacher
@@ -133,8 +134,11 @@ def compute(settings: Settings) -> dict[str, stages.Artefact]:
         "fewer": synthesis.set_stage("synthesis-fewer", settings, teacher, fewer(settings)),
         "noise": sources.noise_stage(settings, teacher, settings.synthesis.images),
     }
-    for arm, seed, name in seeded(settings):
-        made[name] = _student_stage(arm, seed, settings, teacher, made)
+    calls = {
+        name: functools.partial(_student_stage, arm, seed, settings, teacher, made)
+        for arm, seed, name in seeded(settings)
+    }
+    made |= parallel.made(calls, settings.run, "students")
     made["evaluation"] = stages.stage(
         "distillation-evaluation",
         lambda folder: _evaluate(folder, settings, teacher, made),

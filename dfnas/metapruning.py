@@ -4,13 +4,14 @@ A PruningNet makes weights for any widths; evolution looks for widths that do we
 what it finds is trained from scratch on synthetic images and soft labels.
 """
 
+import functools
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors.torch import load_file
 
-from dfnas import batches, datasets, evolution, pruned, scratch, sources, stages, supernets, synthesis
+from dfnas import batches, datasets, evolution, parallel, pruned, scratch, sources, stages, supernets, synthesis
 from dfnas.exports import load as load  # what the chapter calls with the file of a pruned network
 from dfnas.models import pruning
 from dfnas.models.pruning_net import PruningNet
@@ -28,17 +29,20 @@ def compute(settings: Settings) -> dict[str, stages.Artefact]:
     chapter, teacher = chapter_of(settings), load_teacher(settings)
     made = {"synthetic": synthesis.set_stage("synthesis", settings, teacher, settings.synthesis)}
     origins: dict[str, stages.Artefact | str] = {"synthetic": made["synthetic"], "real": datasets.digest(settings.data)}
-    for name in SOURCES:
-        made[f"net-{name}"] = net_stage(name, origins[name], settings, teacher)
-        for window in range(len(chapter.windows)):
-            net = made[f"net-{name}"]
-            made[f"search-{name}-{window}"] = search_stage(name, origins[name], net, window, settings, teacher)
+    calls = {name: functools.partial(_on_source, name, origins[name], settings, teacher) for name in SOURCES}
+    for name, (net, *searches) in parallel.made(calls, settings.run, "searches").items():
+        made |= {f"net-{name}": net} | {f"search-{name}-{window}": each for window, each in enumerate(searches)}
     for window in range(len(chapter.windows)):
         made[f"baselines-{window}"] = pruned.baselines_stage(made[f"search-synthetic-{window}"], window, settings)
     made |= pruned.trainings(made, settings, teacher)
     made["teacher"] = pruned.teacher_stage(settings, teacher)
     made["export"] = pruned.export_stage(made[f"trained-pruned_on_synthetic-0-{settings.seed}"], settings, teacher)
     return made
+
+
+def _on_source(name: str, origin: stages.Artefact | str, settings: Settings, teacher: Teacher) -> list[stages.Artefact]:
+    net, windows = net_stage(name, origin, settings, teacher), range(len(chapter_of(settings).windows))
+    return [net, *(search_stage(name, origin, net, window, settings, teacher) for window in windows)]
 
 
 def net_stage(name: str, origin: stages.Artefact | str, settings: Settings, teacher: Teacher) -> stages.Artefact:

@@ -5,16 +5,20 @@ neither on how many processes there are nor on which one takes it.
 """
 
 import contextlib
+import functools
 import multiprocessing
+import operator
 import os
-from collections.abc import Callable, Iterator, Sequence
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from typing import TypeVar
 
 import torch
 
-from dfnas import devices, distributed
+from dfnas import devices, distributed, stages
 from dfnas.profiles import RunSettings
+from dfnas.progress import bar
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -24,7 +28,8 @@ def each(function: Callable[[T], R], items: Sequence[T], run: RunSettings) -> It
     """`function(item)` for each item, in order; of several processes under torchrun, each takes a part of the items.
 
     With `run.processes` above 1 (0: a process a core) on a CPU, `function` and `item` must be picklable, and the
-    processes start afresh: what was patched or cached here is unknown there. An error in one ends them all.
+    processes start afresh: what was patched or cached here is unknown there. An error in one ends them all, and so
+    does the end of this process.
     """
     mine = items[distributed.rank() :: distributed.world()]
     count = min(_processes(run), len(mine))
@@ -32,11 +37,28 @@ def each(function: Callable[[T], R], items: Sequence[T], run: RunSettings) -> It
         yield from map(function, mine)
     elif mine:
         # A process of torchrun has a child too: there, training does not average gradients with the others.
-        pool = ProcessPoolExecutor(max(1, count), multiprocessing.get_context("spawn"), initializer=_start)
+        start = functools.partial(_start, max(1, count))
+        pool = ProcessPoolExecutor(max(1, count), multiprocessing.get_context("spawn"), initializer=start)
         with contextlib.ExitStack() as stack:
             stack.callback(pool.shutdown, cancel_futures=True)
             yield from pool.map(function, mine)
     distributed.barrier()
+
+
+def made(calls: Mapping[str, Callable[[], R]], run: RunSettings, name: str) -> dict[str, R]:
+    """What calls that ask for stages return, by label; on a CPU several make their stages at a time, as by `each`.
+
+    Parameters
+    ----------
+    calls : each asks for stages that the others do not need; picklable.
+    name : what they are, for the progress bar.
+    """
+    left = [] if distributed.world() > 1 or _processes(run) == 1 else [*filter(stages.left, calls.values())]
+    if len(left) > 1:
+        for _ in bar(each(operator.call, left, run), total=len(left), desc=name, unit="stage"):
+            pass
+    # A forced stage is made anew here, by the process that remembers that it was.
+    return {label: call() for label, call in calls.items()}
 
 
 def _processes(run: RunSettings) -> int:
@@ -45,8 +67,18 @@ def _processes(run: RunSettings) -> int:
     return run.processes or len(os.sched_getaffinity(0)) // distributed.world()
 
 
-def _start() -> None:
+def _start(count: int) -> None:
     torch.set_num_threads(1)
+    stages.share_time(count)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     os.environ["DFNAS_LOG"] = os.devnull  # the bar is the parent's
     if torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
+
+
+def _end_with_parent() -> None:
+    """A killed parent sends no word; what waits for its next piece would wait for ever."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)

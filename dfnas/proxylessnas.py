@@ -4,13 +4,14 @@ The weights learn on one source's images; the architecture parameters on images 
 """
 
 import dataclasses
+import functools
 from pathlib import Path
 
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from dfnas import binarisation, latency, scratch, sources, stages, supernets
+from dfnas import binarisation, latency, parallel, scratch, sources, stages, supernets
 from dfnas.errors import UserError
 from dfnas.models import mbconv
 from dfnas.models.mbconv import Space
@@ -33,14 +34,23 @@ def compute(settings: Settings) -> dict[str, stages.Artefact]:
         name: origin for name, origin in {**origins, "latency": table}.items() if isinstance(origin, stages.Artefact)
     }
     made["latency-networks"] = latency.networks_stage(table, settings)
-    for name in sources.NAMES:
-        made[f"warm-up-{name}"] = warm_up_stage(name, origins[name], settings, teacher)
-        made[f"search-{name}"] = search_stage(name, origins[name], made[f"warm-up-{name}"], table, settings, teacher)
+    calls = {
+        name: functools.partial(_on_source, name, origins[name], table, settings, teacher) for name in sources.NAMES
+    }
+    for name, (warm_up, search) in parallel.made(calls, settings.run, "searches").items():
+        made |= {f"warm-up-{name}": warm_up, f"search-{name}": search}
     searches = [made[f"search-{name}"] for name in sources.NAMES]
     made["random"] = scratch.random_stage(
         "proxyless-random", settings, chapter.scratch, searches, lambda generator: random_text(settings, generator)
     )
     return made | scratch.band(settings, chapter.scratch, "proxyless", made)
+
+
+def _on_source(
+    name: str, origin: stages.Artefact | str, table: stages.Artefact | Path, settings: Settings, teacher: Teacher
+) -> tuple[stages.Artefact, stages.Artefact]:
+    warm_up = warm_up_stage(name, origin, settings, teacher)
+    return warm_up, search_stage(name, origin, warm_up, table, settings, teacher)
 
 
 def chapter_of(settings: Settings) -> ProxylessSettings:

@@ -9,7 +9,7 @@ from typing import Any
 
 from safetensors.torch import load_file
 
-from dfnas import batches, datasets, evolution, exports, scratch, stages, students, synthetic, training
+from dfnas import batches, datasets, evolution, exports, parallel, scratch, stages, students, synthetic, training
 from dfnas.errors import UserError
 from dfnas.models import cost, pruning
 from dfnas.models.pruning import Encoding, Space
@@ -104,11 +104,13 @@ def random_encodings(window: int, settings: Settings, chapter: PruningSettings) 
 
 def trainings(made: Mapping[str, stages.Artefact], settings: Settings, teacher: Teacher) -> dict[str, stages.Artefact]:
     """Every training: one recipe, on the synthetic set alone, whatever the encoding stems from."""
-    chapter, space, trained = chapter_of(settings), space_of(settings), {}
+    chapter, space, calls = chapter_of(settings), space_of(settings), {}
 
     def add(arm: str, window: int, chosen: stages.Artefact | str, index: int, seed: int) -> None:
         label = f"{arm}-{window}-{settings.seed + index - 1 if arm == 'random' else seed}"
-        trained[f"trained-{label}"] = final_stage(label, chosen, index, seed, made["synthetic"], settings, teacher)
+        calls[f"trained-{label}"] = functools.partial(
+            final_stage, label, chosen, index, seed, made["synthetic"], settings, teacher
+        )
 
     seeds = range(settings.seed, settings.seed + chapter.seeds)
     for window in range(len(chapter.windows)):
@@ -121,7 +123,7 @@ def trainings(made: Mapping[str, stages.Artefact], settings: Settings, teacher: 
     full = pruning.to_text((pruning.FULL,) * space.genes, space)
     for seed in seeds:
         add("full", 0, full, 0, seed)
-    return trained
+    return parallel.made(calls, settings.run, "pruned networks")
 
 
 def final_stage(

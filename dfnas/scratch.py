@@ -1,5 +1,6 @@
 """Architectures judged: trained from scratch on real data and tested on it, beside random ones of like cost."""
 
+import functools
 import json
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -9,7 +10,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from dfnas import batches, datasets, devices, models, sources, stages, training
+from dfnas import batches, datasets, devices, models, parallel, sources, stages, training
 from dfnas.errors import UserError
 from dfnas.models import cost
 from dfnas.profiles import ScratchSettings, Settings
@@ -162,16 +163,15 @@ def band(
 
     `made` holds the searches as `search-<source>` and the draw as `random`.
     """
-    trained = {}
+    calls = {}
     for source in sources.NAMES:
         for seed in range(settings.seed, settings.seed + scratch.seeds):
-            label = f"found-{source}-{seed}"
-            trained[label] = stage(f"{chapter}-{label}", settings, scratch, made[f"search-{source}"], 0, seed)
+            label, search = f"found-{source}-{seed}", made[f"search-{source}"]
+            calls[label] = functools.partial(stage, f"{chapter}-{label}", settings, scratch, search, 0, seed)
     for index in range(scratch.random):
-        label = f"random-{index}"
-        seed = settings.seed + index
-        trained[label] = stage(f"{chapter}-{label}", settings, scratch, made["random"], index, seed)
-    return trained
+        label, seed = f"random-{index}", settings.seed + index
+        calls[label] = functools.partial(stage, f"{chapter}-{label}", settings, scratch, made["random"], index, seed)
+    return parallel.made(calls, settings.run, "from scratch")
 
 
 def results(trained: Mapping[str, stages.Artefact]) -> dict[str, dict[str, list[Any]]]:

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from dfnas import batches, evolution, scratch, sources, stages, supernets
+from dfnas import batches, evolution, parallel, scratch, sources, stages, supernets
 from dfnas.errors import UserError
 from dfnas.models import shufflenet
 from dfnas.models.shufflenet import Choices, Space, Supernet
@@ -26,14 +26,21 @@ def compute(settings: Settings) -> dict[str, stages.Artefact]:
     chapter, teacher = chapter_of(settings), load_teacher(settings)
     origins = sources.artefacts(settings, teacher)
     made = {name: origin for name, origin in origins.items() if isinstance(origin, stages.Artefact)}
-    for name in sources.NAMES:
-        made[f"supernet-{name}"] = supernet_stage(name, origins[name], settings, teacher)
-        made[f"search-{name}"] = search_stage(name, origins[name], made[f"supernet-{name}"], settings, teacher)
+    calls = {name: functools.partial(_on_source, name, origins[name], settings, teacher) for name in sources.NAMES}
+    for name, (supernet, search) in parallel.made(calls, settings.run, "searches").items():
+        made |= {f"supernet-{name}": supernet, f"search-{name}": search}
     searches = [made[f"search-{name}"] for name in sources.NAMES]
     made["random"] = scratch.random_stage(
         "spos-random", settings, chapter.scratch, searches, lambda generator: _random_text(settings, generator)
     )
     return made | scratch.band(settings, chapter.scratch, "spos", made)
+
+
+def _on_source(
+    name: str, origin: stages.Artefact | str, settings: Settings, teacher: Teacher
+) -> tuple[stages.Artefact, stages.Artefact]:
+    supernet = supernet_stage(name, origin, settings, teacher)
+    return supernet, search_stage(name, origin, supernet, settings, teacher)
 
 
 def chapter_of(settings: Settings) -> SposSettings:

@@ -46,6 +46,7 @@ class Artefact:
 _used: ContextVar[list[Artefact]] = ContextVar("used")
 _dry: ContextVar[bool] = ContextVar("dry", default=False)
 _force: ContextVar[bool] = ContextVar("force", default=False)
+_sharing: ContextVar[int] = ContextVar("sharing", default=1)
 _current: ContextVar["_Sittings | None"] = ContextVar("current", default=None)
 
 
@@ -120,6 +121,20 @@ def keys(compute: Callable[[], Any]) -> dict[str, str]:
     with dry():
         compute()
         return {artefact.name: artefact.key for artefact in used()}
+
+
+def left(call: Callable[[], Any]) -> bool:
+    """Whether a stage that `call` asks for is still to be made; no where stages are forced, or only named."""
+    if _dry.get() or _force.get():
+        return False
+    with dry():
+        call()
+        return not all((artefact.folder / "stage.json").exists() for artefact in used())
+
+
+def share_time(count: int) -> None:
+    """In one of `count` processes that make stages at the same time: each counts its part of the seconds."""
+    _sharing.set(count)
 
 
 def digest(value: Any) -> str:
@@ -211,7 +226,7 @@ class _Sittings:
 
     def total(self) -> dict[str, float]:
         return {
-            "seconds": self.before["seconds"] + time.perf_counter() - self.start,
+            "seconds": self.before["seconds"] + (time.perf_counter() - self.start) / _sharing.get(),
             "peak_memory_mb": max(self.before["peak_memory_mb"], provenance.peak_memory_mb()),
         }
 
