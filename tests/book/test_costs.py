@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from bs4 import BeautifulSoup
 from dfnas_book import costs
+from dfnas_book.record import own_seconds
 
 from dfnas import chapters, profiles
 from dfnas.planning.rows import on_devices
@@ -26,7 +27,7 @@ def cells(page: Path, name: str) -> list[list[str]]:
 
 def test_a_stage_is_counted_for_the_first_chapter_that_has_it() -> None:
     seen: set[str] = set()
-    assert [round(costs.own_seconds(record(name), seen), 1) for name in ("a", "b")] == [185.2, 123.8]
+    assert [round(own_seconds(record(name), seen), 1) for name in ("a", "b")] == [185.2, 123.8]
 
 
 def test_chapters_of_a_plan_share_a_set() -> None:

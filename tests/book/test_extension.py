@@ -170,7 +170,7 @@ def test_card_says_how_the_page_was_computed(made_up_book: Path) -> None:
         "Profile": "made-up",
         "Seed": "3",
         "Commit": "0abc123",
-        "Computed in": "3 min 5 s",
+        "Computed in": "3 min 5 s, of which 1 min 1 s in stages of earlier chapters",
         "Peak memory": "1.2 GB",
         "Date": "2026-01-02",
         "Machine": "an imagined processor, 2 cores, 1 thread used, 8 GB, no GPU",
@@ -179,6 +179,12 @@ def test_card_says_how_the_page_was_computed(made_up_book: Path) -> None:
     assert link is not None
     saved = json.loads((made_up_book / "book/executed" / str(link["href"])).read_text())
     assert saved == made_up.record("02-synthesis")
+
+
+def test_card_of_the_first_chapter_has_no_stage_of_earlier_ones(made_up_book: Path) -> None:
+    took = page(made_up_book, "book/executed/01-teacher").select_one("section.run-card .card-computed-in dd")
+    assert took is not None
+    assert took.text == "3 min 5 s"
 
 
 def test_card_admits_what_is_wrong_with_the_code() -> None:

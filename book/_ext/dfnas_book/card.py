@@ -63,14 +63,21 @@ def is_older_code(run: dict[str, Any]) -> bool:
     return bool(then) and provenance.module_digests(sorted(then)) != then
 
 
-def facts(run: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """The lines of the card, as label and value."""
+def computed_in(run: dict[str, Any], own: float) -> str:
+    """What the run took, and what of it stages took that an earlier chapter has made: these are computed once."""
+    shared = run.get("seconds", 0) - own
+    made = f", of which {duration(shared)} in stages of earlier chapters" if shared >= 1 else ""
+    return duration(run.get("seconds", 0)) + made
+
+
+def facts(run: dict[str, Any], own: float) -> Iterator[tuple[str, str]]:
+    """The lines of the card, as label and value; `own` are the seconds without stages of earlier chapters."""
     yield "Profile", str(run.get("profile", "unknown"))
     yield "Seed", str(run.get("seed", "unknown"))
     if run.get("overrides"):
         yield "Changed settings", ", ".join(map(str, run["overrides"]))
     yield "Commit", commit(run)
-    yield "Computed in", duration(run.get("seconds", 0))
+    yield "Computed in", computed_in(run, own)
     yield "Peak memory", memory(run.get("peak_memory_mb", 0))
     yield "Date", str(run.get("started", "unknown"))[:10]
     yield "Machine", machine(run.get("machine") or {})
@@ -99,11 +106,11 @@ def details(run: dict[str, Any]) -> str:
     return f"{table}<p>{escape(versions)}</p>" if versions or table else ""
 
 
-def card(run: dict[str, Any], download: nodes.Node) -> list[nodes.Node]:
+def card(run: dict[str, Any], own: float, download: nodes.Node) -> list[nodes.Node]:
     """The card as nodes; `download` leads to the record itself."""
     lines = "".join(
         f"<div class='card-{label.lower().replace(' ', '-')}'><dt>{label}</dt><dd>{escape(value)}</dd></div>"
-        for label, value in facts(run)
+        for label, value in facts(run, own)
     )
     state = " card-older" if is_older_code(run) else ""
     head = f"<section class='run-card{state}' id='run-card' aria-label='How this page was computed'><dl>{lines}</dl>"
@@ -130,14 +137,14 @@ def add_card(app: Sphinx, doctree: nodes.document) -> None:
     if name is None or title is None:
         return
     try:
-        run = record.load(app.env, name)
+        run, own = record.load(app.env, name), record.seconds_after_earlier(app.env, name)
     except record.RecordError as error:
         log.warning("%s", error, location=app.env.docname, type="dfnas", subtype="card")
         return
     if run.get("verdict") != "good" or not run.get("complete"):
         text = "the run of this page is not good: %s"
         log.warning(text, run.get("verdict", "no verdict"), location=app.env.docname, type="dfnas", subtype="card")
-    title.parent[1:1] = card(run, record_link(name))
+    title.parent[1:1] = card(run, own, record_link(name))
 
 
 def setup(app: Sphinx) -> None:

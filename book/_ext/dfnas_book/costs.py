@@ -24,14 +24,6 @@ PLANS = "book/plans"
 TOGETHER = "all of them"
 
 
-def own_seconds(run: dict[str, Any], seen: set[str]) -> float:
-    """The seconds of a run without the stages that earlier runs had; adds its own stages to `seen`."""
-    stages = run.get("stages", {}).values()
-    shared = sum(stage["seconds"] for stage in stages if stage["key"] in seen)
-    seen |= {stage["key"] for stage in stages}
-    return max(0.0, run["seconds"] - shared)
-
-
 def chapter_costs(rows: Iterable[dict[str, Any]]) -> list[tuple[str, float, float, float, float]]:
     """Seconds on one device and on several, bytes and largest memory (MB) of a plan's chapters, and of all together.
 
@@ -101,7 +93,7 @@ class ChapterCosts(_Costs):
             except record.RecordError:
                 rows.append([*cells, "", "", ""])
                 continue
-            own = own_seconds(run, seen)
+            own = record.own_seconds(run, seen)
             total += own
             machines[card.machine(run.get("machine") or {})] = run["profile"]
             rows.append([*cells, card.duration(run["seconds"]), card.duration(own), card.memory(run["peak_memory_mb"])])

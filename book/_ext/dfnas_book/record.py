@@ -44,6 +44,23 @@ def load(env: BuildEnvironment, name: str, suffix: str = ".json") -> dict[str, A
         raise RecordError(f"{path.name} is not readable: {error}") from None
 
 
+def own_seconds(run: dict[str, Any], seen: set[str]) -> float:
+    """The seconds of a run without the stages that earlier runs had; adds its own stages to `seen`."""
+    stages = run.get("stages", {}).values()
+    shared = sum(stage["seconds"] for stage in stages if stage["key"] in seen)
+    seen |= {stage["key"] for stage in stages}
+    return max(0.0, run["seconds"] - shared)
+
+
+def seconds_after_earlier(env: BuildEnvironment, name: str) -> float:
+    """The seconds of the run `name` where the runs that come before it in the book have left their stages."""
+    seen: set[str] = set()
+    for path in sorted(path_of(env, name).parent.glob("*.json")):
+        if path.stem < name and "." not in path.stem:
+            own_seconds(load(env, path.stem), seen)
+    return own_seconds(load(env, name), seen)
+
+
 def metric(env: BuildEnvironment, name: str, key: str) -> Any:
     """One metric of the record `name`; RecordError names the metrics that there are."""
     metrics = load(env, name).get("metrics", {})
