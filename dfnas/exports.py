@@ -6,7 +6,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -78,14 +77,3 @@ def elsewhere(lines: str, file: Path, images: Tensor) -> Tensor:
         environment = {**os.environ, "PYTHONPATH": str(paths.root()), "OMP_NUM_THREADS": str(torch.get_num_threads())}
         subprocess.run([sys.executable, "-c", asked], cwd=folder, env=environment, check=True)
         return torch.load(Path(folder) / "logits.pt")
-
-
-@torch.no_grad()
-def latency(network: nn.Module, shape: Sequence[int], batch: int = 1, repeats: int = 50) -> float:
-    """Seconds of a forward pass of `batch` images on the CPU: the median of `repeats`, after a few to warm up."""
-    images, seconds = torch.zeros(batch, *shape), []
-    for _ in range(repeats + 5):
-        start = time.perf_counter()
-        network(images)
-        seconds.append(time.perf_counter() - start)
-    return float(torch.tensor(seconds[5:]).median())
