@@ -13,7 +13,7 @@ from dfnas import batches, profiles, spos
 from dfnas.models import shufflenet
 from dfnas.sources import Source
 
-SETTINGS = profiles.load("laptop")
+SETTINGS = profiles.load("laptop", 0, ["run.device=cpu"])
 IMAGES = 1600
 
 

@@ -6,7 +6,7 @@ from benchmarks import measure
 from benchmarks.synthesis_step import ours
 from dfnas.profiles import RunSettings
 
-RUN = RunSettings(precision="fp32")  # eager: a program a size would be compiled, and the compiling is not the point
+RUN = RunSettings("cpu", "fp32")  # eager: a program a size would be compiled, and the compiling is not the point
 
 
 def rows() -> list[dict[str, Any]]:

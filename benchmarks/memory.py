@@ -21,9 +21,10 @@ def _peak(kind: str) -> float:
 
 
 if __name__ == "__main__":
-    run = RunSettings(precision="fp32")
+    run = RunSettings("cpu", "fp32")
     batch = synthesis_step.BATCH
     work = synthesis_step.plain(batch) if sys.argv[1] == "plain" else synthesis_step.ours(batch, run)
+    provenance.forget_peak_memory()
     before = provenance.peak_memory_mb()
     work()
     print(provenance.peak_memory_mb() - before)

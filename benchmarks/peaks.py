@@ -15,7 +15,7 @@ def peaks() -> dict[str, float]:
     `flops_fp32`, `bytes`, and `flops_bf16` where the processor multiplies in it: elsewhere it is emulated, slowly.
     """
     found = {}
-    kinds = {"flops_fp32": torch.float32} | ({"flops_bf16": torch.bfloat16} if devices.bf16(RunSettings()) else {})
+    kinds = {"flops_fp32": torch.float32} | ({"flops_bf16": torch.bfloat16} if devices.bf16(RunSettings("cpu")) else {})
     for name, kind in kinds.items():
         left, right = torch.randn(SIDE, SIDE).to(kind), torch.randn(SIDE, SIDE).to(kind)
         found[name] = 2 * SIDE**3 / _best(lambda left=left, right=right: left @ right)

@@ -6,11 +6,12 @@ import sys
 from typing import Any
 
 from benchmarks import measure
+from dfnas import provenance
 
 
 def rows() -> list[dict[str, Any]]:
     """One row: seconds for an iteration of one batch of 250 images, in fp32."""
-    cores = len(os.sched_getaffinity(0))
+    cores = provenance.cores()
     one, many = [_start(cores)], [_start(1) for _ in range(cores)]
     try:
         pairs = [(_seconds(one), _seconds(many)) for _ in range(1 + measure.PAIRS)]
@@ -39,6 +40,6 @@ if __name__ == "__main__":
     from benchmarks import synthesis_step
     from dfnas.profiles import RunSettings
 
-    work = synthesis_step.ours(synthesis_step.BATCH, RunSettings(precision="fp32", compile=True))
+    work = synthesis_step.ours(synthesis_step.BATCH, RunSettings("cpu", "fp32", compile=True))
     for _ in sys.stdin:
         print(measure.seconds(work) / synthesis_step.ITERATIONS, flush=True)

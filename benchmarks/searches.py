@@ -14,7 +14,7 @@ from dfnas.models import mbconv, pruning_net
 from dfnas.models.mbconv_supernet import Supernet
 from dfnas.models.pruning import FULL
 
-SETTINGS = profiles.load("laptop")
+SETTINGS = profiles.load("laptop", 0, ["run.device=cpu"])
 BATCH, SIDE, PATHS = 64, 16, 4
 
 

@@ -23,8 +23,8 @@ RECIPE = dataclasses.replace(
 def rows() -> list[dict[str, Any]]:
     """In the precision that the processor is best at, and in fp32; seconds an iteration."""
     made = [
-        ("synthesis_step", RunSettings(compile=True)),
-        ("synthesis_step_fp32", RunSettings(precision="fp32", compile=True)),
+        ("synthesis_step", RunSettings("cpu", compile=True)),
+        ("synthesis_step_fp32", RunSettings("cpu", "fp32", compile=True)),
     ]
     return [measure.row(name, plain(BATCH), ours(BATCH, run), per=ITERATIONS) for name, run in made]
 
@@ -97,4 +97,4 @@ def _variation(images: Tensor) -> Tensor:
 
 
 if __name__ == "__main__":
-    print(devices.bf16(RunSettings()), *rows(), sep="\n")
+    print(devices.bf16(RunSettings("cpu")), *rows(), sep="\n")

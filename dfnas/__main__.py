@@ -155,7 +155,7 @@ def latency(
 ) -> None:
     """Measure chapter 7's operators on this machine into a table that its search can take for its cost."""
     settings = _settings(profile, 0, overrides, device)
-    path = out or paths.runs() / f"latency-{settings.profile}.json"
+    path = (out or paths.runs() / f"latency-{settings.profile}.json").expanduser().resolve()
     paths.make_folder(path.parent)
     from dfnas import latency as measuring  # imported late: it brings torch, which takes seconds
 
@@ -163,7 +163,8 @@ def latency(
     rows = [[name, row["median"], row["low"], row["high"]] for name, row in made["operators"].items()]
     print(tabulate(rows, ["operator", "ms", "lower quartile", "upper quartile"], floatfmt=".3f"))
     print(f"{made['batch']} images at once, {made['threads']} threads, {made['repeats']} repeats: {path}")
-    print(f"dfnas run 07-proxylessnas --set proxylessnas.cost=latency --set proxylessnas.latency_table={path}")
+    chosen = f"--set proxylessnas.cost=latency --set proxylessnas.latency_table={path}"
+    print(f"python -m dfnas run 07-proxylessnas --profile {profile} {chosen}")
 
 
 def _settings(profile: str, seed: int = 0, overrides: list[str] | None = None, device: str | None = None) -> Settings:

@@ -207,14 +207,14 @@ class Search(Drawing):
         with statistics_kept(self.supernet), devices.autocast(self.settings.run):
             logits = self.supernet(inputs)
             loss = self.loss(logits, shown.targets)
-        slopes = torch.autograd.grad(loss, gates, allow_unused=True, materialize_grads=True)
-        distributed.mean_(slopes)
+        slopes = torch.stack(torch.autograd.grad(loss, gates, allow_unused=True, materialize_grads=True))
+        distributed.mean_([slopes])
         weight, pairs = self.chapter.cost_weight / self.costs.reference, list(zip(active, inactive, strict=True))
         gradients = []
-        for alpha, pair, slope, row in zip(self.alphas, pairs, slopes, self.costs.rows, strict=True):
+        for alpha, pair, slope, row in zip(self.alphas, pairs, slopes.cpu(), self.costs.rows, strict=True):
             price = weight * torch.tensor([row[operation] for operation in pair])
             # The authors' code takes no gradient where the active operation is zero.
-            total = torch.zeros(2) if pair[0] == ZERO else slope.cpu() + price
+            total = torch.zeros(2) if pair[0] == ZERO else slope + price
             gradients.append(pair_gradient(alpha, pair, total))
         before = [alpha.clone() for alpha in self.alphas]
         self._step(gradients)
@@ -245,8 +245,10 @@ class Search(Drawing):
         for alpha, saved in zip(self.alphas, state["alphas"], strict=True):
             alpha.copy_(saved)
         self.optimiser.load_state_dict(state["optimiser"])
-        for name in ("baseline", "snapshots", "steps", "log"):
+        for name in ("baseline", "steps", "log"):
             setattr(self, name, state[name])
+        # Checkpoints are read to the device of the network, and these stay with the architecture parameters.
+        self.snapshots = [snapshot.cpu() for snapshot in state["snapshots"]]
 
 
 def due(step: int, steps: int, updates: int, delay: float) -> range:

@@ -279,6 +279,7 @@ def judge_all(
         source = sources.load(name, origin, trained, teacher)
         judge = spos.Judge(spos.read(supernet, trained), source, trained, paths)
     shown = real_images(validation, chapter.validation_images, source, settings, paths.side)
+    logs.mend(folder / LOG)
     drawn, done = candidates(settings), len(logs.read(folder / LOG))
     progress = bar(total=len(drawn), desc=f"paths on {name}", unit="path")
     progress.update(done)

@@ -54,6 +54,7 @@ def chapter_of(settings: Settings) -> DartsSettings:
     chapter = settings.darts
     if chapter is None:
         raise UserError(f"profile {settings.profile} has no DARTS search")
+    scratch.check(chapter.scratch, "darts")
     if chapter.order not in ("first", "second"):
         raise UserError(f"darts.order={chapter.order!r}: there are first and second")
     if chapter.search_seeds < 2:

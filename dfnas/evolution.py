@@ -70,7 +70,10 @@ def search(
     """
     _check(settings)
     file = None if folder is None else folder / LOG
-    logged = [] if file is None else load(file)
+    logged = []
+    if file is not None:
+        logged = load(file)
+        logs.mend(file)
     visited: list[Visited] = []
     progress = bar(total=settings.population * (settings.generations + 1), desc=description, unit="candidate")
     for generation in range(settings.generations + 1):
@@ -115,7 +118,7 @@ def cross(first: Candidate, second: Candidate, generator: torch.Generator) -> Ca
 
 
 def load(file: Path) -> list[Visited]:
-    """The visited candidates of a log, none where there is no file; a line that a kill cut short is dropped.
+    """The visited candidates of a log, none where there is no file; without a line that was cut short.
 
     Raises
     ------

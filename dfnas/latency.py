@@ -3,6 +3,7 @@
 `python -m dfnas latency` writes such a table to a file; chapter 7's search can take it for its cost.
 """
 
+import copy
 import hashlib
 import json
 import logging
@@ -37,17 +38,24 @@ def table(settings: Settings) -> stages.Artefact | Path:
     UserError
         There is no such file, or it lacks an operator of the chapter's space.
     """
-    chapter, space, side = _chapter(settings)
+    chapter, _, _ = _chapter(settings)
     if chapter.latency_table:
-        path = Path(chapter.latency_table)
+        path = Path(chapter.latency_table).expanduser()
         costs(read(path), settings)
         return path
+    return table_stage(settings)
+
+
+def table_stage(settings: Settings) -> stages.Artefact:
+    """The stage that measures a table on this machine; its key knows of the kind of device, and not of machines."""
+    chapter, space, side = _chapter(settings)
 
     def work(folder: Path) -> None:
         write(folder / TABLE, settings)
 
     ends = {"classes": settings.data.classes, "channels": settings.data.channels}
-    how = {"batch": chapter.latency.batch, "repeats": chapter.latency.repeats}
+    how: dict[str, Any] = {"batch": chapter.latency.batch, "repeats": chapter.latency.repeats}
+    how["device"] = devices.device(settings.run).type
     return stages.stage("proxyless-latency", work, {"space": space, "side": side, **ends, **how}, version=VERSION)
 
 
@@ -186,7 +194,7 @@ def _timer(module: nn.Module, shape: tuple[int, int, int], batch: int, settings:
     from torch.utils.benchmark import Timer
 
     where = devices.device(settings.run)
-    module = devices.place(module, where).eval()
+    module = devices.place(copy.deepcopy(module), where).eval()
     x = torch.randn(batch, *shape, generator=batches.generator(settings.seed, "latency")).to(where)
     x = x.contiguous(memory_format=torch.channels_last)
 
@@ -198,15 +206,18 @@ def _timer(module: nn.Module, shape: tuple[int, int, int], batch: int, settings:
     return Timer("infer()", globals={"infer": infer}, num_threads=torch.get_num_threads())
 
 
-def networks_stage(chosen: stages.Artefact | Path, settings: Settings) -> stages.Artefact:
-    """The stage that measures random networks as wholes, beside what the table predicts; writes networks.json."""
+def networks_stage(measured: stages.Artefact, settings: Settings) -> stages.Artefact:
+    """The stage that measures random networks as wholes, beside what a table of this machine predicts.
+
+    Writes networks.json. A table that was brought from elsewhere says nothing about what is measured here.
+    """
     chapter, space, side = _chapter(settings)
 
     def work(folder: Path) -> None:
-        stages.write_json(folder / "networks.json", measure_networks(read(chosen), settings))
+        stages.write_json(folder / "networks.json", measure_networks(read(measured), settings))
 
     resolved = {"space": space, "side": side, "latency": chapter.latency, "seed": settings.seed}
-    return stages.stage("proxyless-latency-networks", work, resolved, inputs=[identity(chosen)], version=VERSION)
+    return stages.stage("proxyless-latency-networks", work, resolved, inputs=[measured], version=VERSION)
 
 
 def measure_networks(made: Mapping[str, Any], settings: Settings) -> dict[str, list[Any]]:

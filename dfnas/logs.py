@@ -17,14 +17,17 @@ def append(file: Path, row: dict[str, Any]) -> None:
 
 
 def read(file: Path) -> list[dict[str, Any]]:
-    """The lines of a log, none where there is no file; one that a kill cut short is dropped from the file."""
+    """The lines of a log, none where there is no file; without one that a kill, or a writer at work, has cut short."""
     if not file.exists():
         return []
     content = file.read_bytes()
-    whole = content[: content.rfind(b"\n") + 1]
-    if len(whole) < len(content):
-        os.truncate(file, len(whole))
-    return [json.loads(line) for line in whole.splitlines()]
+    return [json.loads(line) for line in content[: content.rfind(b"\n") + 1].splitlines()]
+
+
+def mend(file: Path) -> None:
+    """Remove the line that a kill cut short, for who will append to the log."""
+    if file.exists():
+        os.truncate(file, file.read_bytes().rfind(b"\n") + 1)
 
 
 def write(file: Path, rows: Iterable[dict[str, Any]]) -> None:

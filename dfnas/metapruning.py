@@ -12,7 +12,6 @@ import torch
 from safetensors.torch import load_file
 
 from dfnas import batches, datasets, evolution, parallel, pruned, scratch, sources, stages, supernets, synthesis
-from dfnas.exports import load as load  # what the chapter calls with the file of a pruned network
 from dfnas.models import pruning
 from dfnas.models.pruning_net import PruningNet
 from dfnas.profiles import PruningSettings, Settings

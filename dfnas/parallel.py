@@ -16,7 +16,7 @@ from typing import TypeVar
 
 import torch
 
-from dfnas import devices, distributed, stages
+from dfnas import devices, distributed, provenance, stages
 from dfnas.profiles import RunSettings
 from dfnas.progress import bar
 
@@ -64,7 +64,7 @@ def made(calls: Mapping[str, Callable[[], R]], run: RunSettings, name: str) -> d
 def _processes(run: RunSettings) -> int:
     if devices.device(run).type != "cpu":
         return 1
-    return run.processes or len(os.sched_getaffinity(0)) // distributed.world()
+    return run.processes or max(1, provenance.cores() // distributed.world())
 
 
 def _start(count: int) -> None:

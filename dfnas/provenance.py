@@ -49,7 +49,7 @@ def machine() -> dict[str, Any]:
     torch = sys.modules.get("torch")  # not imported here: what did not need torch was not computed with it
     return {
         "cpu": _processor(),
-        "cores": _cores(),
+        "cores": cores(),
         "threads": torch.get_num_threads() if torch else 1,
         "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9, 1),
         "gpu": torch.cuda.get_device_name() if torch and torch.cuda.is_available() else "",
@@ -142,5 +142,6 @@ def _processor() -> str:
     return platform.processor() or platform.machine()
 
 
-def _cores() -> int:
+def cores() -> int:
+    """Processor cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -33,7 +33,7 @@ def compute(settings: Settings) -> dict[str, stages.Artefact]:
     made = {
         name: origin for name, origin in {**origins, "latency": table}.items() if isinstance(origin, stages.Artefact)
     }
-    made["latency-networks"] = latency.networks_stage(table, settings)
+    made["latency-networks"] = latency.networks_stage(latency.table_stage(settings), settings)
     calls = {
         name: functools.partial(_on_source, name, origins[name], table, settings, teacher) for name in sources.NAMES
     }
@@ -64,6 +64,9 @@ def chapter_of(settings: Settings) -> ProxylessSettings:
     chapter = settings.proxylessnas
     if chapter is None:
         raise UserError(f"profile {settings.profile} has no ProxylessNAS search")
+    scratch.check(chapter.scratch, "proxylessnas")
+    if chapter.latency.networks < 3:
+        raise UserError(f"proxylessnas.latency.networks={chapter.latency.networks}: 3 or more, to be ranked")
     for field, known in CHOICES.items():
         if getattr(chapter, field) not in known:
             raise UserError(f"proxylessnas.{field}={getattr(chapter, field)!r}: there are {' and '.join(known)}")

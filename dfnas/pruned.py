@@ -20,6 +20,7 @@ from dfnas.teacher import Teacher
 VERSION = 1
 SOURCES = ("synthetic", "real")
 ARMS = ("pruned_on_synthetic", "pruned_on_real", "uniform", "random", "full")
+SUFFIXES = ("", "_second", "_third")  # of metrics, by window
 EXPORTED = "pruned"  # name of the exported files, less their endings
 
 
@@ -38,6 +39,10 @@ def chapter_of(settings: Settings) -> PruningSettings:
         raise UserError(f"pruning.labels={chapter.labels!r}: there are stored and online")
     if not len(chapter.windows) == len(chapter.genes) > 0:
         raise UserError("pruning.windows and pruning.genes need one pair for each window, and at least one")
+    if len(chapter.windows) > len(SUFFIXES):
+        raise UserError(f"pruning.windows: {len(chapter.windows)} windows; the chapter shows up to {len(SUFFIXES)}")
+    if min(chapter.seeds, chapter.random) < 2:
+        raise UserError("pruning: seeds and random are 2 or more, since the chapter reports a spread")
     space = pruning.space(chapter.network)
     least, most = (macs(settings, (gene,) * space.genes) for gene in (0, pruning.FULL))
     for low, high in chapter.windows:
@@ -70,7 +75,8 @@ def macs(settings: Settings, encoding: Encoding) -> int:
 
 def inside(settings: Settings, window: int, encoding: Encoding) -> bool:
     """Whether an encoding's cost lies in a window."""
-    low, high = chapter_of(settings).windows[window]
+    assert settings.pruning is not None
+    low, high = settings.pruning.windows[window]
     return low <= macs(settings, encoding) <= high
 
 
@@ -107,7 +113,7 @@ def trainings(made: Mapping[str, stages.Artefact], settings: Settings, teacher: 
     chapter, space, calls = chapter_of(settings), space_of(settings), {}
 
     def add(arm: str, window: int, chosen: stages.Artefact | str, index: int, seed: int) -> None:
-        label = f"{arm}-{window}-{settings.seed + index - 1 if arm == 'random' else seed}"
+        label = f"{arm}-{window}-{seed}"
         calls[f"trained-{label}"] = functools.partial(
             final_stage, label, chosen, index, seed, made["synthetic"], settings, teacher
         )

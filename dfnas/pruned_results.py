@@ -13,7 +13,7 @@ from dfnas.evolution import Visited
 from dfnas.models import cost, pruning
 from dfnas.models.pruning_net import PruningNet
 from dfnas.profiles import Settings
-from dfnas.pruned import ARMS, SOURCES, chapter_of, side_of, space_of
+from dfnas.pruned import ARMS, SOURCES, SUFFIXES, chapter_of, side_of, space_of
 from dfnas.statistics import Interval
 
 COLUMNS = ("accuracy", "macs", "parameters", "operations", "architecture")
@@ -24,7 +24,6 @@ PAIRS = {  # arms whose difference is reported
     "synthetic_random": ("pruned_on_synthetic", "random"),
     "real_random": ("pruned_on_real", "random"),
 }
-SUFFIXES = ("", "_second", "_third")  # of metrics, by window
 Results = dict[str, dict[int, dict[str, list[Any]]]]  # arm, window, column: a value a training
 
 

@@ -28,10 +28,10 @@ def parts(made: Mapping[str, stages.Artefact], settings: Settings) -> dict[str, 
     for part, (kind, *names) in PARTS.items():
         if f"{kind}-real" not in made:
             continue
-        logs = {arm: columns(made[f"{kind}-{arm}"]) for arm in consistency.ARMS}
-        found[part] = {arm: log[names[consistency.source_of(arm) == "real"]] for arm, log in logs.items()}
-        drawn = logs["real"]["architecture"]
-        found[part]["macs"] = logs["real"].get("macs") or [spos.macs(settings, path) for path in drawn]
+        judged = {arm: columns(made[f"{kind}-{arm}"]) for arm in consistency.ARMS}
+        found[part] = {arm: kept[names[consistency.source_of(arm) == "real"]] for arm, kept in judged.items()}
+        drawn = judged["real"]["architecture"]
+        found[part]["macs"] = judged["real"].get("macs") or [spos.macs(settings, path) for path in drawn]
     return found
 
 

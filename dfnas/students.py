@@ -6,7 +6,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from dfnas import batches, datasets, devices, models, stages, synthetic, training
+from dfnas import batches, datasets, devices, distributed, models, stages, synthetic, training
 from dfnas.profiles import Settings, StudentSettings
 from dfnas.synthetic import SyntheticSet
 from dfnas.teacher import Teacher
@@ -93,14 +93,19 @@ def train(
 
 
 def online(sample: training.Sample, teacher: Teacher, region: int, settings: Settings) -> training.Sample:
-    """Batches whose targets are the teacher's logits on the augmented crop, at full size whatever the student sees."""
+    """Batches whose targets are the teacher's logits on the augmented crop, at full size whatever the student sees.
+
+    Of several processes, each asks the teacher about its own part of a batch; the targets of the others' are zero.
+    """
     network = devices.place(teacher.network, devices.device(settings.run))
 
     @torch.no_grad()
     def labelled(step: int, side: int) -> tuple[Tensor, Tensor]:
         inputs, _ = sample(step, region)
+        mine, rows = distributed.part(inputs, torch.arange(len(inputs), device=inputs.device))
         with devices.autocast(settings.run):
-            logits = network(inputs).float()
+            answers = network(mine).float()
+        logits = answers.new_zeros(len(inputs), answers.shape[1]).index_copy_(0, rows, answers)
         return batches.resize(inputs, side), logits
 
     return labelled

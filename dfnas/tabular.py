@@ -188,6 +188,7 @@ def judge_all(
     chosen = _tabular(settings)
     side, batch = chosen.side or settings.data.region, chosen.training.batch
     judge = supernets.Judge(*_split(source, settings), chosen.recalibration, batch, side, settings)
+    logs.mend(folder / LOG)
     done = len(logs.read(folder / LOG))
     progress = bar(total=len(rows), desc="the table's architectures", unit="architecture")
     progress.update(done)

@@ -106,6 +106,20 @@ def test_measuring_is_inference(monkeypatch):
     assert set(calls) == {(False, False, (2, 3, 4, 4))}
 
 
+def test_measuring_leaves_the_network_as_it_was():
+    network = torch.nn.Conv2d(3, 4, 3).train()
+    before = network.weight.stride()
+    latency.measure({"a": (network, (3, 8, 8))}, 2, 1, SETTINGS, "test")
+    assert network.training
+    assert network.weight.stride() == before
+
+
+def test_networks_are_measured_beside_a_table_of_this_machine_whatever_table_is_paid(file):
+    settings = profiles.load("smoke", 0, [f"proxylessnas.latency_table={file}"])
+    plain, given = (stages.keys(lambda s=s: proxylessnas.compute(s)) for s in (SETTINGS, settings))
+    assert given["proxyless-latency-networks"] == plain["proxyless-latency-networks"]
+
+
 def test_a_search_pays_latency_of_a_given_table(file, tmp_path):
     table = json.loads(file.read_text())
     for name, row in table["operators"].items():

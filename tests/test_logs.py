@@ -14,6 +14,8 @@ def test_a_line_that_was_cut_short_is_dropped_and_can_be_written_again(tmp_path)
     whole = file.read_bytes()
     file.write_bytes(whole[:-3])
     assert logs.read(file) == rows[:1]
+    assert file.read_bytes() == whole[:-3]  # a reader leaves the file of a writer alone
+    logs.mend(file)
     logs.append(file, rows[1])
     assert file.read_bytes() == whole
     logs.write(file, rows)

@@ -217,13 +217,13 @@ def test_a_file_says_what_it_holds(exported, tmp_path):
     card = exports.card(files / "pruned.safetensors")
     assert card["architecture"] == TEXT
     assert (card["classes"], card["channels"], card["side"]) == (10, 1, 16)
-    assert cost.parameters(metapruning.load(files / "pruned.safetensors")) == pruning.parameters(
+    assert cost.parameters(exports.load(files / "pruned.safetensors")) == pruning.parameters(
         SPACE, (14, 16, 21, 9, 24), 10, 1
     )
     (tmp_path / "broken.safetensors").write_bytes(b"nothing")
     for path in (tmp_path / "broken.safetensors", tmp_path / "none.safetensors", exported[0] / "model.safetensors"):
         with pytest.raises(UserError, match="holds no network") as error:
-            metapruning.load(path)
+            exports.load(path)
         assert "\n" not in str(error.value)
 
 
@@ -236,6 +236,8 @@ def test_a_file_says_what_it_holds(exported, tmp_path):
         ("pruning.windows=((1, 2), (3, 4), (5, 6))", "encodings cost"),
         ("pruning.genes=((0, 31), (0, 1), (0, 1))", "genes are 0 to 30"),
         ("pruning.validation_each=50", "no image"),
+        ("pruning.seeds=1", "2 or more"),
+        ("pruning.windows=((1, 2), (1, 2), (1, 2), (1, 2))", "one pair for each"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(override, words):

@@ -262,6 +262,8 @@ def test_settings_that_make_no_sense_are_refused():
         ("proxylessnas.validation_each=50", "no image"),
         ("proxylessnas.samples=0", "start at 1"),
         ("proxylessnas.search.averaging=0.9", "averaging"),
+        ("proxylessnas.scratch.seeds=1", "2 or more"),
+        ("proxylessnas.latency.networks=2", "3 or more"),
     ):
         with pytest.raises(UserError, match=words):
             proxylessnas.chapter_of(profiles.load("smoke", 0, [override]))

@@ -6,7 +6,8 @@ import json
 import pytest
 import torch
 
-from dfnas import profiles, scratch, stages
+from dfnas import darts as darts_chapter
+from dfnas import profiles, scratch, spos, stages
 from dfnas.errors import UserError
 from dfnas.models import darts
 
@@ -26,6 +27,13 @@ def test_random_architectures_cost_what_was_asked_for():
     assert len(set(chosen)) == 5
     assert all(low <= scratch.macs(text, SETTINGS, recipe) <= high for text in chosen)
     assert chosen == scratch.like_cost(draw, low, high, SETTINGS, recipe)
+
+
+@pytest.mark.parametrize(("chapter", "module"), [("darts", darts_chapter), ("spos", spos)])
+@pytest.mark.parametrize("field", ["seeds", "random"])
+def test_one_training_has_no_spread_to_report(chapter, module, field):
+    with pytest.raises(UserError, match="2 or more"):
+        module.chapter_of(profiles.load("smoke", 0, [f"{chapter}.scratch.{field}=1"]))
 
 
 def test_where_nothing_costs_that_much_the_nearest_are_taken():

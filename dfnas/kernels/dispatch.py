@@ -123,7 +123,7 @@ def operation(name: str, fake: Callable, changes: tuple[str, ...] = ()) -> Calla
 
 def launch(kernel: Any, grid: tuple[int, ...], *arguments: Any, **constants: Any) -> None:
     """Run a kernel on the device of its first tensor: every launch of the package goes through here."""
-    first = arguments[0]
+    first = arguments[0][0] if isinstance(arguments[0], (tuple, list)) else arguments[0]
     if isinstance(first, Tensor) and first.is_cuda:
         with torch.cuda.device(first.device):
             execute(kernel, grid, arguments, constants)
