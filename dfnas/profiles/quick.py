@@ -51,7 +51,7 @@ SETTINGS = Settings(
         "10-results",
         "11-kernels",
     ),
-    run=RunSettings(),
+    run=RunSettings(processes=0),
     # The mirror image of a digit is no digit.
     data=DataSettings(name="digits", channels=1, classes=10, region=16, canvas=20, padding="zero", flip=False),
     teacher=TeacherSettings(
