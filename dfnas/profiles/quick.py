@@ -71,7 +71,13 @@ SETTINGS = Settings(
         flip="never",
     ),
     student=STUDENT,
-    calibration=CalibrationSettings(images=200, rounds=3, seeds=5, student=STUDENT),
+    calibration=CalibrationSettings(
+        images=200,
+        rounds=3,
+        seeds=5,
+        # Forty trainings: a third of the steps, so that the chapter takes a minute or two.
+        student=dataclasses.replace(STUDENT, training=dataclasses.replace(STUDENT.training, steps=100)),
+    ),
     evaluation=EvaluationSettings(
         ablation_images=100,
         verifier=TrainingSettings(batch=64, learning_rate=0.1, epochs=20, averaging=0.97),
@@ -83,7 +89,7 @@ SETTINGS = Settings(
         search=TrainingSettings(
             batch=32,
             learning_rate=0.05,
-            steps=100,
+            steps=60,
             nesterov=False,
             weight_decay=3e-4,
             warm_up=0.0,
@@ -94,12 +100,12 @@ SETTINGS = Settings(
         architecture_rate=2e-2,
         scratch_channels=4,
         scratch_cells=3,
-        scratch=ScratchSettings(training=TrainingSettings(batch=64, learning_rate=0.1, steps=80, averaging=0.95)),
+        scratch=ScratchSettings(training=TrainingSettings(batch=64, learning_rate=0.1, steps=60, averaging=0.95)),
     ),
     spos=SposSettings(
         space=SpaceSettings(stem=8, stem_stride=1, widths=(16, 32, 64), repeats=(2, 2, 2), strides=(2, 2, 1), tail=128),
         search=TrainingSettings(
-            batch=64, learning_rate=0.2, steps=400, nesterov=False, schedule="linear", decay_vectors=False
+            batch=64, learning_rate=0.2, steps=250, nesterov=False, schedule="linear", decay_vectors=False
         ),
         evolution=EvolutionSettings(population=20, generations=4, parents=6, mutations=10, crossovers=10),
         limit_macs=410_000,
@@ -165,5 +171,5 @@ SETTINGS = Settings(
         narrow="resnet8x0.5",
         searched=SEARCHED,
     ),
-    kernels=KernelsSettings(benchmarks=("kernels", "loader", "darts_step"), pairs=3),
+    kernels=KernelsSettings(benchmarks=("kernels", "loader"), pairs=3),
 )
