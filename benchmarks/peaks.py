@@ -25,6 +25,11 @@ def peaks() -> dict[str, float]:
     return found
 
 
+def best(first: dict[str, float], second: dict[str, float]) -> dict[str, float]:
+    """The higher of two measurements of each peak."""
+    return {name: max(value, first.get(name, 0.0)) for name, value in second.items()}
+
+
 def _best(work: measure.Work) -> float:
     work()
     return min(measure.seconds(work) for _ in range(5))
