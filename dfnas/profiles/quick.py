@@ -105,7 +105,7 @@ SETTINGS = Settings(
     spos=SposSettings(
         space=SpaceSettings(stem=8, stem_stride=1, widths=(16, 32, 64), repeats=(2, 2, 2), strides=(2, 2, 1), tail=128),
         search=TrainingSettings(
-            batch=64, learning_rate=0.2, steps=250, nesterov=False, schedule="linear", decay_vectors=False
+            batch=64, learning_rate=0.2, steps=400, nesterov=False, schedule="linear", decay_vectors=False
         ),
         evolution=EvolutionSettings(population=20, generations=4, parents=6, mutations=10, crossovers=10),
         limit_macs=410_000,
