@@ -20,6 +20,8 @@ from dfnas import devices, distributed, provenance, stages
 from dfnas.profiles import RunSettings
 from dfnas.progress import bar
 
+MOST = 8  # processes where their number is left open: each may take a gigabyte or two
+
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -27,9 +29,9 @@ R = TypeVar("R")
 def each(function: Callable[[T], R], items: Sequence[T], run: RunSettings) -> Iterator[R]:
     """`function(item)` for each item, in order; of several processes under torchrun, each takes a part of the items.
 
-    With `run.processes` above 1 (0: a process a core) on a CPU, `function` and `item` must be picklable, and the
-    processes start afresh: what was patched or cached here is unknown there. An error in one ends them all, and so
-    does the end of this process.
+    With `run.processes` above 1 (0: a process a core, up to `MOST`) on a CPU, `function` and `item` must be picklable,
+    and the processes start afresh: what was patched or cached here is unknown there. An error in one ends them all,
+    and so does the end of this process.
     """
     mine = items[distributed.rank() :: distributed.world()]
     count = min(_processes(run), len(mine))
@@ -64,12 +66,12 @@ def made(calls: Mapping[str, Callable[[], R]], run: RunSettings, name: str) -> d
 def _processes(run: RunSettings) -> int:
     if devices.device(run).type != "cpu":
         return 1
-    return run.processes or max(1, provenance.cores() // distributed.world())
+    return run.processes or min(MOST, max(1, provenance.cores() // distributed.world()))
 
 
 def _start(count: int) -> None:
     torch.set_num_threads(1)
-    stages.share_time(count)
+    stages.share(count)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     os.environ["DFNAS_LOG"] = os.devnull  # the bar is the parent's
     if torch.cuda.is_available():

@@ -132,8 +132,11 @@ def left(call: Callable[[], Any]) -> bool:
         return not all((artefact.folder / "stage.json").exists() for artefact in used())
 
 
-def share_time(count: int) -> None:
-    """In one of `count` processes that make stages at the same time: each counts its part of the seconds."""
+def share(count: int) -> None:
+    """In one of `count` processes that make stages at the same time: each counts its part of the seconds.
+
+    What the machine needs is the memory of all of them, so each counts its own as often.
+    """
     _sharing.set(count)
 
 
@@ -227,7 +230,7 @@ class _Sittings:
     def total(self) -> dict[str, float]:
         return {
             "seconds": self.before["seconds"] + (time.perf_counter() - self.start) / _sharing.get(),
-            "peak_memory_mb": max(self.before["peak_memory_mb"], provenance.peak_memory_mb()),
+            "peak_memory_mb": max(self.before["peak_memory_mb"], provenance.peak_memory_mb() * _sharing.get()),
         }
 
     def close(self) -> None:

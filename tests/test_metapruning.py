@@ -237,9 +237,14 @@ def test_a_file_says_what_it_holds(exported, tmp_path):
         ("pruning.genes=((0, 31), (0, 1), (0, 1))", "genes are 0 to 30"),
         ("pruning.validation_each=50", "no image"),
         ("pruning.seeds=1", "2 or more"),
-        ("pruning.windows=((1, 2), (1, 2), (1, 2), (1, 2))", "one pair for each"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(override, words):
     with pytest.raises(UserError, match=words):
         pruned.chapter_of(profiles.load("smoke", 0, [override]))
+
+
+def test_more_windows_than_the_chapter_shows_are_refused():
+    four = [f"pruning.windows={((1, 2),) * 4}", f"pruning.genes={((0, 30),) * 4}"]
+    with pytest.raises(UserError, match="shows up to 3"):
+        pruned.chapter_of(profiles.load("smoke", 0, four))

@@ -1,5 +1,6 @@
 """Pieces of work on several processes: the same results in the same order."""
 
+import contextvars
 import dataclasses
 import functools
 import json
@@ -48,7 +49,6 @@ def test_an_error_comes_through():
 
 
 def write(number, folder):
-    time.sleep(0.2)
     stages.write_json(folder / "made.json", [number, os.getpid(), torch.get_num_threads()])
 
 
@@ -69,9 +69,25 @@ def test_stages_are_made_by_several_processes_and_used_by_this_one(tmp_path, mon
     assert [number for number, _, _ in found.values()] == [0, 1, 4]
     assert os.getpid() not in {process for _, process, _ in found.values()}
     assert [artefact.name for artefact in stages.used()] == [f"squared-{number}" for number in range(3)]
-    # Each counts its part of the time in which two were made.
-    assert all(0.1 <= artefact.seconds < 0.2 for artefact in stages.used())
     assert made(TWO) == made(RUN) == found
+
+
+def test_one_of_two_processes_counts_half_of_the_time_and_the_memory_of_both(tmp_path, monkeypatch):
+    monkeypatch.setenv("DFNAS_RUNS", str(tmp_path))
+    clock = [0.0]
+    monkeypatch.setattr(stages.time, "perf_counter", lambda: clock[0])
+    monkeypatch.setattr(stages.provenance, "peak_memory_mb", lambda: 100.0)
+
+    def made_by_one_of(count):
+        def work(folder):
+            clock[0] += 10.0
+
+        stages.share(count)
+        return stages.stage("shared", work, {"processes": count})
+
+    alone, shared = (contextvars.copy_context().run(made_by_one_of, count) for count in (1, 2))
+    assert (alone.seconds, alone.peak_memory_mb) == (10.0, 100.0)
+    assert (shared.seconds, shared.peak_memory_mb) == (5.0, 200.0)
 
 
 def test_forced_stages_are_made_anew_once_and_by_this_process(tmp_path, monkeypatch):

@@ -11,7 +11,7 @@ class RunSettings:
     precision: str = "auto"  # auto | fp32 | bf16; auto takes bf16 where the processor multiplies in it
     compile: bool = False  # torch.compile; falls back to eager where there is no C++ compiler
     checkpoint_seconds: float = 5.0  # between two checkpoints of a training run, at least
-    processes: int = 1  # for stages and trainings that do not need one another, each with one thread; 0: one a core
+    processes: int = 1  # for stages that do not need one another, each with one thread; 0: one a core, 8 at most
 
 
 @dataclass(frozen=True)
