@@ -9,9 +9,11 @@ import functools
 import multiprocessing
 import operator
 import os
+import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from multiprocessing.context import BaseContext
 from typing import TypeVar
 
 import torch
@@ -39,8 +41,8 @@ def each(function: Callable[[T], R], items: Sequence[T], run: RunSettings) -> It
         yield from map(function, mine)
     elif mine:
         # A process of torchrun has a child too: there, training does not average gradients with the others.
-        start = functools.partial(_start, max(1, count))
-        pool = ProcessPoolExecutor(max(1, count), multiprocessing.get_context("spawn"), initializer=start)
+        start = functools.partial(_start, max(1, count), dict(os.environ))
+        pool = ProcessPoolExecutor(max(1, count), _context(), initializer=start)
         with contextlib.ExitStack() as stack:
             stack.callback(pool.shutdown, cancel_futures=True)
             yield from pool.map(function, mine)
@@ -69,7 +71,22 @@ def _processes(run: RunSettings) -> int:
     return run.processes or min(MOST, max(1, provenance.cores() // distributed.world()))
 
 
-def _start(count: int) -> None:
+def _context() -> BaseContext:
+    """Processes that are forked from a server which holds this process's imports: they start at once, not in seconds.
+
+    A server lasts as long as this process. On macOS, where a fork is not safe behind some of the system's libraries,
+    and on Windows, each process starts from nothing.
+    """
+    if sys.platform != "linux":
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([name for name in sys.modules if name == "torch" or name.startswith("dfnas.")])
+    return context
+
+
+def _start(count: int, environment: Mapping[str, str]) -> None:
+    os.environ.clear()  # a server's is that of its own start
+    os.environ.update(environment)
     torch.set_num_threads(1)
     stages.share(count)
     threading.Thread(target=_end_with_parent, daemon=True).start()

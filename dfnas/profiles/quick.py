@@ -29,12 +29,12 @@ from dfnas.profiles.settings import (
 
 STUDENT = StudentSettings(
     network="resnet8",
-    training=TrainingSettings(batch=64, learning_rate=0.1, steps=300, averaging=0.97),
+    training=TrainingSettings(batch=64, learning_rate=0.1, steps=240, averaging=0.97),
     temperature=2.0,
     seeds=3,
 )
 # What the search of chapter 6 found on synthetic images, under this profile.
-SEARCHED = "spos:1;stem=8;stem_stride=1;widths=16,32,64;repeats=2,2,2;strides=2,2,1;tail=128;choices=313100"
+SEARCHED = "spos:1;stem=8;stem_stride=1;widths=16,32,64;repeats=2,2,2;strides=2,2,1;tail=128;choices=200030"
 
 SETTINGS = Settings(
     profile="quick",
@@ -75,7 +75,7 @@ SETTINGS = Settings(
         images=200,
         rounds=3,
         seeds=5,
-        # Forty trainings: a third of the steps, so that the chapter takes a minute or two.
+        # Forty trainings: fewer steps, so that the chapter takes a minute or two.
         student=dataclasses.replace(STUDENT, training=dataclasses.replace(STUDENT.training, steps=100)),
     ),
     evaluation=EvaluationSettings(
@@ -89,7 +89,7 @@ SETTINGS = Settings(
         search=TrainingSettings(
             batch=32,
             learning_rate=0.05,
-            steps=60,
+            steps=40,
             nesterov=False,
             weight_decay=3e-4,
             warm_up=0.0,
@@ -100,7 +100,7 @@ SETTINGS = Settings(
         architecture_rate=2e-2,
         scratch_channels=4,
         scratch_cells=3,
-        scratch=ScratchSettings(training=TrainingSettings(batch=64, learning_rate=0.1, steps=60, averaging=0.95)),
+        scratch=ScratchSettings(training=TrainingSettings(batch=64, learning_rate=0.1, steps=40, averaging=0.95)),
     ),
     spos=SposSettings(
         space=SpaceSettings(stem=8, stem_stride=1, widths=(16, 32, 64), repeats=(2, 2, 2), strides=(2, 2, 1), tail=128),
@@ -112,7 +112,7 @@ SETTINGS = Settings(
         validation_each=10,
         recalibration=4,
         scratch=ScratchSettings(
-            training=TrainingSettings(batch=64, learning_rate=0.2, steps=120, averaging=0.95, decay_vectors=False)
+            training=TrainingSettings(batch=64, learning_rate=0.2, steps=100, averaging=0.95, decay_vectors=False)
         ),
     ),
     proxylessnas=ProxylessSettings(
@@ -138,7 +138,7 @@ SETTINGS = Settings(
         architectures=8,
         channels=4,
         cells=3,
-        training=TrainingSettings(batch=32, learning_rate=0.1, steps=30, averaging=0.9, clip_norm=5.0),
+        training=TrainingSettings(batch=32, learning_rate=0.1, steps=24, averaging=0.9, clip_norm=5.0),
         held_out=0.2,
         candidates=40,
         validation_images=0,

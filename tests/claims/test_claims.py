@@ -22,6 +22,12 @@ PAGES = [
 each_page = pytest.mark.parametrize(("profile", "path"), PAGES, ids=lambda value: getattr(value, "stem", value))
 
 
+@pytest.mark.parametrize("profile", ["quick", "laptop"])
+def test_the_searched_student_of_chapter_9_is_what_chapter_6_found(profile):
+    found = BOOK[profile]["06-spos"]["metrics"]["found_on_synthetic_architecture"]
+    assert profiles.load(profile).distillation.searched == found
+
+
 @each_claim
 def test_a_published_record_has_what_its_claims_ask_for(profile, claim):
     finding = claims.judge(claim, BOOK[profile])
