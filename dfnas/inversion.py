@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dfnas import batches, devices
-from dfnas.kernels import dispatch, networks
+from dfnas.kernels import dispatch, image_update, networks, soft_cross_entropy
 from dfnas.kernels import total_variation as variation
 from dfnas.profiles import DataSettings, RunSettings, SynthesisSettings
 from dfnas.teacher import Teacher
@@ -49,6 +49,8 @@ def image_norm(images: Tensor) -> Tensor:
 
 def label_loss(logits: Tensor, targets: Tensor) -> Tensor:
     """Cross-entropy with integer classes [N] (round 0) or with softmax(carried logits [N, K]) (equation `eq-ce`)."""
+    if targets.dim() == 2 and dispatch.choose(logits, targets) == "triton":
+        return soft_cross_entropy.soft_cross_entropy(logits, targets)
     return F.cross_entropy(logits, targets if targets.dim() == 1 else targets.float().softmax(1))
 
 
@@ -197,19 +199,15 @@ def invert(inversion: Inverter, targets: Tensor, seed: int, round_number: int, b
         canvas = _grow(canvas, _canvas_side(settings, data, stage))
         offsets, flips = draws(settings, data, stage, seed, round_number, batch)
         region = data.region // scale
-        canvas, terms = _stage(inversion, canvas, targets, stage, region, offsets.tolist(), flips.tolist())
+        by_kernels = dispatch.choose(canvas) == "triton" and canvas.shape[-1] == data.canvas // scale
+        move = _move_by_kernels if by_kernels else _move
+        canvas, terms = move(inversion, canvas, targets, stage, region, offsets, flips)
         history.append(terms)
     return _grow(canvas, data.canvas), torch.cat(history).cpu()
 
 
-def _stage(
-    inversion: Inverter,
-    canvas: Tensor,
-    targets: Tensor,
-    stage: int,
-    region: int,
-    offsets: list[list[int]],
-    flips: list[bool],
+def _move(
+    inversion: Inverter, canvas: Tensor, targets: Tensor, stage: int, region: int, offsets: Tensor, flips: Tensor
 ) -> tuple[Tensor, Tensor]:
     """One resolution stage: its own Adam and its own schedule; nothing inside waits for the device."""
     settings = inversion.settings
@@ -217,21 +215,45 @@ def _stage(
     canvas = canvas.contiguous(memory_format=torch.channels_last).requires_grad_(True)
     optimiser = torch.optim.Adam([canvas], lr=1.0, betas=settings.betas, fused=True)
     terms = torch.empty(iterations, len(TERMS), device=canvas.device)
-    for iteration in range(iterations):
+    rates = _learning_rates(settings, stage)
+    for iteration, (offset, flip) in enumerate(zip(offsets.tolist(), flips.tolist(), strict=True)):
         view = F.avg_pool2d(canvas, scale) if kind == "pool" and scale > 1 else canvas
-        seen = see(view, offsets[iteration], flips[iteration], region, settings.update)
+        seen = see(view, offset, flip, region, settings.update)
         with devices.autocast(inversion.run):
             total, terms[iteration] = inversion.objective(seen, targets)
         optimiser.zero_grad(set_to_none=True)
         total.backward()
-        optimiser.param_groups[0]["lr"] = learning_rate(
-            iteration, iterations, settings.learning_rates[stage], settings.warm_up
-        )
+        optimiser.param_groups[0]["lr"] = rates[iteration]
         optimiser.step()
         if settings.clip:
             with torch.no_grad():
                 canvas.clamp_(inversion.low, inversion.high)
     return canvas.detach(), terms
+
+
+def _move_by_kernels(
+    inversion: Inverter, canvas: Tensor, targets: Tensor, stage: int, region: int, offsets: Tensor, flips: Tensor
+) -> tuple[Tensor, Tensor]:
+    """The same where the teacher sees the canvas's own pixels: a kernel cuts the region out, one moves the canvas.
+
+    What an iteration depends on lies in tables on the device, made before the first.
+    """
+    settings, where = inversion.settings, canvas.device
+    side = canvas.shape[-1] if settings.update != "region" else region
+    canvas = canvas.contiguous(memory_format=torch.channels_last)
+    first, second = torch.zeros_like(canvas), torch.zeros_like(canvas)
+    shift = {"region": offsets, "jitter": -offsets}.get(settings.update, torch.zeros_like(offsets))
+    placements = image_update.placements(shift, flips, canvas.shape[-1]).to(where)
+    steps = image_update.schedule(_learning_rates(settings, stage), settings.betas).to(where)
+    bounds = (inversion.low.flatten(), inversion.high.flatten()) if settings.clip else None
+    terms = torch.empty(len(steps), len(TERMS), device=where)
+    for iteration, (placement, step) in enumerate(zip(placements, steps, strict=True)):
+        seen = image_update.region(canvas, placement, side).requires_grad_(True)
+        with devices.autocast(inversion.run):
+            total, terms[iteration] = inversion.objective(seen, targets)
+        (gradient,) = torch.autograd.grad(total, seen)
+        image_update.image_update(canvas, first, second, gradient, placement, step, bounds, settings.betas)
+    return canvas, terms
 
 
 def see(view: Tensor, offset: list[int], flip: bool, region: int, update: str) -> Tensor:
@@ -262,6 +284,12 @@ def draws(
     coin = torch.rand(iterations, generator=random) < 0.5
     flips = {"random": coin, "always": torch.ones_like(coin), "never": torch.zeros_like(coin)}[settings.flip]
     return offsets, flips
+
+
+def _learning_rates(settings: SynthesisSettings, stage: int) -> list[float]:
+    iterations = settings.stages[stage][1]
+    base, warm_up = settings.learning_rates[stage], settings.warm_up
+    return [learning_rate(iteration, iterations, base, warm_up) for iteration in range(iterations)]
 
 
 def learning_rate(iteration: int, iterations: int, base: float, warm_up: int) -> float:

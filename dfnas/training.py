@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dfnas import batches, devices, distributed, stages
+from dfnas.kernels import dispatch, soft_cross_entropy
 from dfnas.profiles import RunSettings, TrainingSettings
 from dfnas.progress import bar
 
@@ -230,6 +231,8 @@ def soft_loss(temperature: float = 1.0) -> Loss:
     """
 
     def loss(logits: Tensor, targets: Tensor) -> Tensor:
+        if dispatch.choose(logits, targets) == "triton":
+            return soft_cross_entropy.kl_divergence(logits, targets, temperature)
         student, teacher = (F.log_softmax(values.float() / temperature, 1) for values in (logits, targets))
         return F.kl_div(student, teacher, reduction="batchmean", log_target=True)
 

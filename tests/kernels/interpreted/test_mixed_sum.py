@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from dfnas.kernels import mixed_sum
+from dfnas.kernels import dispatch, mixed_sum
+from dfnas.models.darts_supernet import MixedOperation
 from kernels import agreement
 
 
@@ -33,6 +34,19 @@ def test_bytes_are_those_of_the_model(count, dtype):
     total.float().sum().backward()
     assert count.traffic == mixed_sum.backward_bytes(outputs[0], 8)
     assert count.times_read(outputs[5])["_backward"] == 1
+
+
+def test_a_plain_edge_of_the_darts_supernet_takes_the_kernel(count, monkeypatch):
+    torch.manual_seed(0)
+    edge, weights = MixedOperation(4, 1), torch.rand(8).softmax(0).requires_grad_()
+    x = agreement.images((2, 4, 6, 6), "channels_last").requires_grad_()
+    found = []
+    for kernels in ("triton", "auto"):
+        monkeypatch.setenv(dispatch.VARIABLE, kernels)
+        total = edge(x, weights)
+        found.append((total, *torch.autograd.grad((total**2).sum(), (x, weights))))
+    assert [name for name, _ in count.launches] == ["_forward", "_backward", "_finish"]
+    agreement.check(zip(*found, strict=True))
 
 
 def test_passes_are_9_forward_and_17_backward():

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from dfnas.kernels import soft_cross_entropy
+from dfnas import training
+from dfnas.kernels import dispatch, soft_cross_entropy
 from kernels import agreement
 
 
@@ -21,6 +22,17 @@ def test_rows_may_lie_apart_and_logits_may_be_large():
     parts = student[:, 3:15], teacher[:, 3:15]
     ours, theirs = soft_cross_entropy.soft_cross_entropy(*parts), soft_cross_entropy.reference(*parts)
     assert float(ours) == pytest.approx(float(theirs), rel=1e-6)
+
+
+def test_students_are_trained_with_the_kernel(count, monkeypatch):
+    found = []
+    for kernels in ("triton", "auto"):
+        monkeypatch.setenv(dispatch.VARIABLE, kernels)
+        student, teacher = agreement.logits(9, 10)
+        loss = training.soft_loss(4.0)(student.requires_grad_(), teacher)
+        found.append((loss, *torch.autograd.grad(loss, student)))
+    assert [name for name, _ in count.launches] == ["_rows", "_finish"]
+    agreement.check(zip(*found, strict=True))
 
 
 def test_half_precision_computes_in_single_precision():

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import pytest
 import torch
 
 from dfnas import inversion, profiles, teacher
@@ -20,13 +21,23 @@ def judged(inverter, objective):
     return total, terms, torch.autograd.grad(total, region)[0]
 
 
-def synthesis():
+def synthesis(**changes):
     """What the objective says of a region, and the canvas and terms after two iterations."""
-    with inversion.Inversion(teacher.load(SETTINGS), SYNTHESIS, SETTINGS.data, SETTINGS.run) as inverter:
+    recipe = dataclasses.replace(SYNTHESIS, **changes)
+    with inversion.Inversion(teacher.load(SETTINGS), recipe, SETTINGS.data, SETTINGS.run) as inverter:
         return judged(inverter, inverter.objective), *inversion.invert(inverter, TARGETS, 0, 1, 0)
 
 
-def test_a_step_with_kernels_equals_one_without(monkeypatch):
+@pytest.mark.parametrize(
+    ("changes", "moves"),
+    [
+        ({"flip": "always"}, {"_region", "_update"}),
+        ({"update": "jitter", "flip": "random"}, {"_region", "_update"}),
+        ({"update": "whole", "clip": False}, {"_region", "_update"}),
+        ({"stages": ((2, 2, "pool"),)}, set()),  # the teacher is shown means of pixels: torch's Adam moves the canvas
+    ],
+)
+def test_a_step_with_kernels_equals_one_without(changes, moves, monkeypatch):
     launched, execute = set(), dispatch.execute
 
     def noted(kernel, *rest):
@@ -34,17 +45,19 @@ def test_a_step_with_kernels_equals_one_without(monkeypatch):
         execute(kernel, *rest)
 
     monkeypatch.setattr(dispatch, "execute", noted)
-    ours, canvas, history = synthesis()
-    norms = {("batch_norm_triton", name) for name in ("_forward", "_finish", "_norms", "_backward")}
-    assert launched == norms | {("total_variation", name) for name in ("_forward", "_finish", "_backward")}
+    ours, canvas, history = synthesis(**changes)
+    expected = {("batch_norm_triton", name) for name in ("_forward", "_finish", "_norms", "_backward")}
+    expected |= {("total_variation", name) for name in ("_forward", "_finish", "_backward")}
+    expected |= {("soft_cross_entropy", name) for name in ("_rows", "_finish")}
+    assert launched == expected | {("image_update", name) for name in moves}
     launched.clear()
     monkeypatch.setenv(dispatch.VARIABLE, "auto")
-    theirs, expected, expected_history = synthesis()
+    theirs, other_canvas, other_history = synthesis(**changes)
     assert not launched
     agreement.check(zip(ours, theirs, strict=True), 1e-5, 1e-5)
-    assert torch.allclose(history, expected_history, rtol=1e-4)
+    assert torch.allclose(history, other_history, rtol=1e-4)
     # Adam divides a gradient by its own size, so where it is near zero its rounding error becomes a step.
-    difference = (canvas - expected).abs().flatten()
+    difference = (canvas - other_canvas).abs().flatten()
     assert float(difference.mean()) < 1e-5
     assert float(difference.quantile(0.999)) < 1e-3
 
