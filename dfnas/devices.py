@@ -43,14 +43,20 @@ def autocast(run: RunSettings) -> AbstractContextManager:
 
 
 def compiled(function: Callable, run: RunSettings) -> Callable:
-    """`function` under torch.compile where `run` asks for it and a compiler is there, else as it is."""
+    """`function` under torch.compile where `run` asks for it and a compiler is there, else as it is.
+
+    On a GPU the compiled program is captured and replayed as a CUDA graph, one launch for all of its kernels. What it
+    returns is overwritten by its next call.
+    """
     if not run.compile:
         return function
-    if device(run).type == "cpu" and not any(map(shutil.which, ("g++", "clang++", "c++"))):
+    on_cpu = device(run).type == "cpu"
+    if on_cpu and not any(map(shutil.which, ("g++", "clang++", "c++"))):
         return function
     # A program for each resolution stage and kind of target, and for each variant of a chapter: more than the eight
     # after which torch would go on in eager mode, with a warning in the notebook.
-    return torch.compile(function, dynamic=False, recompile_limit=64)  # type: ignore[call-overload]
+    mode = "default" if on_cpu else "reduce-overhead"
+    return torch.compile(function, mode=mode, dynamic=False, recompile_limit=64)  # type: ignore[call-overload]
 
 
 def place(network: nn.Module, where: torch.device) -> nn.Module:

@@ -82,7 +82,9 @@ def train(
     if folder is not None:
         state.load(folder)
     objective: Callable = lambda inputs, targets: loss(network(inputs), targets)  # noqa: E731
-    step_loss = devices.compiled(objective, run) if steps >= COMPILE_FROM else objective
+    # A search changes what a step computes, path by path: each would be a program of its own.
+    pays = steps >= COMPILE_FROM and companion is None
+    step_loss = devices.compiled(objective, run) if pays else objective
     progress, saved = bar(total=steps, desc=description, unit="step"), time.perf_counter()
     progress.update(state.step)
     for step in range(state.step, steps):

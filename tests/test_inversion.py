@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from dfnas import batches, inversion, profiles, teacher
+from dfnas import batches, devices, inversion, profiles, teacher
 from dfnas.inversion import BatchNormDistance, Moments
 
 SETTINGS = profiles.load("smoke")
@@ -226,15 +226,19 @@ def test_hooks_go_even_when_synthesis_fails(digits_teacher):
 
 def test_no_step_waits_for_the_device(digits_teacher, monkeypatch):
     """A read of a tensor's value in the loop is a host sync on a GPU."""
+    offsets, flips = torch.zeros(3, 2, dtype=torch.long), torch.zeros(3, dtype=torch.bool)
+    read = torch.Tensor.tolist
 
-    def refuse(*_):
-        raise AssertionError("a tensor was read inside the loop")
+    def refuse(tensor, *_):
+        if tensor is not offsets and tensor is not flips:  # which were drawn on the host
+            raise AssertionError("a tensor was read inside the loop")
+        return read(tensor)
 
     with inversion.Inversion(digits_teacher, variant(), SETTINGS.data, SETTINGS.run) as inverter:
         canvas = torch.randn(20, 1, 20, 20)
         for name in ("item", "tolist", "__float__", "__int__", "__bool__", "numpy"):
             monkeypatch.setattr(torch.Tensor, name, refuse)
-        inversion._stage(inverter, canvas, torch.arange(20) % 10, 0, 16, [[0, 0]] * 3, [False] * 3)
+        inversion._move(inverter, canvas, torch.arange(20) % 10, 0, 16, offsets, flips)
         monkeypatch.undo()
 
 
@@ -257,6 +261,18 @@ def test_later_rounds_start_from_new_canvases(digits_teacher):
     first, again = (run(digits_teacher, variant(), targets=logits, number=1)[0] for _ in range(2))
     assert torch.equal(first, again)  # the same logits and seed give the same images (I8)
     assert not torch.equal(first, run(digits_teacher, variant(), targets=logits, number=2)[0])
+
+
+def test_a_gpu_replays_what_is_compiled_as_a_graph(monkeypatch):
+    asked = []
+    monkeypatch.setattr(torch, "compile", lambda function, **options: asked.append(options["mode"]) or function)
+    monkeypatch.setattr(devices.shutil, "which", lambda name: name)
+    run = dataclasses.replace(SETTINGS.run, compile=True)
+    for kind in ("cuda", "cpu"):
+        monkeypatch.setattr(devices, "device", lambda run, kind=kind: torch.device(kind))
+        assert devices.compiled(len, run) is len
+    assert devices.compiled(len, dataclasses.replace(run, compile=False)) is len
+    assert asked == ["reduce-overhead", "default"]
 
 
 def test_compiled_and_eager_objectives_agree(digits_teacher):

@@ -169,6 +169,17 @@ def test_a_companion_acts_before_each_step_and_is_part_of_the_checkpoint(tmp_pat
     assert again.seen == companion.seen
 
 
+def test_a_long_run_is_compiled_and_a_search_is_not(monkeypatch):
+    asked = []
+    monkeypatch.setattr(training, "COMPILE_FROM", 12)
+    monkeypatch.setattr(training.devices, "compiled", lambda function, run: asked.append(run) or function)
+    train(steps=11)
+    train_together()
+    assert not asked
+    train(steps=12)
+    assert asked == [RUN]
+
+
 def test_a_line_and_a_final_rate():
     recipe = dataclasses.replace(RECIPE, warm_up=0.0, schedule="linear", learning_rate=0.5)
     assert training.learning_rate(25, 100, recipe) == pytest.approx(0.375)

@@ -19,7 +19,7 @@ EPSILON = 1e-5  # of the batch normalisations, as nn.BatchNorm2d has it
 # How oneDNN and the caches want it on a CPU, in fp32; none of these changes a result beyond rounding.
 TOGETHER = 32  # channels that are at least stacked: fewer leave vector registers empty
 CACHED = 2**19  # values of a stack up to which more is stacked: larger ones leave the cache
-NARROW = 8  # channels up to which a grouped convolution beats matrix products
+NARROW = 8  # channels up to which the gradient of grouped weights is no matter of matrix products
 
 
 def outgoing(edges: list[nn.ModuleDict], x: Tensor, weights: Tensor, stride: int) -> list[Tensor]:
@@ -106,7 +106,7 @@ class _Separable(torch.autograd.Function):
         ctx: Any, x: Tensor, depthwise: Tensor, pointwise: Tensor, scale: Tensor, stride: int, rectify: bool
     ) -> Tensor:
         middle = F.conv2d(x, depthwise, None, stride, depthwise.shape[2] // 2, 1, len(depthwise))
-        last = _pointwise(middle, pointwise)
+        last = F.conv2d(middle, pointwise, groups=len(pointwise) // pointwise.shape[1])
         y, mean, inverse = torch.native_batch_norm(last, scale, None, None, None, True, 0.0, EPSILON)
         if rectify:
             y.relu_()
@@ -121,38 +121,29 @@ class _Separable(torch.autograd.Function):
         x, depthwise, pointwise, scale, middle, last, mean, inverse, y = ctx.saved_tensors
         if y is not None:
             gradient = torch.ops.aten.threshold_backward(gradient, y, 0)
-        gradient, of_scale = _normalise_backward(gradient, last, scale, mean, inverse)
+        rest = (None, None, mean, inverse, True, EPSILON, [True, True, False])
+        gradient, of_scale, _ = torch.ops.aten.native_batch_norm_backward(gradient, last, scale, *rest)
         gradient, of_pointwise = _pointwise_backward(gradient, middle, pointwise)
         of_x = input_gradient(gradient, x, depthwise, ctx.stride) if ctx.needs_input_grad[0] else None
         of_depthwise = weight_gradient(gradient, x, depthwise, ctx.stride) if ctx.needs_input_grad[1] else None
         return of_x, of_depthwise, of_pointwise, of_scale, None, None
 
 
-def _rows(x: Tensor, groups: int = 1) -> Tensor:
-    """[N, E * C, H, W] as matrices [E, N * H * W, C]; of a channels_last tensor, a view."""
-    return x.permute(0, 2, 3, 1).reshape(-1, groups, x.shape[1] // groups).transpose(0, 1)
-
-
-def _pointwise(x: Tensor, weight: Tensor) -> Tensor:
-    """A 1x1 convolution [N, E * C, H, W] in E groups."""
-    channels = weight.shape[1]
-    groups = len(weight) // channels
-    if channels <= NARROW:
-        return F.conv2d(x, weight, groups=groups)
-    y = torch.empty_like(x)
-    torch.bmm(_rows(x, groups), weight.view(groups, channels, channels).transpose(1, 2), out=_rows(y, groups))
-    return y
-
-
 def _pointwise_backward(gradient: Tensor, x: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+    """Gradients of a 1x1 convolution [N, E * C, H, W] in E groups."""
     channels = weight.shape[1]
     groups = len(weight) // channels
     if channels <= NARROW:
         rest = (None, [1, 1], [0, 0], [1, 1], False, [0, 0], groups, [True, True, False])
         return torch.ops.aten.convolution_backward(gradient, x, weight, *rest)[:2]
-    rows, of_x = _rows(gradient, groups), torch.empty_like(gradient)
-    torch.bmm(rows, weight.view(groups, channels, channels), out=_rows(of_x, groups))
-    return of_x, torch.bmm(rows.transpose(1, 2), _rows(x, groups)).view_as(weight)
+    turned = weight.view(groups, channels, channels).transpose(1, 2).reshape(weight.shape)
+    of_weight = torch.bmm(_rows(gradient, groups).transpose(1, 2), _rows(x, groups))
+    return F.conv2d(gradient, turned, groups=groups), of_weight.view_as(weight)
+
+
+def _rows(x: Tensor, groups: int) -> Tensor:
+    """[N, E * C, H, W] as matrices [E, N * H * W, C]; of a channels_last tensor, a view."""
+    return x.permute(0, 2, 3, 1).reshape(-1, groups, x.shape[1] // groups).transpose(0, 1)
 
 
 def _or_ones(scale: Tensor | None, like: Tensor) -> Tensor:
@@ -161,43 +152,7 @@ def _or_ones(scale: Tensor | None, like: Tensor) -> Tensor:
 
 def _normalise(x: Tensor, scale: Tensor | None = None) -> Tensor:
     """The images x [N, C, H, W] less their mean, over their deviation, times `scale` [C]."""
-    if x.is_cuda:
-        return F.batch_norm(x, None, None, scale, training=True)
-    return _Normalise.apply(x, _or_ones(scale, x[0]))
-
-
-class _Normalise(torch.autograd.Function):
-    """Batch normalisation on a CPU, where torch's own backward is slow in channels_last."""
-
-    @staticmethod
-    @FORWARD
-    def forward(ctx: Any, x: Tensor, scale: Tensor) -> Tensor:
-        y, mean, inverse = torch.native_batch_norm(x, scale, None, None, None, True, 0.0, EPSILON)
-        ctx.save_for_backward(x, scale, mean, inverse)
-        return y
-
-    @staticmethod
-    @BACKWARD
-    @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:
-        return _normalise_backward(gradient, *ctx.saved_tensors)
-
-
-def _normalise_backward(
-    gradient: Tensor, x: Tensor, scale: Tensor, mean: Tensor, inverse: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Gradients of x and of the scale: two sums a channel, then a x + b g + c with one value of each a channel."""
-    rows, g = _rows(x)[0], _rows(gradient)[0]
-    count, total = len(rows), g.sum(0)
-    of_scale = ((g * rows).sum(0) - mean * total) * inverse
-    a = scale * inverse
-    b = -a * inverse * of_scale / count
-    c = -a * total / count - b * mean
-    fold = next(f for f in (32, 16, 8, 4, 2, 1) if count % f == 0)  # rows long enough for vector registers
-    a, b, c = (value.repeat(fold) for value in (a, b, c))
-    out = torch.addcmul(c, rows.view(count // fold, -1), b).addcmul_(g.view(count // fold, -1), a)
-    n, k, h, w = x.shape
-    return out.view(n, h, w, k).permute(0, 3, 1, 2), of_scale
+    return F.batch_norm(x, None, None, scale, training=True, eps=EPSILON)
 
 
 def _repeat(x: Tensor, times: int) -> Tensor:
