@@ -6,9 +6,11 @@ from scratch on a source, and SPOS paths by what a supernet of a source makes of
 
 import dataclasses
 import functools
+import itertools
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -283,12 +285,19 @@ def judge_all(
     drawn, done = candidates(settings), len(logs.read(folder / LOG))
     progress = bar(total=len(drawn), desc=f"paths on {name}", unit="path")
     progress.update(done)
-    for candidate in drawn[done:]:
+
+    def judged(candidate: shufflenet.Choices) -> dict[str, Any]:
         with sources.guarded(name):
             own, _ = judge(candidate)
         on_real, _ = sources.accuracy(judge.supernet, shown, settings.run)
-        logs.append(folder / LOG, {"architecture": list(candidate), "own": own, "validation": on_real})
-        progress.update()
+        return {"architecture": list(candidate), "own": own, "validation": on_real}
+
+    for start in range(done, len(drawn), distributed.world()):
+        shared = drawn[start : start + distributed.world()]  # a path a process
+        mine = [judged(candidate) for candidate in shared[distributed.rank() :][:1]]
+        for entry in itertools.chain(*distributed.gather(mine)):
+            logs.append(folder / LOG, entry)
+            progress.update()
     progress.close()
 
 

@@ -159,6 +159,14 @@ def test_paths_are_judged_once_each_whatever_the_kill(tmp_path, supernet, monkey
     assert (row["architecture"], set(row)) == (list(whole[3]), {"architecture", "own", "validation"})
 
 
+@pytest.mark.parametrize("rank", [0, 1])
+def test_of_two_processes_each_judges_every_other_path(rank, tmp_path, supernet, monkeypatch):
+    monkeypatch.setattr(consistency.distributed, "world", lambda: 2)
+    monkeypatch.setattr(consistency.distributed, "rank", lambda: rank)
+    monkeypatch.setattr(consistency.distributed, "gather", lambda mine: [mine])  # the other's are not at hand
+    assert judge_all(tmp_path / "log", supernet, monkeypatch) == consistency.candidates(SETTINGS)[rank::2]
+
+
 def test_supernets_are_those_of_chapter_6():
     here, there = (chapters.stage_keys(name, SETTINGS) for name in ("04-consistency", "06-spos"))
     for name in ("synthetic", "noise"):
