@@ -18,7 +18,7 @@ from typing import TypeVar
 
 import torch
 
-from dfnas import devices, distributed, provenance, stages
+from dfnas import devices, distributed, memory, provenance, stages
 from dfnas.profiles import RunSettings
 from dfnas.progress import bar
 
@@ -88,6 +88,7 @@ def _start(count: int, environment: Mapping[str, str]) -> None:
     os.environ.clear()  # a server's is that of its own start
     os.environ.update(environment)
     torch.set_num_threads(1)
+    memory.keep()
     stages.share(count)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     os.environ["DFNAS_LOG"] = os.devnull  # the bar is the parent's

@@ -24,7 +24,7 @@ import torch
 from filelock import FileLock
 from safetensors import SafetensorError
 
-from dfnas import distributed, paths, provenance
+from dfnas import distributed, memory, paths, provenance
 from dfnas.errors import UserError
 
 # How torch.save says that it could not write.
@@ -193,6 +193,7 @@ def _work(name: str, key: str, folder: Path, function: Callable[[Path], None], s
     distributed.barrier()
     sittings = _Sittings(own / "sittings.json")
     token = _current.set(sittings)
+    memory.keep()
     try:
         function(own)
     except (OSError, SafetensorError, RuntimeError) as error:

@@ -1,0 +1,35 @@
+"""Freed memory is kept: what the next tensors cost, in page faults, which the system counts."""
+
+import subprocess
+import sys
+
+import pytest
+
+FAULTS = """
+import resource, sys, torch
+from dfnas import memory
+if sys.argv[1] == "keep" and not memory.keep():
+    sys.exit(77)
+x = torch.ones(2**20)
+def work():
+    kept = [x + 1 for _ in range(4)]  # 16 MB, freed together
+for _ in range(3):
+    work()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(10):
+    work()
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+def faults(how: str) -> int:
+    ran = subprocess.run([sys.executable, "-c", FAULTS, how], capture_output=True, text=True)
+    if ran.returncode == 77:
+        pytest.skip("this C library has no mallopt")
+    return int(ran.stdout)
+
+
+def test_tensors_of_a_size_seen_before_cost_no_page_faults():
+    plain, kept = faults("plain"), faults("keep")
+    assert plain > 10_000  # 10 x 16 MB are 40,960 pages
+    assert kept < 100
