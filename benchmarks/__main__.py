@@ -9,7 +9,7 @@ import os
 from pathlib import Path
 from typing import Annotated, Any
 
-os.environ.setdefault("GOMP_SPINCOUNT", "0")  # before torch: threads that wait must not take another's core
+os.environ.setdefault("GOMP_SPINCOUNT", "30000")  # before torch: threads must not wait long on another's core
 
 import typer
 from tabulate import tabulate
