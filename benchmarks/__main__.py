@@ -5,11 +5,8 @@ Each file measures one thing and can be run alone, as `python -m benchmarks dart
 
 import importlib
 import json
-import os
 from pathlib import Path
 from typing import Annotated, Any
-
-os.environ.setdefault("GOMP_SPINCOUNT", "30000")  # before torch: threads must not wait long on another's core
 
 import typer
 from tabulate import tabulate
@@ -19,7 +16,18 @@ from dfnas import provenance
 from dfnas.errors import UserError
 from dfnas.progress import bar
 
-FILES = ("synthesis_step", "darts_step", "searches", "candidates", "kernels", "loader", "memory", "processes", "growth")
+FILES = (
+    "synthesis_step",
+    "darts_step",
+    "searches",
+    "candidates",
+    "kernels",
+    "loader",
+    "memory",
+    "kept_memory",
+    "processes",
+    "growth",
+)
 
 
 def main(

@@ -1,9 +1,12 @@
 """Two ways of doing the same, timed in turn in one run: ratios hold where seconds differ from day to day."""
 
 import math
+import os
 import statistics
+import subprocess
+import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from dfnas import memory
@@ -57,3 +60,22 @@ def growth(name: str, variable: str, sizes: Sequence[int], work_of: Callable[[in
         times.append(min(seconds(work) for _ in range(3)))
     slope = statistics.linear_regression([math.log(size) for size in sizes], [math.log(each) for each in times]).slope
     return {"name": name, "variable": variable, "sizes": list(sizes), "seconds": times, "slope": slope}
+
+
+def start(module: str, *words: str, environment: Mapping[str, str] | None = None) -> subprocess.Popen:
+    """A process of `python -m module words` that works once for each line it is sent, and answers with seconds."""
+    return subprocess.Popen(
+        [sys.executable, "-m", module, *words],
+        env=os.environ | (environment or {}),
+        text=True,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+
+
+def answer(processes: Sequence[subprocess.Popen]) -> float:
+    """All work at the same time: what the slowest answers."""
+    for process in processes:
+        assert process.stdin is not None
+        print("go", file=process.stdin, flush=True)
+    return max(float(process.stdout.readline()) for process in processes if process.stdout is not None)

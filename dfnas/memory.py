@@ -7,7 +7,7 @@ page fault every 4 kB, and on a virtual machine these can take as long as the ar
 import ctypes
 import functools
 
-TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3  # mallopt's names for its options, in malloc.h
+TRIM_THRESHOLD, MMAP_THRESHOLD, ARENA_MAX = -1, -3, -8  # mallopt's names for its options, in malloc.h
 LARGEST = (2**30, 2**25)  # bytes; versions of glibc differ in what they accept
 
 
@@ -18,4 +18,5 @@ def keep() -> bool:
         option = ctypes.CDLL(None).mallopt
     except (AttributeError, OSError, TypeError):
         return False
+    option(ARENA_MAX, 1)  # threads would have heaps of their own, which are given back when they are empty
     return any(option(MMAP_THRESHOLD, size) for size in LARGEST) and bool(option(TRIM_THRESHOLD, 2**31 - 1))

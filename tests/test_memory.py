@@ -31,5 +31,5 @@ def faults(how: str) -> int:
 
 def test_tensors_of_a_size_seen_before_cost_no_page_faults():
     plain, kept = faults("plain"), faults("keep")
-    assert plain > 10_000  # 10 x 16 MB are 40,960 pages
+    assert plain > 1000  # of the 40,960 pages that 10 x 16 MB are, how many depends on what else lies in memory
     assert kept < 100

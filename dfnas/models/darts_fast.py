@@ -5,21 +5,28 @@ the channels, and an operation's mixing weight is the scale of its last batch no
 operation is ever written unweighted.
 """
 
-from typing import Any
+import functools
+import itertools
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from dfnas import threads
 from dfnas.models.darts import PRIMITIVES
 from dfnas.models.depthwise_fast import BACKWARD, FORWARD, input_gradient, put_together, take_apart, weight_gradient
 
 INDEX = {name: index for index, name in enumerate(PRIMITIVES)}
 EPSILON = 1e-5  # of the batch normalisations, as nn.BatchNorm2d has it
+
+Pair = tuple[Tensor, Tensor]  # weights of a depthwise and of a pointwise convolution
+# The branches of convolutions, the longest first; of each, where in its stack the depthwise convolutions are.
+BRANCHES = {"sep_conv_5x5": (1, 5), "sep_conv_3x3": (1, 5), "dil_conv_5x5": (1,), "dil_conv_3x3": (1,)}
 # How oneDNN and the caches want it on a CPU, in fp32; none of these changes a result beyond rounding.
 TOGETHER = 32  # channels that are at least stacked: fewer leave vector registers empty
 CACHED = 2**19  # values of a stack up to which more is stacked: larger ones leave the cache
-NARROW = 8  # channels up to which the gradient of grouped weights is no matter of matrix products
 
 
 def outgoing(edges: list[nn.ModuleDict], x: Tensor, weights: Tensor, stride: int) -> list[Tensor]:
@@ -45,16 +52,19 @@ def outgoing(edges: list[nn.ModuleDict], x: Tensor, weights: Tensor, stride: int
 
 def _convolutions(edges: list[Any], rectified: Tensor, apart: Tensor, scale: Tensor, stride: int) -> Tensor:
     """The four convolutions of E edges, each times its scale, summed: [N, E * C, H / stride, W / stride]."""
-    every, parts = _repeat(rectified, len(edges)), []
-    for name in ("sep_conv_3x3", "sep_conv_5x5"):
-        stacks = [edge[name] for edge in edges]
-        first = _separable([stack[:4] for stack in stacks], every, None, stride, rectify=True)
-        parts.append(_separable([stack[4:] for stack in stacks], first, scale[INDEX[name]]))
-    every, dilated = _repeat(apart, len(edges)), []
-    for name in ("dil_conv_3x3", "dil_conv_5x5"):
-        dilated.append(_separable([edge[name] for edge in edges], every, scale[INDEX[name]]))
-    whole = dilated[0].add_(dilated[1])
-    return parts[0].add_(parts[1]).add_(put_together(whole) if stride == 1 else whole)
+    stacks = [[edge[name] for edge in edges] for name in BRANCHES]
+    weights = [
+        torch.cat([stack[layer].weight for stack in branch])
+        for branch, starts in zip(stacks, BRANCHES.values(), strict=True)
+        for layer in itertools.chain(*((start, start + 1) for start in starts))
+    ]
+    scales = [scale[INDEX[name]] for name in BRANCHES]
+    every = [_repeat(x, len(edges)) for x in (rectified, apart)]
+    if rectified.is_cuda:
+        whole, parts = _branches(every[0], every[1], stride, [*scales, *weights])
+    else:
+        whole, parts = _Branches.apply(*every, stride, *scales, *weights)
+    return whole + (put_together(parts) if stride == 1 else parts)
 
 
 def _shared(edges: list[nn.ModuleDict], x: Tensor, weights: Tensor, stride: int) -> list[Tensor]:
@@ -85,69 +95,127 @@ def _reduce(edges: list[nn.ModuleDict], x: Tensor) -> Tensor:
     return torch.cat(halves, 2).flatten(1, 2)
 
 
-def _separable(
-    stacks: list[Any], x: Tensor, scale: Tensor | None = None, stride: int = 1, rectify: bool = False
-) -> Tensor:
-    """Each stack (ReLU, depthwise, pointwise, norm) after its ReLU, on its own channels of x; `scale` [E * C]."""
-    depthwise, pointwise = (torch.cat([stack[layer].weight for stack in stacks]) for layer in (1, 2))
-    if x.is_cuda:
+def _by_branch(values: Sequence[Tensor]) -> list[tuple[Tensor, list[Pair]]]:
+    """Of each branch the scale, and its pairs of depthwise and pointwise weights."""
+    scales, weights = values[: len(BRANCHES)], iter(values[len(BRANCHES) :])
+    pairs = list(zip(weights, weights, strict=True))
+    ends = itertools.accumulate(map(len, BRANCHES.values()))
+    taken = [pairs[end - len(starts) : end] for end, starts in zip(ends, BRANCHES.values(), strict=True)]
+    return list(zip(scales, taken, strict=True))
+
+
+def _branches(every: Tensor, dilated: Tensor, stride: int, values: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    """What `_Branches` computes, by torch's own operations and with its gradients."""
+
+    def step(x: Tensor, pair: Pair, scale: Tensor | None, stride: int = 1) -> Tensor:
+        depthwise, pointwise = pair
         x = F.conv2d(x, depthwise, None, stride, depthwise.shape[2] // 2, 1, len(depthwise))
-        x = F.batch_norm(F.conv2d(x, pointwise, groups=len(stacks)), None, None, scale, training=True)
-        return F.relu(x) if rectify else x
-    return _Separable.apply(x, depthwise, pointwise, _or_ones(scale, depthwise), stride, rectify)
+        return _normalise(F.conv2d(x, pointwise, groups=len(pointwise) // pointwise.shape[1]), scale)
+
+    outputs = []
+    for scale, pairs in _by_branch(values):
+        x = dilated if len(pairs) == 1 else F.relu(step(every, pairs[0], None, stride))
+        outputs.append(step(x, pairs[-1], scale))
+    return outputs[0] + outputs[1], outputs[2] + outputs[3]
 
 
-class _Separable(torch.autograd.Function):
-    """Depthwise, pointwise, norm and perhaps ReLU on a CPU, with each gradient taken the way that is fast there."""
+class _Branches(torch.autograd.Function):
+    """The separable and the dilated convolutions of E edges, on a CPU, as many branches at a time as there are threads.
+
+    `every` [N, E * C, H, W] and `dilated`, taken apart, are what they convolve, after its ReLU; the sum of the
+    separable ones and the sum of the dilated ones come back. `values` are what `_by_branch` takes.
+    """
 
     @staticmethod
     @FORWARD
-    def forward(
-        ctx: Any, x: Tensor, depthwise: Tensor, pointwise: Tensor, scale: Tensor, stride: int, rectify: bool
-    ) -> Tensor:
-        middle = F.conv2d(x, depthwise, None, stride, depthwise.shape[2] // 2, 1, len(depthwise))
-        last = F.conv2d(middle, pointwise, groups=len(pointwise) // pointwise.shape[1])
-        y, mean, inverse = torch.native_batch_norm(last, scale, None, None, None, True, 0.0, EPSILON)
-        if rectify:
-            y.relu_()
-        ctx.save_for_backward(x, depthwise, pointwise, scale, middle, last, mean, inverse, y if rectify else None)
+    def forward(ctx: Any, every: Tensor, dilated: Tensor, stride: int, *values: Tensor) -> tuple[Tensor, Tensor]:
+        calls = [functools.partial(_branch, every, dilated, stride, *branch) for branch in _by_branch(values)]
+        outputs, steps = zip(*threads.together(calls), strict=True)
+        ctx.save_for_backward(*itertools.chain(*itertools.chain(*steps)))
         ctx.stride = stride
-        return y
+        return outputs[0].add_(outputs[1]), outputs[2].add_(outputs[3])
 
     @staticmethod
     @BACKWARD
     @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        x, depthwise, pointwise, scale, middle, last, mean, inverse, y = ctx.saved_tensors
-        if y is not None:
-            gradient = torch.ops.aten.threshold_backward(gradient, y, 0)
-        rest = (None, None, mean, inverse, True, EPSILON, [True, True, False])
-        gradient, of_scale, _ = torch.ops.aten.native_batch_norm_backward(gradient, last, scale, *rest)
-        gradient, of_pointwise = _pointwise_backward(gradient, middle, pointwise)
-        of_x = input_gradient(gradient, x, depthwise, ctx.stride) if ctx.needs_input_grad[0] else None
-        of_depthwise = weight_gradient(gradient, x, depthwise, ctx.stride) if ctx.needs_input_grad[1] else None
-        return of_x, of_depthwise, of_pointwise, of_scale, None, None
+    def backward(ctx: Any, of_separable: Tensor, of_dilated: Tensor) -> tuple[Tensor | None, ...]:
+        steps = iter([_Step(*tensors) for tensors in _chunks(ctx.saved_tensors, len(_Step._fields))])
+        taken = [tuple(itertools.islice(steps, len(starts))) for starts in BRANCHES.values()]
+        gradients = (of_separable, of_separable, of_dilated, of_dilated)
+        calls = [functools.partial(_branch_backward, *call, ctx.stride) for call in zip(gradients, taken, strict=True)]
+        inputs, scales, weights = zip(*threads.together(calls), strict=True)
+        return inputs[0].add_(inputs[1]), inputs[2].add_(inputs[3]), None, *scales, *itertools.chain(*weights)
 
 
-def _pointwise_backward(gradient: Tensor, x: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
-    """Gradients of a 1x1 convolution [N, E * C, H, W] in E groups."""
-    channels = weight.shape[1]
-    groups = len(weight) // channels
-    if channels <= NARROW:
-        rest = (None, [1, 1], [0, 0], [1, 1], False, [0, 0], groups, [True, True, False])
-        return torch.ops.aten.convolution_backward(gradient, x, weight, *rest)[:2]
-    turned = weight.view(groups, channels, channels).transpose(1, 2).reshape(weight.shape)
-    of_weight = torch.bmm(_rows(gradient, groups).transpose(1, 2), _rows(x, groups))
-    return F.conv2d(gradient, turned, groups=groups), of_weight.view_as(weight)
+def _chunks(values: Sequence[Tensor], size: int) -> list[Sequence[Tensor]]:
+    return [values[start : start + size] for start in range(0, len(values), size)]
 
 
-def _rows(x: Tensor, groups: int) -> Tensor:
-    """[N, E * C, H, W] as matrices [E, N * H * W, C]; of a channels_last tensor, a view."""
-    return x.permute(0, 2, 3, 1).reshape(-1, groups, x.shape[1] // groups).transpose(0, 1)
+class _Step(NamedTuple):
+    """A depthwise convolution, a pointwise one and a norm: what its gradients are made of."""
+
+    x: Tensor
+    depthwise: Tensor
+    pointwise: Tensor
+    matrix: Tensor  # the pointwise weights of E edges along a diagonal: [E * C, E * C]
+    scale: Tensor
+    middle: Tensor
+    last: Tensor
+    mean: Tensor
+    inverse: Tensor  # 1 / deviation
 
 
-def _or_ones(scale: Tensor | None, like: Tensor) -> Tensor:
-    return torch.ones(len(like), dtype=like.dtype, device=like.device) if scale is None else scale
+def _branch(
+    every: Tensor, dilated: Tensor, stride: int, scale: Tensor, pairs: Sequence[Pair]
+) -> tuple[Tensor, list[_Step]]:
+    if len(pairs) == 1:
+        y, step = _step(dilated, pairs[0], scale)
+        return y, [step]
+    y, first = _step(every, pairs[0], torch.ones_like(scale), stride)
+    y, last = _step(y.relu_(), pairs[1], scale)
+    return y, [first, last]
+
+
+def _step(x: Tensor, pair: Pair, scale: Tensor, stride: int = 1) -> tuple[Tensor, _Step]:
+    depthwise, pointwise = pair
+    middle = F.conv2d(x, depthwise, None, stride, depthwise.shape[2] // 2, 1, len(depthwise))
+    # In groups of a few channels a product with the zeros between them is faster than a convolution without.
+    matrix = torch.block_diag(*pointwise.flatten(1).split(pointwise.shape[1]))
+    last = _images(_rows(middle) @ matrix.t(), middle)
+    y, mean, inverse = torch.native_batch_norm(last, scale, None, None, None, True, 0.0, EPSILON)
+    return y, _Step(x, depthwise, pointwise, matrix, scale, middle, last, mean, inverse)
+
+
+def _branch_backward(gradient: Tensor, steps: Sequence[_Step], stride: int) -> tuple[Tensor, Tensor, list[Tensor]]:
+    """Gradients of a branch's input, of its scale and of its weights."""
+    gradient = gradient.contiguous(memory_format=torch.channels_last)
+    of_x, of_scale, of_weights = _step_backward(gradient, steps[-1])
+    if len(steps) == 1:
+        return of_x, of_scale, of_weights
+    of_x, _, of_first = _step_backward(torch.ops.aten.threshold_backward(of_x, steps[1].x, 0), steps[0], stride)
+    return of_x, of_scale, of_first + of_weights
+
+
+def _step_backward(gradient: Tensor, step: _Step, stride: int = 1) -> tuple[Tensor, Tensor, list[Tensor]]:
+    norm = (None, None, step.mean, step.inverse, True, EPSILON, [True, True, False])
+    gradient, of_scale, _ = torch.ops.aten.native_batch_norm_backward(gradient, step.last, step.scale, *norm)
+    rows, channels = _rows(gradient), step.pointwise.shape[1]
+    products = (rows.t() @ _rows(step.middle)).unflatten(0, (-1, channels)).unflatten(2, (-1, channels))
+    of_pointwise = products.diagonal(dim1=0, dim2=2).permute(2, 0, 1).reshape(step.pointwise.shape)
+    of_middle = _images(rows @ step.matrix, step.middle)
+    of_x = input_gradient(of_middle, step.x, step.depthwise, stride)
+    return of_x, of_scale, [weight_gradient(of_middle, step.x, step.depthwise, stride), of_pointwise]
+
+
+def _rows(x: Tensor) -> Tensor:
+    """[N, C, H, W] as a matrix [N * H * W, C]; of a channels_last tensor, a view."""
+    return x.permute(0, 2, 3, 1).reshape(-1, x.shape[1])
+
+
+def _images(rows: Tensor, like: Tensor) -> Tensor:
+    """The inverse of `_rows`, with the sides of `like`."""
+    n, _, height, width = like.shape
+    return rows.view(n, height, width, -1).permute(0, 3, 1, 2)
 
 
 def _normalise(x: Tensor, scale: Tensor | None = None) -> Tensor:

@@ -9,7 +9,7 @@ from dfnas import models
 from dfnas.errors import UserError
 from dfnas.models import cost, darts, darts_fast
 from dfnas.models.darts import DARTS_V1, DARTS_V2, PRIMITIVES, Genotype, Size
-from dfnas.models.darts_supernet import Supernet
+from dfnas.models.darts_supernet import MixedOperation, Supernet
 
 ALL_SEP5 = Genotype(*[tuple(("sep_conv_5x5", p) for _ in range(4) for p in (0, 1))] * 2)
 ALL_SKIP = Genotype(*[tuple(("skip_connect", p) for _ in range(4) for p in (0, 1))] * 2)
@@ -206,6 +206,20 @@ def test_the_fast_supernet_is_the_plain_one_in_float64(channels, side):
         assert float((one - other).abs().max()) <= 1e-10 * float(other.abs().max())
 
 
+@pytest.mark.parametrize("count", [1, 2])
+def test_the_fast_supernet_has_the_same_bits_on_threads_of_its_own(count):
+    before = torch.get_num_threads()
+    torch.manual_seed(0)
+    supernet = Supernet(Size(8, 3), 10).to(memory_format=torch.channels_last)
+    images, targets = torch.randn(4, 3, 16, 16), torch.arange(4)
+    torch.set_num_threads(count)
+    try:
+        first, second = (gradients(supernet, images, targets, True) for _ in range(2))
+    finally:
+        torch.set_num_threads(before)
+    assert all(torch.equal(one, other) for one, other in zip(first, second, strict=True))
+
+
 def test_the_fast_supernet_is_the_plain_one_in_fp32():
     torch.manual_seed(1)
     supernet = Supernet(Size(8, 3), 10)
@@ -249,3 +263,31 @@ def test_architecture_parameters_move_with_the_network_and_stay_out_of_its_state
     assert [id(alpha) for alpha in supernet.alphas] == kept
     assert not any("alpha" in name for name, _ in supernet.named_parameters())
     assert set(supernet.state_dict()) == {name for name, _ in supernet.named_parameters()}
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_the_branches_of_a_gpu_compute_what_those_of_a_cpu_do(stride):
+    torch.manual_seed(0)
+    edges = [MixedOperation(4, stride).double() for _ in range(2)]
+    x = torch.randn(3, 4, 8, 8, dtype=torch.float64).contiguous(memory_format=torch.channels_last)
+    scale = torch.rand(8, 8, dtype=torch.float64)
+
+    def computed(branches, monkeypatch):
+        leaf = x.clone().requires_grad_()
+        with monkeypatch.context() as patched:
+            patched.setattr(darts_fast._Branches, "apply", branches)
+            out = darts_fast._convolutions(edges, leaf, darts_fast.take_apart(leaf, stride), scale, stride)
+        out.square().sum().backward()
+        return [out.detach(), leaf.grad, *(weight.grad for edge in edges for weight in edge.parameters())]
+
+    patch = pytest.MonkeyPatch()
+    ours = computed(darts_fast._Branches.apply, patch)
+    for edge in edges:
+        edge.zero_grad()
+    theirs = computed(
+        lambda every, dilated, stride, *values: darts_fast._branches(every, dilated, stride, values), patch
+    )
+    for one, other in zip(ours, theirs, strict=True):
+        assert (one is None) == (other is None)
+        if one is not None:
+            assert torch.allclose(one, other, rtol=1e-10, atol=1e-12)
