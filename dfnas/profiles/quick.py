@@ -34,7 +34,7 @@ STUDENT = StudentSettings(
     seeds=3,
 )
 # What the search of chapter 6 found on synthetic images, under this profile.
-SEARCHED = "spos:1;stem=8;stem_stride=1;widths=16,32,64;repeats=2,2,2;strides=2,2,1;tail=128;choices=200030"
+SEARCHED = "spos:1;stem=8;stem_stride=1;widths=16,32,64;repeats=2,2,2;strides=2,2,1;tail=128;choices=303030"
 
 SETTINGS = Settings(
     profile="quick",
