@@ -68,10 +68,10 @@ SETTINGS = Settings(
         training=TrainingSettings(
             batch=128,
             learning_rate=0.15,
-            epochs=28,
+            epochs=24,
             weight_decay=5e-4,
             averaging=0.998,
-            resolutions=((16, 0.25), (24, 0.25)),
+            resolutions=((16, 0.4), (24, 0.25)),
         ),
     ),
     synthesis=SynthesisSettings(
