@@ -4,6 +4,7 @@ By default glibc returns large blocks to the system as soon as they are free. Th
 page fault every 4 kB, and on a virtual machine these can take as long as the arithmetic.
 """
 
+import contextlib
 import ctypes
 import functools
 
@@ -20,3 +21,9 @@ def keep() -> bool:
         return False
     option(ARENA_MAX, 1)  # threads would have heaps of their own, which are given back when they are empty
     return any(option(MMAP_THRESHOLD, size) for size in LARGEST) and bool(option(TRIM_THRESHOLD, 2**31 - 1))
+
+
+def give_back() -> None:
+    """Give what is free now to the system, once: what comes next is not charged with what came before."""
+    with contextlib.suppress(AttributeError, OSError, TypeError):
+        ctypes.CDLL(None).malloc_trim(0)

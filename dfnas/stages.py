@@ -223,6 +223,7 @@ class _Sittings:
     """Seconds and peak memory, added up over the sittings that a stage took."""
 
     def __init__(self, path: Path) -> None:
+        memory.give_back()
         provenance.forget_peak_memory()
         self.path = path
         self.start = time.perf_counter()

@@ -11,7 +11,7 @@ from torch import nn
 from dfnas import batches, devices, inversion, profiles, teacher
 from dfnas.inversion import BatchNormDistance, Moments
 
-SETTINGS = profiles.load("smoke")
+SETTINGS = profiles.load("smoke", 0, ["run.precision=fp32"])
 STAGE = ((1, 3, "grow"),)
 
 
@@ -276,7 +276,7 @@ def test_a_gpu_replays_what_is_compiled_as_a_graph(monkeypatch):
 
 
 def test_compiled_and_eager_objectives_agree(digits_teacher):
-    """The compiled step is the same function, to rounding (run where there is a compiler)."""
+    """The compiled step is the same function, to fp32's rounding (run where there is a compiler)."""
     shutil = pytest.importorskip("shutil")
     if not shutil.which("g++"):
         pytest.skip("no C++ compiler")

@@ -194,6 +194,7 @@ def test_other_errors_are_not_taken_for_a_full_disk():
 
 
 def test_a_stage_s_peak_memory_is_its_own():
+    """Though freed memory is kept while a stage lasts."""
     big = stages.stage("big", lambda folder: len(bytearray(300_000_000)), {})
     small = stages.stage("small", lambda folder: None, {})
     assert small.peak_memory_mb < big.peak_memory_mb - 200

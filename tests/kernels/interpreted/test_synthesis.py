@@ -9,7 +9,7 @@ from dfnas import inversion, profiles, teacher
 from dfnas.kernels import dispatch, soft_cross_entropy
 from kernels import agreement
 
-SETTINGS = profiles.load("smoke")
+SETTINGS = profiles.load("smoke", 0, ["run.precision=fp32"])
 SYNTHESIS = dataclasses.replace(SETTINGS.synthesis, stages=((1, 2, "grow"),), learning_rates=(0.05,), warm_up=2)
 TARGETS = torch.randn(4, 10, generator=torch.Generator().manual_seed(4))
 
