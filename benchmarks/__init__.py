@@ -2,5 +2,5 @@
 
 import os
 
-# Before torch: threads that wait for longer than some dozen microseconds must not take another's core.
+# Before torch: threads that wait for longer than half a millisecond must not take another's core.
 os.environ.setdefault("GOMP_SPINCOUNT", "30000")

@@ -20,18 +20,25 @@ def rows() -> list[dict[str, Any]]:
     """
     layouts = {"": torch.contiguous_format, "_nhwc": torch.channels_last}
     return [
-        measure.row(f"darts_step_c{channels}{name}", _step(channels, layout, False), ours)
+        measure.row(f"darts_step_c{channels}{name}", step(channels, layout, fast=False), ours)
         for channels in (8, 16)
-        for ours in [_step(channels, torch.channels_last, True)]
+        for ours in [step(channels)]
         for name, layout in layouts.items()
     ]
 
 
-def _step(channels: int, layout: torch.memory_format, fast: bool) -> measure.Work:
+def step(
+    channels: int,
+    layout: torch.memory_format = torch.channels_last,
+    fast: bool = True,
+    batch: int = BATCH,
+    side: int = SIDE,
+) -> measure.Work:
+    """Forward and backward of a supernet of five cells."""
     torch.manual_seed(0)
     supernet = Supernet(Size(channels, CELLS), 10, fast=fast).to(memory_format=layout)
-    images = torch.randn(BATCH, 3, SIDE, SIDE).contiguous(memory_format=layout)
-    labels = torch.randint(0, 10, (BATCH,))
+    images = torch.randn(batch, 3, side, side).contiguous(memory_format=layout)
+    labels = torch.randint(0, 10, (batch,))
 
     def work() -> None:
         supernet.zero_grad()

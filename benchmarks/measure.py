@@ -53,6 +53,7 @@ def seconds(work: Work) -> float:
 
 def growth(name: str, variable: str, sizes: Sequence[int], work_of: Callable[[int], Work]) -> dict[str, Any]:
     """How the time of a piece of work grows with a size: the slope of log seconds over log size, by least squares."""
+    memory.keep()
     times = []
     for size in sizes:
         work = work_of(size)

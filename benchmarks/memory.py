@@ -1,29 +1,41 @@
-"""Peak memory of an iteration of model inversion, plain against ours, each in a process of its own."""
+"""Peak memory of steps, plain against ours, each in a process of its own."""
 
 import subprocess
 import sys
 from typing import Any
 
-from benchmarks import measure, synthesis_step
-from dfnas import provenance
+import torch
+
+from benchmarks import darts_step, measure, synthesis_step
+from dfnas import memory, provenance
 from dfnas.profiles import RunSettings
+
+BATCH = synthesis_step.BATCH
+WORK = {
+    "synthesis_memory": (
+        lambda: synthesis_step.plain(BATCH),
+        lambda: synthesis_step.ours(BATCH, RunSettings("cpu", "fp32")),
+    ),
+    "darts_memory": (
+        lambda: darts_step.step(16, torch.contiguous_format, fast=False),
+        lambda: darts_step.step(16),
+    ),
+}
 
 
 def rows() -> list[dict[str, Any]]:
-    """One row: MB beyond what the process held before."""
-    plain, ours = (_peak(kind) for kind in ("plain", "ours"))
-    return [measure.from_pairs("synthesis_memory", [(plain, ours)], "MB")]
+    """MB beyond what the process held before."""
+    return [measure.from_pairs(name, [(_peak(name, 0), _peak(name, 1))], "MB") for name in WORK]
 
 
-def _peak(kind: str) -> float:
-    command = [sys.executable, "-m", "benchmarks.memory", kind]
+def _peak(name: str, side: int) -> float:
+    command = [sys.executable, "-m", "benchmarks.memory", name, str(side)]
     return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
 
 if __name__ == "__main__":
-    run = RunSettings("cpu", "fp32")
-    batch = synthesis_step.BATCH
-    work = synthesis_step.plain(batch) if sys.argv[1] == "plain" else synthesis_step.ours(batch, run)
+    memory.keep()
+    work = WORK[sys.argv[1]][int(sys.argv[2])]()
     provenance.forget_peak_memory()
     before = provenance.peak_memory_mb()
     work()

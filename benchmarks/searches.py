@@ -1,7 +1,8 @@
 """A step of the single-path searches' weights: what a plain supernet would compute, against what ours does."""
 
+import functools
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -9,8 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from benchmarks import measure
-from dfnas import batches, profiles, proxylessnas, pruned
-from dfnas.models import mbconv, pruning_net
+from dfnas import batches, profiles, proxylessnas, pruned, spos
+from dfnas.models import mbconv, pruning_net, shufflenet
 from dfnas.models.mbconv_supernet import Supernet
 from dfnas.models.pruning import FULL
 
@@ -20,11 +21,26 @@ BATCH, SIDE, PATHS = 64, 16, 4
 
 def rows() -> list[dict[str, Any]]:
     """Seconds a step (forward, backward), in fp32 and channels_last, over the same few random paths."""
-    return [_proxyless(), _pruning()]
+    return [_spos(), _proxyless(), _pruning()]
+
+
+def _spos() -> dict[str, Any]:
+    """All choices of a block, weighted, as a differentiable supernet has it, against the drawn one alone."""
+    space = spos.space_of(SETTINGS)
+    supernet = spos.build_supernet(SETTINGS).to(memory_format=torch.channels_last)
+    paths = [shufflenet.random_choices(space, batches.generator(0, "benchmark", index)) for index in range(PATHS)]
+
+    def mixture(x: Tensor) -> Tensor:
+        x = supernet.stem(x)
+        for choices in supernet.blocks:
+            x = _mean([choice(x) for choice in choices])
+        return supernet.classify(x)
+
+    return _paths("spos_step", supernet, mixture, paths)
 
 
 def _proxyless() -> dict[str, Any]:
-    """All operations of a block, weighted, as a differentiable supernet has it, against the sampled one alone."""
+    """The same for chapter 7's supernet, whose blocks have a shortcut round their operations."""
     space = proxylessnas.space_of(SETTINGS)
     supernet = Supernet(space, 10).to(memory_format=torch.channels_last)
     paths = [mbconv.random_choices(space, batches.generator(0, "benchmark", index)) for index in range(PATHS)]
@@ -32,11 +48,18 @@ def _proxyless() -> dict[str, Any]:
     def mixture(x: Tensor) -> Tensor:
         x = supernet.head(x)
         for shape, operations in zip(space.blocks, supernet.blocks, strict=True):
-            made = [operation(x) for operation in operations]
-            total = sum(output / len(made) for output in made)
+            total = _mean([operation(x) for operation in operations])
             x = x + total if shape.shortcut else total
         return supernet.tail(x)
 
+    return _paths("proxylessnas_step", supernet, mixture, paths)
+
+
+def _mean(outputs: list[Tensor]) -> Tensor:
+    return functools.reduce(torch.add, [output / len(outputs) for output in outputs])
+
+
+def _paths(name: str, supernet: Any, mixture: Any, paths: Sequence[Any]) -> dict[str, Any]:
     def plain() -> None:
         for _ in paths:
             _step(supernet, mixture)
@@ -46,7 +69,7 @@ def _proxyless() -> dict[str, Any]:
             supernet.choose(path)
             _step(supernet, supernet)
 
-    return measure.row("proxylessnas_step", plain, ours, per=PATHS)
+    return measure.row(name, plain, ours, per=len(paths))
 
 
 def _pruning() -> dict[str, Any]:

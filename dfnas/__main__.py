@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 # Before torch, here and in every kernel that this process starts: threads that wait for
-# longer than some dozen microseconds must not take another's core.
+# longer than half a millisecond must not take another's core.
 os.environ.setdefault("GOMP_SPINCOUNT", "30000")
 
 import typer

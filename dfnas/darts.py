@@ -1,7 +1,8 @@
 """Chapter 5, DARTS: architecture parameters and weights, moved in turn by gradients (DARTS paper, algorithm 1)."""
 
+import contextlib
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -168,7 +169,8 @@ class ArchitectureUpdate:
             alpha.requires_grad_(True)
         held_out = distributed.part(*self.held_out(step))
         if self.settings.order == "first":
-            gradients: Sequence[Tensor] = _gradients(self.loss(*held_out), alphas)
+            with _frozen(list(self.supernet.parameters())):
+                gradients: Sequence[Tensor] = _gradients(self.loss(*held_out), alphas)
         else:
             gradients = self._second_order(step, held_out, rate, optimiser)
         for alpha, gradient in zip(alphas, gradients, strict=True):
@@ -247,7 +249,20 @@ def _at(
 ) -> Sequence[Tensor]:
     """The gradient of the architecture parameters with the weights shifted along a vector."""
     _copy(weights, [weight + length * direction for weight, direction in zip(kept, vector, strict=True)])
-    return _gradients(loss(), alphas)
+    with _frozen(weights):
+        return _gradients(loss(), alphas)
+
+
+@contextlib.contextmanager
+def _frozen(weights: Sequence[Tensor]) -> Iterator[None]:
+    """Where gradients of the architecture parameters alone are asked for, those of the weights are not computed."""
+    for weight in weights:
+        weight.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for weight in weights:
+            weight.requires_grad_(True)
 
 
 def _gradients(loss: Tensor, of: Sequence[Tensor]) -> tuple[Tensor, ...]:

@@ -45,8 +45,8 @@ def autocast(run: RunSettings) -> AbstractContextManager:
 def compiled(function: Callable, run: RunSettings) -> Callable:
     """`function` under torch.compile where `run` asks for it and a compiler is there, else as it is.
 
-    On a GPU the compiled program is captured and replayed as a CUDA graph, one launch for all of its kernels. What it
-    returns is overwritten by its next call.
+    On a GPU the compiled program is captured and replayed as CUDA graphs, a launch for all kernels of the forward pass
+    and one for those of the backward pass. What it returns is overwritten by its next call.
     """
     if not run.compile:
         return function

@@ -179,6 +179,7 @@ def _objective(
         logits = network(region).float()
         l2, l1 = total_variation(region)
         terms = torch.stack([label_loss(logits, targets), l2, l1, image_norm(region), distance.total()])
+        distance.start()  # what a compiled program has made must not outlive its call
         return (weights * terms).sum(), terms.detach()
 
     return objective

@@ -1,7 +1,7 @@
 """How the C library hands out memory: what tensors give back is kept for the next ones.
 
 By default glibc returns large blocks to the system as soon as they are free. The next tensor of that size then costs a
-page fault every 4 kB, and on a virtual machine these can take as long as the arithmetic.
+page fault every 4 kB, and on a virtual machine these are dear: `benchmarks.kept_memory` measures how much of a step.
 """
 
 import contextlib

@@ -82,7 +82,7 @@ def train(
     if folder is not None:
         state.load(folder)
     objective: Callable = lambda inputs, targets: loss(network(inputs), targets)  # noqa: E731
-    # A search changes what a step computes, path by path: each would be a program of its own.
+    # Most searches change what a step computes, path by path: each path would be a program of its own.
     pays = steps >= COMPILE_FROM and companion is None
     step_loss = devices.compiled(objective, run) if pays else objective
     progress, saved = bar(total=steps, desc=description, unit="step"), time.perf_counter()

@@ -44,11 +44,11 @@ def test_ratios_span_smallest_to_largest():
 
 
 def test_growth_starts_at_one_and_is_drawn_relative_to_the_smallest():
-    growth = {"name": "step", "variable": "side", "sizes": [16, 32], "seconds": [0.5, 2.0], "slope": 2.0}
+    growth = {"name": "darts_step", "variable": "side", "sizes": [16, 32], "seconds": [0.5, 2.0], "slope": 2.0}
     axes = figures.growths([growth]).axes[0]
     line, linear, square = axes.get_lines()
     assert line.get_xydata().tolist() == [[1, 1], [2, 4]]
-    assert line.get_label() == "side (slope 2.00)"
+    assert line.get_label() == "darts: side (slope 2.00)"
     assert linear.get_ydata().tolist() == [1, 2]
     assert square.get_ydata().tolist() == [1, 4]
 

@@ -31,7 +31,7 @@ def work(task, folder, processes=1, restarts=0):
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory):
     folder = tmp_path_factory.mktemp("alone")
-    return {task: work(task, folder / task) for task in ("synthesise", "train", "search")}
+    return {task: work(task, folder / task) for task in ("synthesise", "train", "search", "judge")}
 
 
 def shards(folder):
@@ -88,6 +88,18 @@ def test_processes_share_out_the_candidates_of_a_search(alone, tmp_path):
     for name in ("evolution.jsonl", "best.json"):
         assert (Path(parts[0][1]) / name).read_bytes() == (Path(known_folder) / name).read_bytes()
     assert [path.name for path in (folder / "stages").iterdir() if ".rank" in path.name] == []
+
+
+@pytest.mark.parametrize("done", [0, 1])
+def test_processes_share_out_the_paths_that_are_judged(done, alone, tmp_path):
+    """Six paths, or the five that are left, are not divisible by four: the last group is incomplete."""
+    known = (alone["judge"] / "judged.jsonl").read_text().splitlines(keepends=True)
+    assert len(known) == 6
+    folder = tmp_path / "judge"
+    folder.mkdir()
+    if done:
+        (folder / "before.jsonl").write_text("".join(known[:done]))
+    assert (work("judge", folder, 4) / "judged.jsonl").read_text() == "".join(known)
 
 
 def test_a_batch_that_cannot_be_shared_is_refused(monkeypatch):

@@ -34,5 +34,12 @@ def test_an_error_in_a_call_comes_out(two_threads):
 
 def test_with_one_thread_calls_run_one_after_the_other(two_threads):
     torch.set_num_threads(1)
+    assert threads.together([torch.is_grad_enabled]) == [False]
     names = threads.together([lambda: threading.current_thread().name] * 3)
     assert set(names) == {threading.current_thread().name}
+
+
+def test_more_threads_than_calls_are_divided_between_them(two_threads):
+    torch.set_num_threads(5)
+    assert threads.together([torch.get_num_threads] * 2) == [2, 2]
+    assert torch.get_num_threads() == 5

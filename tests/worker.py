@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import shutil
 import signal
 import sys
 from pathlib import Path
@@ -13,11 +14,14 @@ from torch import nn
 
 from dfnas import (
     batches,
+    consistency,
     darts,
     distributed,
     evolution,
     models,
     profiles,
+    sources,
+    spos,
     stages,
     synthesis,
     synthetic,
@@ -27,6 +31,7 @@ from dfnas import (
 from dfnas.models import darts_supernet, shufflenet
 from dfnas.models.darts import Size
 from dfnas.profiles import EvolutionSettings, RunSettings, TrainingSettings
+from dfnas.sources import Source
 
 SETTINGS = profiles.load("smoke")
 SET = dataclasses.replace(
@@ -150,6 +155,31 @@ def search(folder: Path) -> None:
     (folder / f"evaluated-{distributed.rank()}.json").write_text(json.dumps([mine, str(artefact.folder)]))
 
 
+def judge(folder: Path) -> None:
+    """Paths judged in a stage; in `resumed`, the first of them was judged before."""
+    settings = profiles.load("smoke", 0, ["consistency.candidates=6", "run.precision=fp32"])
+    random, classes = torch.Generator().manual_seed(0), torch.arange(200) % 10
+    images = torch.randint(0, 256, (200, 1, 20, 20), generator=random, dtype=torch.uint8)
+    logits = torch.randn(200, 10, generator=random)
+    sources.load = lambda *_: Source("synthetic", images, logits, classes, (0.5,), (0.5,))
+    weights = {name: value.contiguous() for name, value in spos.build_supernet(settings).state_dict().items()}
+    kept = folder / f"supernet-{distributed.rank()}"
+    kept.mkdir()
+    save_file(weights, kept / "model.safetensors")
+    supernet = stages.Artefact("supernet", "", kept)
+
+    def work(here: Path) -> None:
+        before = folder / "before.jsonl"
+        if before.exists():
+            shutil.copy(before, here / consistency.LOG)
+        consistency.judge_all(here, "synthetic", "", supernet, settings, settings, teacher.load(settings))
+        if distributed.rank() == 0:
+            shutil.copy(here / consistency.LOG, folder / "judged.jsonl")
+
+    os.environ["DFNAS_RUNS"] = str(folder)
+    stages.stage("judging", work, {})
+
+
 if __name__ == "__main__":
     task, where = sys.argv[1], Path(sys.argv[2])
     where.mkdir(parents=True, exist_ok=True)
@@ -158,6 +188,8 @@ if __name__ == "__main__":
             synthesise(where)
         elif task == "search":
             search(where)
+        elif task == "judge":
+            judge(where)
         else:
             for each in ("plain", "spos", "darts"):
                 train(where, each)

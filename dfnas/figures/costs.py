@@ -108,13 +108,14 @@ def growths(growths: Sequence[Mapping[str, Any]]) -> Figure:
     for number, growth in enumerate(growths):
         sizes, seconds = (np.asarray(growth[name], float) for name in ("sizes", "seconds"))
         furthest = max(furthest, sizes[-1] / sizes[0])
-        label = f"{growth['variable']} (slope {growth['slope']:.2f})"
+        work = growth["name"].removesuffix("_step").replace("_", " ")
+        label = f"{work}: {growth['variable']} (slope {growth['slope']:.2f})"
         theme.line(axes, sizes / sizes[0], seconds / seconds[0], number, label)
     ends = np.array([1.0, furthest])
     for power, where in ((1, "size"), (2, "size squared")):
         axes.plot(ends, ends**power, **theme.REFERENCE)
         axes.annotate(where, (ends[1], ends[1] ** power), xytext=(-16, 0), textcoords="offset points", ha="right")
-    axes.set(xscale="log", yscale="log", title="How an iteration grows")
+    axes.set(xscale="log", yscale="log", title="How steps grow")
     axes.margins(y=0.1)
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_locator(LogLocator(2))

@@ -142,7 +142,12 @@ class _Branches(torch.autograd.Function):
         steps = iter([_Step(*tensors) for tensors in _chunks(ctx.saved_tensors, len(_Step._fields))])
         taken = [tuple(itertools.islice(steps, len(starts))) for starts in BRANCHES.values()]
         gradients = (of_separable, of_separable, of_dilated, of_dilated)
-        calls = [functools.partial(_branch_backward, *call, ctx.stride) for call in zip(gradients, taken, strict=True)]
+        # While the architecture parameters move, the weights are frozen: their gradients are a third of the work.
+        learning = ctx.needs_input_grad[-1]
+        calls = [
+            functools.partial(_branch_backward, gradient, steps, ctx.stride, learning)
+            for gradient, steps in zip(gradients, taken, strict=True)
+        ]
         inputs, scales, weights = zip(*threads.together(calls), strict=True)
         return inputs[0].add_(inputs[1]), inputs[2].add_(inputs[3]), None, *scales, *itertools.chain(*weights)
 
@@ -186,24 +191,32 @@ def _step(x: Tensor, pair: Pair, scale: Tensor, stride: int = 1) -> tuple[Tensor
     return y, _Step(x, depthwise, pointwise, matrix, scale, middle, last, mean, inverse)
 
 
-def _branch_backward(gradient: Tensor, steps: Sequence[_Step], stride: int) -> tuple[Tensor, Tensor, list[Tensor]]:
-    """Gradients of a branch's input, of its scale and of its weights."""
+def _branch_backward(
+    gradient: Tensor, steps: Sequence[_Step], stride: int, learning: bool
+) -> tuple[Tensor, Tensor, list[Tensor | None]]:
+    """Gradients of a branch's input, of its scale and, if they are `learning`, of its weights."""
     gradient = gradient.contiguous(memory_format=torch.channels_last)
-    of_x, of_scale, of_weights = _step_backward(gradient, steps[-1])
+    of_x, of_scale, of_weights = _step_backward(gradient, steps[-1], 1, learning)
     if len(steps) == 1:
         return of_x, of_scale, of_weights
-    of_x, _, of_first = _step_backward(torch.ops.aten.threshold_backward(of_x, steps[1].x, 0), steps[0], stride)
+    before = torch.ops.aten.threshold_backward(of_x, steps[1].x, 0)
+    of_x, _, of_first = _step_backward(before, steps[0], stride, learning)
     return of_x, of_scale, of_first + of_weights
 
 
-def _step_backward(gradient: Tensor, step: _Step, stride: int = 1) -> tuple[Tensor, Tensor, list[Tensor]]:
+def _step_backward(
+    gradient: Tensor, step: _Step, stride: int, learning: bool
+) -> tuple[Tensor, Tensor, list[Tensor | None]]:
     norm = (None, None, step.mean, step.inverse, True, EPSILON, [True, True, False])
     gradient, of_scale, _ = torch.ops.aten.native_batch_norm_backward(gradient, step.last, step.scale, *norm)
-    rows, channels = _rows(gradient), step.pointwise.shape[1]
-    products = (rows.t() @ _rows(step.middle)).unflatten(0, (-1, channels)).unflatten(2, (-1, channels))
-    of_pointwise = products.diagonal(dim1=0, dim2=2).permute(2, 0, 1).reshape(step.pointwise.shape)
+    rows = _rows(gradient)
     of_middle = _images(rows @ step.matrix, step.middle)
     of_x = input_gradient(of_middle, step.x, step.depthwise, stride)
+    if not learning:
+        return of_x, of_scale, [None, None]
+    channels = step.pointwise.shape[1]
+    products = (rows.t() @ _rows(step.middle)).unflatten(0, (-1, channels)).unflatten(2, (-1, channels))
+    of_pointwise = products.diagonal(dim1=0, dim2=2).permute(2, 0, 1).reshape(step.pointwise.shape)
     return of_x, of_scale, [weight_gradient(of_middle, step.x, step.depthwise, stride), of_pointwise]
 
 

@@ -206,18 +206,32 @@ def test_the_fast_supernet_is_the_plain_one_in_float64(channels, side):
         assert float((one - other).abs().max()) <= 1e-10 * float(other.abs().max())
 
 
-@pytest.mark.parametrize("count", [1, 2])
-def test_the_fast_supernet_has_the_same_bits_on_threads_of_its_own(count):
+def test_the_fast_supernet_is_the_same_on_threads_of_its_own():
     before = torch.get_num_threads()
     torch.manual_seed(0)
-    supernet = Supernet(Size(8, 3), 10).to(memory_format=torch.channels_last)
-    images, targets = torch.randn(4, 3, 16, 16), torch.arange(4)
-    torch.set_num_threads(count)
+    supernet = Supernet(Size(8, 3), 10).double().to(memory_format=torch.channels_last)
+    images, targets, found = torch.randn(4, 3, 16, 16, dtype=torch.float64), torch.arange(4), []
     try:
-        first, second = (gradients(supernet, images, targets, True) for _ in range(2))
+        for count in (1, 2, 2):
+            torch.set_num_threads(count)
+            found.append(gradients(supernet, images, targets, True))
     finally:
         torch.set_num_threads(before)
-    assert all(torch.equal(one, other) for one, other in zip(first, second, strict=True))
+    for serial, pooled, again in zip(*found, strict=True):
+        assert torch.allclose(serial, pooled, rtol=1e-10, atol=1e-13)
+        assert torch.equal(pooled, again)
+
+
+def test_frozen_weights_leave_the_gradients_of_the_architecture_as_they_are():
+    torch.manual_seed(0)
+    supernet = Supernet(Size(4, 3), 10).double()
+    images, targets, found = torch.randn(4, 3, 16, 16, dtype=torch.float64), torch.arange(4), []
+    for learning in (True, False):
+        supernet.requires_grad_(learning)
+        loss = F.cross_entropy(supernet(images), targets)
+        found.append(torch.autograd.grad(loss, supernet.alphas))
+    for one, other in zip(*found, strict=True):
+        assert torch.equal(one, other)
 
 
 def test_the_fast_supernet_is_the_plain_one_in_fp32():
