@@ -92,3 +92,13 @@ def cutout(inputs: Tensor, size: int, random: torch.Generator) -> Tensor:
     inside = (position >= first) & (position < first + size)
     hole = (inside[:, 0, :, None] & inside[:, 1, None, :])[:, None].to(inputs.device)
     return inputs.masked_fill(hole, 0.0)
+
+
+def blend(inputs: Tensor, most: float, random: torch.Generator) -> Tensor:
+    """Normalised images [N, C, H, W], each with another of its batch laid over it, whose share is uniform on [0, most].
+
+    Zhang et al. (2018) mix labels in the same shares; here a teacher is asked about the outcome (Beyer et al., 2022).
+    """
+    share = (most * torch.rand(len(inputs), 1, 1, 1, generator=random)).to(inputs.device)
+    other = inputs[torch.randperm(len(inputs), generator=random).to(inputs.device)]
+    return torch.lerp(inputs, other, share).contiguous(memory_format=torch.channels_last)

@@ -29,6 +29,13 @@ def deviation(values: Sequence[float]) -> float:
     return float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
 
 
+def pooled_deviation(samples: Sequence[Sequence[float]]) -> float:
+    """The standard deviation within samples that may differ in their means; 0 where none has two values."""
+    freedom = sum(len(values) - 1 for values in samples)
+    within = sum(deviation(values) ** 2 * (len(values) - 1) for values in samples)
+    return math.sqrt(within / freedom) if freedom else 0.0
+
+
 def interval(values: Sequence[float], level: float = 0.95) -> Interval:
     """The mean with Student's t interval; one value has no interval, and gets nan for its ends."""
     if len(values) < 2:

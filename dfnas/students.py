@@ -7,6 +7,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from dfnas import batches, datasets, devices, distributed, models, stages, synthetic, training
+from dfnas.errors import UserError
 from dfnas.profiles import Settings, StudentSettings
 from dfnas.synthetic import SyntheticSet
 from dfnas.teacher import Teacher
@@ -35,6 +36,18 @@ def set_stage(
 
     resolved = {"student": student, "seed": seed, "part": [chosen, slots], "data": datasets.geometry(settings.data)}
     return stages.stage(name, work, resolved, inputs=[source, teacher.digest], version=VERSION)
+
+
+def check(student: StudentSettings) -> None:
+    """Refuse settings that do not fit together.
+
+    Raises
+    ------
+    UserError
+        Mixed images without a teacher that labels the mixtures, or more of the other image than there can be.
+    """
+    if not 0 <= student.mixing <= 1 or (student.mixing and student.labels != "online"):
+        raise UserError(f"student.mixing={student.mixing}: from 0 to 1, and 0 unless student.labels is online")
 
 
 def part(images: SyntheticSet, chosen: str, slots: int = 0) -> SyntheticSet:
@@ -74,7 +87,7 @@ def train(
         images.to(where), labels.to(where), recipe, region=data.region, flip=data.flip, mean=mean, std=std, seed=seed
     )
     if student.labels == "online" and teacher is not None:
-        sample = online(sample, teacher, data.region, settings)
+        sample = online(sample, teacher, data.region, settings, student.mixing, seed)
     soft = labels.dim() == 2
     network, history = training.train(
         models.build(student.network, data.classes, data.channels, seed),
@@ -92,9 +105,12 @@ def train(
     (folder / "checkpoint.pt").unlink(missing_ok=True)
 
 
-def online(sample: training.Sample, teacher: Teacher, region: int, settings: Settings) -> training.Sample:
+def online(
+    sample: training.Sample, teacher: Teacher, region: int, settings: Settings, mixing: float = 0.0, seed: int = 0
+) -> training.Sample:
     """Batches whose targets are the teacher's logits on the augmented crop, at full size whatever the student sees.
 
+    With `mixing`, the crops are laid over one another first: what the teacher says of a mixture needs no class.
     Of several processes, each asks the teacher about its own part of a batch; the targets of the others' are zero.
     """
     network = devices.place(teacher.network, devices.device(settings.run))
@@ -102,6 +118,8 @@ def online(sample: training.Sample, teacher: Teacher, region: int, settings: Set
     @torch.no_grad()
     def labelled(step: int, side: int) -> tuple[Tensor, Tensor]:
         inputs, _ = sample(step, region)
+        if mixing:
+            inputs = batches.blend(inputs, mixing, batches.generator(seed, "mixing", step))
         mine, rows = distributed.part(inputs, torch.arange(len(inputs), device=inputs.device))
         with devices.autocast(settings.run):
             answers = network(mine).float()

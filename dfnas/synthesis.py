@@ -196,6 +196,7 @@ def compute(settings: Settings) -> dict[str, stages.Artefact]:
     small = dataclasses.replace(settings.synthesis, images=settings.evaluation.ablation_images, rounds=1)
     for chosen in (settings.synthesis, small):
         check(chosen, settings.data)
+    students.check(settings.student)
     made = {"synthesis": set_stage("synthesis", settings, teacher, settings.synthesis)}
     for seed in range(settings.seed, settings.seed + settings.student.seeds):
         made[f"student-{seed}"] = students.set_stage(

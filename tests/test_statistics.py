@@ -17,6 +17,15 @@ def test_the_difference_of_independent_samples_is_welchs():
     assert statistics.difference(second, first) == pytest.approx((1.0, -high, -low))
 
 
+def test_the_pooled_deviation_is_that_of_an_analysis_of_variance():
+    random = np.random.default_rng(0)
+    samples = [(mean + 2.0 * random.standard_normal(size)).tolist() for mean, size in ((0, 400), (50, 600))]
+    residuals = [value - np.mean(sample) for sample in samples for value in sample]
+    assert statistics.pooled_deviation(samples) == pytest.approx(math.sqrt(np.dot(residuals, residuals) / 998))
+    assert statistics.pooled_deviation([[0.3, 0.5], [7.0]]) == statistics.deviation([0.3, 0.5])
+    assert statistics.pooled_deviation([[0.3], [0.5]]) == 0.0
+
+
 def test_a_difference_to_one_value_has_no_interval_and_of_constants_has_no_width():
     alone = statistics.difference([0.5], [0.1, 0.2, 0.3])
     assert alone.value == pytest.approx(0.3)

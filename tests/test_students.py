@@ -1,9 +1,12 @@
 """Labels made online: by the teacher, on the crop that the student sees, each process its own part."""
 
+import dataclasses
+
 import pytest
 import torch
 
 from dfnas import distributed, profiles, students
+from dfnas.errors import UserError
 from dfnas.teacher import Teacher
 
 SETTINGS = profiles.load("smoke")
@@ -41,3 +44,24 @@ def test_each_process_asks_the_teacher_about_its_own_part(monkeypatch, world):
         assert network.asked == [8 // world]
         assert torch.equal(mine, expected.chunk(world)[rank])
         assert torch.equal(images, inputs.chunk(world)[rank])
+
+
+def test_mixed_images_are_labelled_as_they_are():
+    network = Sums()
+    teacher = Teacher(network, (0.0,), (1.0,), ("a", "b"), "", {})
+    labelled = students.online(sample, teacher, 16, SETTINGS, mixing=1.0, seed=3)
+    inputs, targets = labelled(0, 16)
+    assert torch.allclose(targets[:, 0], inputs.sum((1, 2, 3)))
+    plain, _ = sample(0, 16)
+    assert not torch.equal(inputs, plain)
+    assert (inputs >= 0).all()
+    assert (inputs <= 7).all()
+    assert torch.equal(inputs, labelled(0, 16)[0])
+    assert not torch.equal(inputs, labelled(1, 16)[0])
+
+
+@pytest.mark.parametrize("wrong", [{"mixing": 1.5}, {"mixing": -0.1}, {"mixing": 0.5, "labels": "stored"}])
+def test_mixing_needs_online_labels_and_a_share(wrong):
+    student = dataclasses.replace(SETTINGS.student, **({"labels": "online"} | wrong))
+    with pytest.raises(UserError, match="from 0 to 1"):
+        students.check(student)

@@ -31,9 +31,10 @@ from dfnas.profiles.settings import (
 STUDENT = StudentSettings(
     network="resnet20",
     training=TrainingSettings(
-        batch=128, learning_rate=0.4, steps=900, averaging=0.99, resolutions=((16, 0.5), (24, 0.25))
+        batch=128, learning_rate=0.4, steps=1800, averaging=0.99, resolutions=((16, 0.5), (24, 0.25))
     ),
     temperature=4.0,
+    mixing=1.0,
 )
 # Forty students in a quarter of an hour: a smaller network that sees images at half the side.
 SMALL_STUDENT = StudentSettings(
@@ -68,10 +69,10 @@ SETTINGS = Settings(
         training=TrainingSettings(
             batch=128,
             learning_rate=0.15,
-            epochs=24,
+            epochs=28,
             weight_decay=5e-4,
             averaging=0.998,
-            resolutions=((16, 0.4), (24, 0.25)),
+            resolutions=((16, 0.25), (24, 0.25)),
         ),
     ),
     synthesis=SynthesisSettings(

@@ -100,6 +100,7 @@ class StudentSettings:
     temperature: float = 1.0
     seeds: int = 3
     side: int = 0  # side of what the student sees; 0: the region, else the region is shrunk to it
+    mixing: float = 0.0  # online labels: largest share of another image that is laid over each; 0: none
 
 
 @dataclass(frozen=True)
