@@ -204,7 +204,7 @@ class Search(Drawing):
         shown = self._batch(number)
         inputs = batches.to_input(shown.images, shown.mean, shown.std)
         gates = self.supernet.open_gates(active, inactive)
-        with statistics_kept(self.supernet), devices.autocast(self.settings.run):
+        with statistics_kept(self.supernet), devices.autocast(self.settings.run, self.supernet):
             logits = self.supernet(inputs)
             loss = self.loss(logits, shown.targets)
         slopes = torch.stack(torch.autograd.grad(loss, gates, allow_unused=True, materialize_grads=True))
@@ -266,7 +266,7 @@ def right(network: nn.Module, shown: Source, run: RunSettings) -> Tensor:
 
     Running statistics are those of all paths mixed, and would judge none of them fairly; they stay as they are.
     """
-    with statistics_kept(network), devices.autocast(run):
+    with statistics_kept(network), devices.autocast(run, network):
         return network(batches.to_input(shown.images, shown.mean, shown.std)).argmax(1) == shown.classes
 
 

@@ -135,7 +135,7 @@ def _held_out(
 
 
 def _loss(supernet: nn.Module, inputs: Tensor, targets: Tensor, loss: training.Loss, settings: Settings) -> Tensor:
-    with devices.autocast(settings.run):
+    with devices.autocast(settings.run, supernet):
         return loss(supernet(inputs), targets)
 
 

@@ -79,7 +79,7 @@ def arms(settings: Settings) -> list[Arm]:
     chapter, full = chapter_of(settings), settings.student
     count, rounds = settings.synthesis.images, settings.synthesis.rounds
     stored = dataclasses.replace(chapter.comparison, labels="stored")
-    hard, full_hard = (dataclasses.replace(recipe, labels="hard") for recipe in (stored, full))
+    hard, full_hard = (dataclasses.replace(recipe, labels="hard", mixing=0.0) for recipe in (stored, full))
     online = dataclasses.replace(stored, labels="online")
     other = dataclasses.replace(stored, temperature=chapter.other_temperature)
 

@@ -4,6 +4,7 @@
 """
 
 import copy
+import dataclasses
 import hashlib
 import json
 import logging
@@ -83,10 +84,16 @@ def conditions(settings: Settings) -> dict[str, Any]:
         "repeats": chapter.latency.repeats,
         "threads": torch.get_num_threads(),
         "device": str(devices.device(settings.run)),
-        "bf16": devices.bf16(settings.run),
+        "bf16": in_bf16(settings),
         "machine": provenance.machine(),
         "versions": provenance.versions(),
     }
+
+
+def in_bf16(settings: Settings) -> bool:
+    """Whether networks of the chapter's space run in bf16: then each of their operators does."""
+    with torch.device("meta"):
+        return devices.bf16(settings.run, mbconv.Block(0, _chapter(settings)[1].blocks[0]))
 
 
 def read(chosen: stages.Artefact | Path) -> dict[str, Any]:
@@ -197,10 +204,11 @@ def _timer(module: nn.Module, shape: tuple[int, int, int], batch: int, settings:
     module = devices.place(copy.deepcopy(module), where).eval()
     x = torch.randn(batch, *shape, generator=batches.generator(settings.seed, "latency")).to(where)
     x = x.contiguous(memory_format=torch.channels_last)
+    run = dataclasses.replace(settings.run, precision="bf16" if in_bf16(settings) else "fp32")
 
     @torch.inference_mode()
     def infer() -> Tensor:
-        with devices.autocast(settings.run):
+        with devices.autocast(run):
             return module(x)
 
     return Timer("infer()", globals={"infer": infer}, num_threads=torch.get_num_threads())

@@ -94,7 +94,7 @@ def train(
         if companion is not None:
             companion.before(step, steps, rate, state.optimiser)
         inputs, targets = distributed.part(*sample(step, size))
-        with devices.autocast(run):
+        with devices.autocast(run, network):
             value = step_loss(inputs.to(where), targets.to(where))
         state.update(value, rate)
         progress.update()
@@ -190,7 +190,7 @@ def predict(
     network = devices.place(network, where).eval()
     logits = []
     for part in images.split(batch):
-        with devices.autocast(run):
+        with devices.autocast(run, network):
             logits.append(network(batches.to_input(part.to(where), mean, std)).float())
     return torch.cat(logits).cpu()
 
@@ -209,7 +209,7 @@ def recalibrate(network: nn.Module, inputs: Iterable[Tensor], run: RunSettings) 
         layer.momentum = None  # torch's word for a cumulative average
         layer.train()
     for part in inputs:
-        with devices.autocast(run):
+        with devices.autocast(run, network):
             network(part)
     for layer, momentum in zip(layers, momenta, strict=True):
         layer.momentum = momentum
