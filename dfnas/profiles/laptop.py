@@ -39,7 +39,7 @@ STUDENT = StudentSettings(
 # Forty students in a quarter of an hour: a smaller network that sees images at half the side.
 SMALL_STUDENT = StudentSettings(
     network="resnet8",
-    training=TrainingSettings(batch=128, learning_rate=0.2, steps=500, averaging=0.985),
+    training=TrainingSettings(batch=128, learning_rate=0.2, steps=400, averaging=0.985),
     temperature=4.0,
     side=16,
 )
@@ -159,7 +159,7 @@ SETTINGS = Settings(
         side=16,
         latency=LatencySettings(repeats=51, networks=24),
         scratch=ScratchSettings(
-            training=TrainingSettings(batch=128, learning_rate=0.2, steps=350, averaging=0.98, decay_vectors=False),
+            training=TrainingSettings(batch=128, learning_rate=0.2, steps=250, averaging=0.98, decay_vectors=False),
             side=16,
         ),
     ),
@@ -170,7 +170,7 @@ SETTINGS = Settings(
         cells=3,
         side=16,
         training=TrainingSettings(
-            batch=32, learning_rate=0.1, steps=350, averaging=0.98, clip_norm=5.0, resolutions=((8, 0.7),)
+            batch=32, learning_rate=0.1, steps=300, averaging=0.98, clip_norm=5.0, resolutions=((8, 0.7),)
         ),
         test_images=5000,
         held_out=0.2,
@@ -189,7 +189,7 @@ SETTINGS = Settings(
         evolution=EvolutionSettings(population=14, generations=5, parents=5, mutations=7, crossovers=7, tries=100),
         windows=((5_000_000, 5_200_000), (2_500_000, 2_600_000), (1_250_000, 1_310_000)),
         genes=((14, 24), (6, 17), (1, 10)),
-        training=TrainingSettings(batch=128, learning_rate=0.2, steps=300, averaging=0.98, resolutions=((8, 0.5),)),
+        training=TrainingSettings(batch=128, learning_rate=0.2, steps=250, averaging=0.98, resolutions=((8, 0.5),)),
         validation_each=100,
         recalibration=4,
         random=4,
@@ -199,7 +199,7 @@ SETTINGS = Settings(
     distillation=DistillationSettings(
         # Half of the steps of chapter 3's students, at a higher rate, so that they are not left behind.
         comparison=dataclasses.replace(
-            SMALL_STUDENT, training=dataclasses.replace(SMALL_STUDENT.training, steps=250, learning_rate=0.8)
+            SMALL_STUDENT, training=dataclasses.replace(SMALL_STUDENT.training, steps=200, learning_rate=0.8)
         ),
         sizes=(50, 250, 1000),
         narrow="resnet20x0.5",
