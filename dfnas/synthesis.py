@@ -19,7 +19,7 @@ from dfnas.teacher import Teacher
 from dfnas.teacher import load as load_teacher
 
 VERSION = 2
-COMPILE_FROM = 16  # batches: a smaller set is made before compiling has paid
+COMPILE_FROM = 8  # batches: a smaller set is made before compiling has paid
 
 
 def synthesise(
