@@ -168,7 +168,7 @@ def train_one(
     with sources.guarded(name):
         network = train(part, text, learnt, settings, chapter, seed)
         own, _ = sources.accuracy(network, held_out, settings.run)
-    accuracy, _ = sources.accuracy(network, test, settings.run)
+    accuracy = own if test is held_out else sources.accuracy(network, test, settings.run)[0]
     side = chapter.side or data.region
     facts = {"architecture": text, "accuracy": accuracy, "own": own, "parameters": cost.parameters(network)}
     facts["macs"] = cost.macs(network, (data.channels, side, side))
