@@ -170,7 +170,7 @@ SETTINGS = Settings(
         channels=8,
         cells=3,
         side=8,
-        training=TrainingSettings(batch=32, learning_rate=0.1, steps=300, averaging=0.98, clip_norm=5.0),
+        training=TrainingSettings(batch=32, learning_rate=0.1, steps=200, averaging=0.98, clip_norm=5.0),
         test_images=5000,
         held_out=0.2,
         candidates=200,
