@@ -41,6 +41,7 @@ def compute(settings: Settings) -> dict[str, stages.Artefact]:
     teacher, chapter = load_teacher(settings), settings.calibration
     if chapter.rounds < 2 or chapter.seeds < 2:
         raise UserError("calibration.rounds and calibration.seeds must be 2 or more: the chapter compares them")
+    students.check(dataclasses.replace(chapter.student, labels="stored"))  # arms differ in labels, not in images
     made = _sets(settings, teacher)
     calls: dict[str, Callable[[], stages.Artefact]] = {}
     for arm, (source, chosen, labels) in ARMS.items():

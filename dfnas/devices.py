@@ -30,7 +30,7 @@ def bf16(run: RunSettings, network: nn.Module | None = None) -> bool:
     """Whether a network's convolutions run in bf16: by default where the processor multiplies in it, and that pays.
 
     On a CPU it does not pay for networks with depthwise convolutions, which do little else than move memory: casts
-    around them cost more than the products of the others gain (a step in bf16 took 1.2 to 3 times as long).
+    around them cost more than the products of the others gain.
     """
     if run.precision == "auto":
         if device(run).type == "cuda":

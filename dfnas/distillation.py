@@ -53,6 +53,8 @@ def chapter_of(settings: Settings) -> DistillationSettings:
         raise UserError("chapter 9 compares rounds: synthesis.rounds must be 2 or more, and synthesis.keep_rounds all")
     if chapter.seeds < 2 or settings.student.seeds < 2:
         raise UserError("distillation.seeds and student.seeds must be 2 or more: without repeats there is no spread")
+    # Only the arm of online labels could mix images, and would then differ from the others in more than labels.
+    students.check(dataclasses.replace(chapter.comparison, labels="stored"))
     slots = slots_of(settings)
     if any(not 0 < size < slots for size in chapter.sizes):
         raise UserError(f"distillation.sizes={chapter.sizes}: parts of the set have 1 to {slots - 1} slots")

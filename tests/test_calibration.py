@@ -110,3 +110,10 @@ def test_the_plan_at_the_paper_s_scale_adds_up():
 def test_an_unknown_chapter_is_one_line(name):
     with pytest.raises(UserError, match="there are"):
         chapters.compute(name, SETTINGS)
+
+
+def test_arms_that_differ_in_labels_do_not_differ_in_images(tmp_path, monkeypatch):
+    monkeypatch.setenv("DFNAS_RUNS", str(tmp_path))
+    with pytest.raises(UserError, match=r"student.mixing=0.5"):
+        calibration.compute(profiles.load("smoke", 0, ["calibration.student.mixing=0.5"]))
+    assert not list(tmp_path.rglob("synthesis*"))

@@ -174,6 +174,7 @@ def test_curves_end_with_the_students_of_the_whole_set(tmp_path):
         ("distillation.seeds=1", "2 or more"),
         ("distillation.iterations_share=1.0", "between 0 and 1"),
         ("synthesis.keep_rounds=last", "keep_rounds all"),
+        ("distillation.comparison.mixing=0.5", "student.mixing=0.5"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(override, words):

@@ -178,6 +178,20 @@ def test_the_command_writes_a_table_and_says_where(tmp_path, capsys, monkeypatch
     assert latency.read(tmp_path / "runs" / "latency-smoke.json")["batch"] == 4
 
 
+def test_all_operators_of_a_network_with_depthwise_convolutions_are_timed_in_its_precision(monkeypatch):
+    """The tail has none, and would run in bf16 if it were a network of its own."""
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: True)
+    settings, seen = profiles.load("smoke", 0, ["run.device=cpu"]), []
+
+    class Probe(torch.nn.Identity):
+        def forward(self, x):
+            seen.append(torch.is_autocast_enabled("cpu"))
+            return x
+
+    latency.measure({"tail": (Probe(), (1, 4, 4))}, 1, 1, settings, "a probe")
+    assert set(seen) == {False} == {latency.conditions(settings)["bf16"]}
+
+
 def test_a_profile_without_the_chapter_has_nothing_to_measure(tmp_path, capsys):
     assert __main__.main(["latency", "--profile", "paper-cifar10"]) == 2
     assert "no ProxylessNAS search" in capsys.readouterr().err

@@ -53,6 +53,28 @@ def test_the_same_seed_gives_the_same_bits():
     assert torch.equal(state(train()[0]), state(train()[0]))
 
 
+@pytest.mark.parametrize("groups", [1, 4])
+def test_training_judging_and_recalibration_have_the_network_s_precision(groups, monkeypatch):
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: True)
+    seen, run = [], profiles.RunSettings(device="cpu")
+
+    class Probe(torch.nn.Identity):
+        def forward(self, x):
+            seen.append(torch.is_autocast_enabled("cpu"))
+            return x
+
+    convolution = torch.nn.Conv2d(4, 4, 3, padding=1, groups=groups)
+    network = torch.nn.Sequential(
+        convolution, torch.nn.BatchNorm2d(4), Probe(), torch.nn.Flatten(), torch.nn.Linear(64, 10)
+    )
+    batch = torch.randn(8, 4, 4, 4), torch.arange(8)
+    trained, _ = training.train(network, lambda *_: batch, training.hard_loss(), RECIPE, run, steps=2, side=4)
+    images = torch.zeros(8, 4, 4, 4, dtype=torch.uint8)
+    training.predict(trained, images, run, mean=(0.5,) * 4, std=(0.25,) * 4)
+    training.recalibrate(trained, [batch[0]], run)
+    assert seen == [groups == 1] * 4
+
+
 def test_training_learns():
     _, history = train(recipe=dataclasses.replace(RECIPE, batch=64), steps=200)
     assert history.loss[-1] < 0.5 * history.loss[0]

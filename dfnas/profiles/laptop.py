@@ -36,7 +36,7 @@ STUDENT = StudentSettings(
     temperature=4.0,
     mixing=1.0,
 )
-# Forty students in a quarter of an hour: a smaller network that sees images at half the side.
+# Forty students in ten minutes: a smaller network that sees images at half the side.
 SMALL_STUDENT = StudentSettings(
     network="resnet8",
     training=TrainingSettings(batch=128, learning_rate=0.2, steps=400, averaging=0.985),
@@ -164,7 +164,7 @@ SETTINGS = Settings(
             side=16,
         ),
     ),
-    # Forty networks four times over: what two cores do in a quarter of an hour, on images of a quarter of the side.
+    # Forty networks four times over, on images of a quarter of the side, where steps cost least.
     consistency=ConsistencySettings(
         architectures=40,
         channels=8,
