@@ -29,7 +29,7 @@ from dfnas import (
     training,
 )
 from dfnas.errors import UserError
-from dfnas.models import cost, depthwise_fast, shufflenet
+from dfnas.models import cost, separable_fast, shufflenet
 from dfnas.models import darts as cells
 from dfnas.profiles import ConsistencySettings, Settings
 from dfnas.progress import bar
@@ -203,7 +203,7 @@ def train(
     data, recipe = settings.data, chapter.training
     network = models.build(text, data.classes, data.channels, seed)
     network, _ = training.train(
-        depthwise_fast.quicken(network),
+        separable_fast.quicken(network),
         sources.sampler(source, recipe, settings, seed),
         sources.loss(source, chapter.temperature, recipe.label_smoothing),
         recipe,

@@ -12,7 +12,7 @@ from torch import nn
 
 from dfnas import batches, datasets, devices, models, parallel, sources, stages, training
 from dfnas.errors import UserError
-from dfnas.models import cost
+from dfnas.models import cost, separable_fast
 from dfnas.profiles import ScratchSettings, Settings
 from dfnas.sources import Source
 
@@ -120,7 +120,7 @@ def train(folder: Path, text: str, settings: Settings, scratch: ScratchSettings,
     )
     loss = training.hard_loss(scratch.training.label_smoothing)
     trained, history = training.train(
-        network,
+        separable_fast.quicken(network),
         sample,
         training.auxiliary_loss(loss, scratch.auxiliary_weight) if auxiliary else loss,
         scratch.training,

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from dfnas import threads
 from dfnas.models.darts import PRIMITIVES
-from dfnas.models.depthwise_fast import BACKWARD, FORWARD, input_gradient, put_together, take_apart, weight_gradient
+from dfnas.models.separable_fast import BACKWARD, FORWARD, input_gradient, put_together, take_apart, weight_gradient
 
 INDEX = {name: index for index, name in enumerate(PRIMITIVES)}
 EPSILON = 1e-5  # of the batch normalisations, as nn.BatchNorm2d has it

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from dfnas.errors import UserError
-from dfnas.models import depthwise_fast
+from dfnas.models import separable_fast
 from dfnas.models.text import LIST, NUMBER, Form
 from dfnas.profiles import MobileSpaceSettings
 
@@ -146,7 +146,7 @@ def _sequence(chosen: Sequence[Layer]) -> nn.Sequential:
         groups = layer.channels_in if layer.kernel > 1 else 1
         modules += [nn.Conv2d(*shape, groups=groups, bias=False), _norm(layer.channels_out)]
         modules += [nn.ReLU6()] * layer.relu
-    return depthwise_fast.quicken(nn.Sequential(*modules))  # type: ignore[return-value]
+    return separable_fast.quicken(nn.Sequential(*modules))  # type: ignore[return-value]
 
 
 def initialise(network: nn.Module) -> None:

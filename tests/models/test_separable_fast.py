@@ -1,4 +1,4 @@
-"""Facts about quick depthwise convolutions: the same network, the same gradients."""
+"""Facts about quick depthwise and pointwise convolutions: the same network, the same gradients."""
 
 import copy
 
@@ -7,18 +7,29 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from dfnas.models import darts, depthwise_fast
+from dfnas.models import darts, separable_fast
 
 
 @pytest.mark.parametrize("side", [8, 7, 2])
 @pytest.mark.parametrize("stride", [1, 2])
 @pytest.mark.parametrize("dilation", [1, 2])
 @pytest.mark.parametrize("kernel", [3, 5])
-def test_one_layer_gives_the_same_and_the_same_gradients(kernel, dilation, stride, side):
+def test_a_depthwise_layer_gives_the_same_and_the_same_gradients(kernel, dilation, stride, side):
     generator = torch.Generator().manual_seed(0)
     plain = nn.Conv2d(6, 6, kernel, stride, dilation * (kernel // 2), dilation, groups=6, bias=False)
-    quick = depthwise_fast.Quick(copy.deepcopy(plain))
-    images, outcomes = torch.randn(4, 6, side, side, generator=generator), []
+    compare(plain, separable_fast.Depthwise(copy.deepcopy(plain)), torch.randn(4, 6, side, side, generator=generator))
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_a_pointwise_layer_gives_the_same_and_the_same_gradients(layout):
+    generator = torch.Generator().manual_seed(0)
+    plain = nn.Conv2d(6, 10, 1, bias=False)
+    images = torch.randn(4, 6, 5, 7, generator=generator).contiguous(memory_format=layout)
+    compare(plain, separable_fast.Pointwise(copy.deepcopy(plain)), images)
+
+
+def compare(plain, quick, images):
+    outcomes = []
     for layer in (plain, quick):
         x = images.clone().requires_grad_()
         y = layer(x)
@@ -34,8 +45,9 @@ def test_a_network_keeps_its_state_and_its_gradients(seed):
     torch.manual_seed(seed)
     genotype = darts.random_genotype(torch.Generator().manual_seed(seed))
     plain = darts.Network(genotype, darts.Size(4, 3), 10).double().train()
-    quick = depthwise_fast.quicken(copy.deepcopy(plain))
-    assert any(isinstance(layer, depthwise_fast.Quick) for layer in quick.modules())
+    quick = separable_fast.quicken(copy.deepcopy(plain))
+    for kind in (separable_fast.Depthwise, separable_fast.Pointwise):
+        assert any(isinstance(layer, kind) for layer in quick.modules())
     assert list(quick.state_dict()) == list(plain.state_dict())
     images, labels = torch.randn(8, 3, 16, 16, dtype=torch.float64), torch.arange(8)
     for network in (plain, quick):
@@ -48,6 +60,13 @@ def test_a_network_keeps_its_state_and_its_gradients(seed):
 
 
 def test_other_convolutions_are_left_alone():
-    kept = [nn.Conv2d(4, 4, 3, padding=1), nn.Conv2d(4, 4, 3, groups=4, bias=False), nn.Conv2d(4, 8, 1, bias=False)]
-    network = depthwise_fast.quicken(nn.Sequential(*kept))
-    assert [type(layer) for layer in network] == [nn.Conv2d] * 3
+    kept = [
+        nn.Conv2d(4, 4, 3, padding=1),
+        nn.Conv2d(4, 4, 3, groups=4, bias=False),
+        nn.Conv2d(4, 8, 1),
+        nn.Conv2d(4, 8, 1, 2, bias=False),
+        nn.Conv2d(4, 8, 1, groups=2, bias=False),
+        nn.Conv2d(4, 129, 1, bias=False),
+    ]
+    network = separable_fast.quicken(nn.Sequential(*kept))
+    assert {type(layer) for layer in network} == {nn.Conv2d}
