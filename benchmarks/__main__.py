@@ -25,6 +25,7 @@ FILES = (
     "loader",
     "memory",
     "kept_memory",
+    "precision",
     "processes",
     "growth",
 )
