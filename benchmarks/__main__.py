@@ -26,6 +26,7 @@ FILES = (
     "memory",
     "kept_memory",
     "precision",
+    "small_networks",
     "processes",
     "growth",
 )
