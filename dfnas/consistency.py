@@ -52,9 +52,9 @@ def compute(settings: Settings) -> dict[str, stages.Artefact]:
         for arm in ARMS:
             made[f"trained-{arm}"] = training_stage(arm, origins, made["drawn"], settings)
     if chapter.candidates:
-        for arm in ARMS:
-            made[f"supernet-{arm}"] = supernet_stage(arm, origins, settings, teacher)
-            made[f"judged-{arm}"] = judging_stage(arm, origins, made[f"supernet-{arm}"], settings, teacher)
+        calls = {arm: functools.partial(_paths_of, arm, origins, settings, teacher) for arm in ARMS}
+        for arm, (supernet, judged) in parallel.made(calls, settings.run, "paths").items():
+            made |= {f"supernet-{arm}": supernet, f"judged-{arm}": judged}
     return made | tabular.compute(settings, origins["synthetic"], teacher)
 
 
@@ -223,6 +223,13 @@ def real_images(split: datasets.Split, count: int, source: Source, settings: Set
     chosen = sources.balanced(labels, count or len(labels), settings.data.classes, settings.seed, "judges")
     images = Source("real", split.images[chosen], labels[chosen], labels[chosen], source.mean, source.std)
     return sources.seen(images, settings, side or settings.data.region)
+
+
+def _paths_of(
+    arm: str, origins: dict[str, stages.Artefact | str], settings: Settings, teacher: Teacher
+) -> tuple[stages.Artefact, stages.Artefact]:
+    supernet = supernet_stage(arm, origins, settings, teacher)
+    return supernet, judging_stage(arm, origins, supernet, settings, teacher)
 
 
 def supernet_stage(

@@ -170,8 +170,7 @@ SETTINGS = Settings(
         channels=8,
         cells=3,
         side=8,
-        training=TrainingSettings(batch=32, learning_rate=0.1, steps=200, averaging=0.98, clip_norm=5.0),
-        test_images=5000,
+        training=TrainingSettings(batch=64, learning_rate=0.2, steps=180, averaging=0.98, clip_norm=5.0),
         held_out=0.2,
         candidates=200,
         tabular=TabularSettings(
@@ -188,7 +187,7 @@ SETTINGS = Settings(
         evolution=EvolutionSettings(population=14, generations=5, parents=5, mutations=7, crossovers=7, tries=100),
         windows=((5_000_000, 5_200_000), (2_500_000, 2_600_000), (1_250_000, 1_310_000)),
         genes=((14, 24), (6, 17), (1, 10)),
-        training=TrainingSettings(batch=128, learning_rate=0.2, steps=250, averaging=0.98, resolutions=((8, 0.5),)),
+        training=TrainingSettings(batch=128, learning_rate=0.2, steps=550, averaging=0.98, resolutions=((8, 0.5),)),
         validation_each=100,
         recalibration=4,
         random=4,
