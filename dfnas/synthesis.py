@@ -5,13 +5,15 @@ teacher gave to the slot's previous image: only these logits are carried (as in 
 """
 
 import dataclasses
+import functools
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from dfnas import batches, datasets, distributed, inversion, stages, students, synthetic, training
+from dfnas import batches, datasets, distributed, inversion, parallel, stages, students, synthetic, training
 from dfnas.errors import UserError
 from dfnas.profiles import DataSettings, RunSettings, Settings, SynthesisSettings
 from dfnas.progress import bar
@@ -198,11 +200,12 @@ def compute(settings: Settings) -> dict[str, stages.Artefact]:
         check(chosen, settings.data)
     students.check(settings.student)
     made = {"synthesis": set_stage("synthesis", settings, teacher, settings.synthesis)}
+    calls: dict[str, Callable[[], stages.Artefact]] = {}
     for seed in range(settings.seed, settings.seed + settings.student.seeds):
-        made[f"student-{seed}"] = students.set_stage(
-            f"student-{seed}", settings, teacher, settings.student, made["synthesis"], seed
-        )
-    made["verifier"] = students.verifier_stage(settings)
+        label, common = f"student-{seed}", (settings, teacher, settings.student, made["synthesis"])
+        calls[label] = functools.partial(students.set_stage, label, *common, seed)
+    calls["verifier"] = functools.partial(students.verifier_stage, settings)
+    made |= parallel.made(calls, settings.run, "students")
     for name, changes in ABLATIONS.items():
         variant = dataclasses.replace(small, **changes)
         made[f"ablation-{name}"] = set_stage(f"ablation-{name.replace(' ', '-')}", settings, teacher, variant)

@@ -31,7 +31,7 @@ from dfnas.profiles.settings import (
 STUDENT = StudentSettings(
     network="resnet20",
     training=TrainingSettings(
-        batch=128, learning_rate=0.4, steps=1800, averaging=0.99, resolutions=((16, 0.5), (24, 0.25))
+        batch=128, learning_rate=0.4, steps=1600, averaging=0.99, resolutions=((16, 0.5), (24, 0.25))
     ),
     temperature=4.0,
     mixing=1.0,
