@@ -10,7 +10,7 @@ from dfnas import paths, stages
 from dfnas.errors import UserError
 from dfnas.profiles import KernelsSettings, Settings
 
-VERSION = 4
+VERSION = 5
 
 
 def compute(settings: Settings) -> dict[str, stages.Artefact]:
