@@ -12,9 +12,9 @@ import typer
 from tabulate import tabulate
 
 from benchmarks import measure, peaks
-from dfnas import provenance
 from dfnas.errors import UserError
-from dfnas.progress import bar
+from dfnas.runtime import machine
+from dfnas.runtime.progress import bar
 
 FILES = (
     "synthesis_step",
@@ -44,7 +44,7 @@ def main(
             f"no benchmark {unknown[0]!r}; there are {', '.join(FILES)}" if unknown else "--pairs: 1 or more"
         )
     measure.PAIRS = pairs
-    results: dict[str, Any] = {"machine": provenance.machine(), "versions": provenance.versions(), "rows": []}
+    results: dict[str, Any] = {"machine": machine.description(), "versions": machine.versions(), "rows": []}
     results |= {"growths": [], "peaks": {}}
     for name in bar(names or FILES, desc="benchmarks", unit="file"):
         # A peak is the best that was ever seen, so it is looked for all along.

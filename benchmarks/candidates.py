@@ -9,9 +9,11 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
 from benchmarks import measure
-from dfnas import batches, profiles, spos
+from dfnas import models, profiles
+from dfnas.chapters import spos
+from dfnas.data.sources import Source
 from dfnas.models import shufflenet
-from dfnas.sources import Source
+from dfnas.runtime import seeds
 
 SETTINGS = profiles.load("laptop", 0, ["run.device=cpu"])
 IMAGES = 1600
@@ -23,7 +25,7 @@ def rows() -> list[dict[str, Any]]:
     source = _noise()
     judge = spos.Judge(spos.build_supernet(SETTINGS), source, SETTINGS, SETTINGS.spos)
     space = spos.space_of(SETTINGS)
-    paths = [shufflenet.random_choices(space, batches.generator(0, "benchmark", index)) for index in range(4)]
+    paths = [shufflenet.random_choices(space, seeds.generator(0, "benchmark", index)) for index in range(4)]
     plain = _Plain(source, len(judge.recalibration), len(judge.held_out))
     return [
         measure.row(
@@ -66,7 +68,6 @@ class _Plain(Dataset):
 
     @torch.no_grad()
     def judge(self, text: str) -> float:
-        from dfnas import models
 
         network, right, seen = models.build(text, 10, 3, 0), 0, 0
         for layer in network.modules():

@@ -7,8 +7,9 @@ import torch
 import torch.nn.functional as F
 
 from benchmarks import measure
-from dfnas import devices, memory, models
+from dfnas import models
 from dfnas.profiles import RunSettings
+from dfnas.runtime import devices, memory
 
 BATCH, STEPS = 128, 3
 

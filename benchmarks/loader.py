@@ -8,7 +8,8 @@ from torch.utils.data import DataLoader
 from torchvision import transforms
 
 from benchmarks import measure
-from dfnas import profiles, training
+from dfnas import profiles
+from dfnas.data import sources
 
 SETTINGS = profiles.load("laptop", 0, ["run.device=cpu"])
 BATCH = SETTINGS.student.training.batch
@@ -20,7 +21,7 @@ def rows() -> list[dict[str, Any]]:
     """Seconds an image, cropped at random, mirrored and normalised."""
     images = torch.randint(0, 256, (IMAGES, 3, 40, 40), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
     recipe = SETTINGS.student.training
-    sample = training.image_sampler(
+    sample = sources.image_sampler(
         images, torch.zeros(IMAGES), recipe, region=32, flip=True, mean=MEAN, std=STD, seed=0
     )
     transform = transforms.Compose(

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from dfnas import memory
+from dfnas.runtime import memory
 
 PAIRS = 5  # timings of each row
 

@@ -7,8 +7,8 @@ from typing import Any
 import torch
 
 from benchmarks import darts_step, measure, synthesis_step
-from dfnas import memory, provenance
 from dfnas.profiles import RunSettings
+from dfnas.runtime import machine, memory
 
 BATCH = synthesis_step.BATCH
 WORK = {
@@ -36,7 +36,7 @@ def _peak(name: str, side: int) -> float:
 if __name__ == "__main__":
     memory.keep()
     work = WORK[sys.argv[1]][int(sys.argv[2])]()
-    provenance.forget_peak_memory()
-    before = provenance.peak_memory_mb()
+    machine.forget_peak_memory()
+    before = machine.peak_memory_mb()
     work()
-    print(provenance.peak_memory_mb() - before)
+    print(machine.peak_memory_mb() - before)

@@ -3,8 +3,8 @@
 import torch
 
 from benchmarks import measure
-from dfnas import devices
 from dfnas.profiles import RunSettings
+from dfnas.runtime import devices
 
 SIDE, MEGABYTES = 1536, 128
 

@@ -7,9 +7,11 @@ import torch
 import torch.nn.functional as F
 
 from benchmarks import measure
-from dfnas import devices, models, profiles, spos
+from dfnas import models, profiles
+from dfnas.chapters import spos
 from dfnas.models import shufflenet
 from dfnas.profiles import RunSettings
+from dfnas.runtime import devices
 
 BATCH, SIDE = 128, 16
 RUN = RunSettings("cpu")

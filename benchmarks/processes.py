@@ -5,12 +5,13 @@ import sys
 from typing import Any
 
 from benchmarks import measure
-from dfnas import memory, parallel, provenance
+from dfnas.profiles import RunSettings
+from dfnas.runtime import machine, memory, processes
 
 
 def rows() -> list[dict[str, Any]]:
     """One row: seconds for an iteration of one batch of 250 images, in fp32, on as many cores as a run would take."""
-    cores = min(parallel.MOST, provenance.cores())
+    cores = min(processes.MOST, machine.cores())
     one, many = [_start(cores)], [_start(1) for _ in range(cores)]
     try:
         pairs = [(measure.answer(one), measure.answer(many) / cores) for _ in range(1 + measure.PAIRS)]

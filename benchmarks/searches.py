@@ -10,10 +10,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from benchmarks import measure
-from dfnas import batches, profiles, proxylessnas, pruned, spos
+from dfnas import profiles
+from dfnas.chapters import spos
+from dfnas.chapters.proxylessnas import experiment
+from dfnas.chapters.pruning import networks
 from dfnas.models import mbconv, pruning_net, shufflenet
-from dfnas.models.mbconv_supernet import Supernet
+from dfnas.models.mbconv import Supernet
 from dfnas.models.pruning import FULL
+from dfnas.runtime import seeds
 
 SETTINGS = profiles.load("laptop", 0, ["run.device=cpu"])
 BATCH, SIDE, PATHS = 64, 16, 4
@@ -28,7 +32,7 @@ def _spos() -> dict[str, Any]:
     """All choices of a block, weighted, as a differentiable supernet has it, against the drawn one alone."""
     space = spos.space_of(SETTINGS)
     supernet = spos.build_supernet(SETTINGS).to(memory_format=torch.channels_last)
-    paths = [shufflenet.random_choices(space, batches.generator(0, "benchmark", index)) for index in range(PATHS)]
+    paths = [shufflenet.random_choices(space, seeds.generator(0, "benchmark", index)) for index in range(PATHS)]
 
     def mixture(x: Tensor) -> Tensor:
         x = supernet.stem(x)
@@ -41,9 +45,9 @@ def _spos() -> dict[str, Any]:
 
 def _proxyless() -> dict[str, Any]:
     """The same for chapter 7's supernet, whose blocks have a shortcut round their operations."""
-    space = proxylessnas.space_of(SETTINGS)
+    space = experiment.space_of(SETTINGS)
     supernet = Supernet(space, 10).to(memory_format=torch.channels_last)
-    paths = [mbconv.random_choices(space, batches.generator(0, "benchmark", index)) for index in range(PATHS)]
+    paths = [mbconv.random_choices(space, seeds.generator(0, "benchmark", index)) for index in range(PATHS)]
 
     def mixture(x: Tensor) -> Tensor:
         x = supernet.head(x)
@@ -74,7 +78,7 @@ def _paths(name: str, supernet: Any, mixture: Any, paths: Sequence[Any]) -> dict
 
 def _pruning() -> dict[str, Any]:
     """The whole weight generated and then cropped, against rows that are sliced before the product."""
-    net = pruning_net.PruningNet(pruned.space_of(SETTINGS), 10, 3, 0).to(memory_format=torch.channels_last)
+    net = pruning_net.PruningNet(networks.space_of(SETTINGS), 10, 3, 0).to(memory_format=torch.channels_last)
     random = torch.Generator().manual_seed(0)
     genes = net.space.genes
     encodings = [tuple(torch.randint(FULL // 2, (genes,), generator=random).tolist()) for _ in range(PATHS)]

@@ -8,7 +8,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from benchmarks import measure
-from dfnas.models import darts, separable_fast
+from dfnas.kernels import separable
+from dfnas.models import darts
 
 NETWORKS, BATCH, SIDES = 3, 32, (8, 16)
 
@@ -20,9 +21,9 @@ def rows() -> list[dict[str, Any]]:
         torch.manual_seed(seed)
         genotype = darts.random_genotype(torch.Generator().manual_seed(seed))
         networks.append(darts.Network(genotype, darts.Size(8, 3), 10).to(memory_format=torch.channels_last))
-    quick = [separable_fast.quicken(copy.deepcopy(network)) for network in networks]
+    quick = [separable.quicken(copy.deepcopy(network)) for network in networks]
     threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # as `dfnas.parallel` trains them
+    torch.set_num_threads(1)  # as `dfnas.runtime.processes` trains them
     try:
         return [
             measure.row(f"small_network_{side}px", steps(networks, side), steps(quick, side), per=NETWORKS)

@@ -9,9 +9,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from benchmarks import measure
-from dfnas import devices, inversion, models, profiles
+from dfnas import models, profiles
+from dfnas.data.teachers import Teacher
 from dfnas.profiles import RunSettings
-from dfnas.teacher import Teacher
+from dfnas.runtime import devices
+from dfnas.synthesis import inversion
 
 BATCH, ITERATIONS = 250, 3
 SETTINGS = profiles.load("laptop")

@@ -12,9 +12,15 @@ os.environ.setdefault("GOMP_SPINCOUNT", "30000")
 import typer
 from tabulate import tabulate
 
-from dfnas import batch, execution, handout, paths, publishing, records, rendering
+from dfnas import profiles
 from dfnas.errors import UserError
 from dfnas.profiles import Settings
+from dfnas.publishing import handout, runner
+from dfnas.publishing import publish as publishing
+from dfnas.publishing import render as rendering
+from dfnas.publishing import status as states
+from dfnas.runtime import paths
+from dfnas.runtime.files import write_json
 
 STOPPED = 130  # the shell's exit code for what Ctrl-C ended
 
@@ -48,9 +54,9 @@ def run(
 ) -> None:
     """Execute chapters' notebooks; those that are good and fresh are kept."""
     every = [_settings(name, number, overrides, device) for name in profile or ["quick"] for number in seed or [0]]
-    plans = [(settings, batch.choose(chapter or (), settings)) for settings in every]
-    options = batch.Options(force=force, data=_data(data), device=device or "")
-    rows: list[tuple[str, Settings, batch.State]] = []
+    plans = [(settings, runner.choose(chapter or (), settings)) for settings in every]
+    options = runner.Options(force=force, data=_data(data), device=device or "")
+    rows: list[tuple[str, Settings, states.State]] = []
     for settings, names in plans:
         rows += [(name, settings, state) for name, state in _run_chapters(names, settings, options, keep_going)]
     if len(plans) > 1:
@@ -70,16 +76,17 @@ def compute(
 ) -> None:
     """Compute a chapter's stages without its notebook, which then finds them done; under torchrun, together."""
     settings = _settings(profile, seed, overrides, device)
-    records.require_chapter(chapter, settings)
+    profiles.require_chapter(chapter, settings)
     if _data(data):
         os.environ["DFNAS_DATA"] = str(_data(data))
     paths.make_folder(paths.runs())
-    from dfnas import chapters, distributed, stages  # imported late: they bring torch, which takes seconds
+    from dfnas.chapters import index  # imported late: what brings torch takes seconds
+    from dfnas.runtime import distributed, stages
 
     stages.force(force)
     stages.reset()
     with distributed.session(settings.run.device):
-        chapters.compute(chapter, settings)
+        index.compute(chapter, settings)
     if os.environ.get("RANK", "0") == "0":
         rows = [[item.name, f"{item.seconds:.1f}", f"{item.peak_memory_mb:.0f}"] for item in stages.used()]
         print(tabulate(rows, ["stage", "seconds", "memory (MB)"]))
@@ -89,7 +96,7 @@ def compute(
 def status(profile: Profile = "quick", seed: Seed = 0, overrides: Set = None) -> None:
     """Each chapter: good, older code, stale (why), failed (why) or never run; time and memory it took."""
     settings = _settings(profile, seed, overrides)
-    print(_table([(name, settings, batch.state(name, settings)) for name in settings.chapters]))
+    print(_table([(name, settings, states.state(name, settings)) for name in settings.chapters]))
 
 
 @app.command()
@@ -104,18 +111,17 @@ def plan(
 ) -> None:
     """What chapters would cost: work, bytes on disk, memory, time. Nothing is run."""
     settings = _settings(profile, seed, overrides)
-    names = batch.choose(chapter or (), settings)
+    names = runner.choose(chapter or (), settings)
     if _data(data):
         os.environ["DFNAS_DATA"] = str(_data(data))
-    from dfnas import chapters  # imported late: they bring torch, which takes seconds
-    from dfnas.planning.rows import on_devices
+    from dfnas.chapters import costs, index  # imported late: they bring torch, which takes seconds
 
-    costs = [{"chapter": name, **on_devices(row, devices)} for name in names for row in chapters.plan(name, settings)]
+    rows = [{"chapter": name, **costs.on_devices(row, devices)} for name in names for row in index.plan(name, settings)]
     if out is not None:
-        records.write_json(out, {"profile": settings.profile, "devices": devices, "rows": costs})
+        write_json(out, {"profile": settings.profile, "devices": devices, "rows": rows})
     took = "time" if devices == 1 else f"time on {devices}"
     heads = ["chapter", "stage", "iterations", "images", "MACs", "disk (MB)", "memory (MB)", took]
-    print(tabulate(map(_plan_row, costs), heads, disable_numparse=True, stralign="right", colalign=("left", "left")))
+    print(tabulate(map(_plan_row, rows), heads, disable_numparse=True, stralign="right", colalign=("left", "left")))
 
 
 @app.command()
@@ -161,7 +167,7 @@ def latency(
     settings = _settings(profile, 0, overrides, device)
     path = (out or paths.runs() / f"latency-{settings.profile}.json").expanduser().resolve()
     paths.make_folder(path.parent)
-    from dfnas import latency as measuring  # imported late: it brings torch, which takes seconds
+    from dfnas.chapters.proxylessnas import latency as measuring  # imported late: it brings torch, which takes seconds
 
     made = measuring.write(path, settings)
     rows = [[name, row["median"], row["low"], row["high"]] for name, row in made["operators"].items()]
@@ -174,7 +180,7 @@ def latency(
 def _settings(profile: str, seed: int = 0, overrides: list[str] | None = None, device: str | None = None) -> Settings:
     if device not in (None, "auto", "cpu", "cuda"):
         raise UserError(f"no device {device!r}: --device takes auto, cpu or cuda")
-    return records.resolve(profile, seed, tuple(overrides or ()), device)
+    return profiles.load(profile, seed, tuple(overrides or ()), device)
 
 
 def _data(path: Path | None) -> Path | None:
@@ -186,14 +192,14 @@ def _data(path: Path | None) -> Path | None:
 
 
 def _run_chapters(
-    names: list[str], settings: Settings, options: batch.Options, keep_going: bool
-) -> list[tuple[str, batch.State]]:
+    names: list[str], settings: Settings, options: runner.Options, keep_going: bool
+) -> list[tuple[str, states.State]]:
     """Run one profile and seed; a chapter that fails ends it, unless told to go on."""
-    done: list[tuple[str, batch.State]] = []
+    done: list[tuple[str, states.State]] = []
     label = paths.run_folder(settings).name
     for name in names:
         print(f"{label}/{name}: running (progress: {paths.run_folder(settings) / name}.log)", flush=True)
-        state = batch.run(name, settings, options)
+        state = runner.run(name, settings, options)
         done.append((name, state))
         print(f"{label}/{name}: {state}{_cost(state)}", flush=True)
         if state.by_user:
@@ -203,19 +209,19 @@ def _run_chapters(
     return done
 
 
-def _cost(state: batch.State) -> str:
+def _cost(state: states.State) -> str:
     record = state.record or {}
     if "seconds" not in record:
         return ""
     return f", {duration(record['seconds'])}, {record['peak_memory_mb']} MB"
 
 
-def _table(rows: list[tuple[str, Settings, batch.State]]) -> str:
+def _table(rows: list[tuple[str, Settings, states.State]]) -> str:
     cells = []
     for name, settings, state in rows:
         record = state.record or {}
         cost = [duration(record.get("seconds")), record.get("peak_memory_mb", "")]
-        now = ", running now" if execution.is_running(paths.run_folder(settings), name) else ""
+        now = ", running now" if runner.is_running(paths.run_folder(settings), name) else ""
         cells.append([name, settings.profile, settings.seed, *cost, record.get("commit", ""), f"{state}{now}"])
     heads = ["chapter", "profile", "seed", "time", "memory (MB)", "commit", "state"]
     return tabulate(cells, heads, disable_numparse=True)
@@ -248,7 +254,7 @@ def duration(seconds: float | None) -> str:
     return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
-def _exit_code(states: list[batch.State]) -> int:
+def _exit_code(states: list[states.State]) -> int:
     failed = [state for state in states if state.word == "failed"]
     if not failed:
         return 0

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import tiny
 
-from dfnas import __main__, chapters
+from dfnas import __main__
+from dfnas.chapters import index
 from dfnas.errors import UserError
 
 GOOD = "run.record('answer', run.settings.seed)"
@@ -62,7 +63,7 @@ def test_each_mistake_is_one_line_and_exit_code_2(
 def test_a_chapter_that_the_profile_does_not_have_is_not_in_the_paper(
     book: tiny.Book, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dfnas.profiles.CHAPTERS", ("01-teacher", "12-other"))
+    monkeypatch.setattr("dfnas.profiles.resolve.CHAPTERS", ("01-teacher", "12-other"))
     assert call("run", "12-other", "--profile", tiny.PROFILE) == 2
     assert "12-other is not in the paper" in capsys.readouterr().err
 
@@ -134,12 +135,12 @@ def test_status_tells_of_each_chapter(book: tiny.Book, capsys: pytest.CaptureFix
 def test_compute_runs_the_chapters_stages_without_its_notebook(
     book: tiny.Book, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from dfnas import stages
+    from dfnas.runtime import stages
 
     def compute(name: str, settings: object) -> None:
         stages.stage(f"work-of-{name}", lambda folder: None, {"x": 1})
 
-    monkeypatch.setattr(chapters, "compute", compute)
+    monkeypatch.setattr(index, "compute", compute)
     assert call("compute", tiny.NAME, "--profile", tiny.PROFILE) == 0
     assert "work-of-01-teacher" in capsys.readouterr().out
 
@@ -150,7 +151,7 @@ def test_trouble_while_computing_is_one_line(
     def compute(name: str, settings: object) -> None:
         raise UserError("shard 3 is truncated: delete it and run again")
 
-    monkeypatch.setattr(chapters, "compute", compute)
+    monkeypatch.setattr(index, "compute", compute)
     assert call("compute", tiny.NAME, "--profile", tiny.PROFILE) == 2
     assert capsys.readouterr().err == "dfnas: shard 3 is truncated: delete it and run again\n"
 
@@ -161,7 +162,7 @@ def test_ctrl_c_is_one_line(
     def stop(name: str, settings: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(chapters, "compute", stop)
+    monkeypatch.setattr(index, "compute", stop)
     assert call("compute", tiny.NAME, "--profile", tiny.PROFILE) == 130
     assert capsys.readouterr().err.strip() == "dfnas: stopped; what is finished is kept, run again to go on"
 
@@ -180,7 +181,7 @@ def test_plan_prints_a_row_a_stage(
         "seconds_estimate": 390,
     }
     rows = [row, {**row, "stage": "searched", "pieces": 1}]
-    monkeypatch.setattr(chapters, "plan", lambda name, settings: rows)
+    monkeypatch.setattr(index, "plan", lambda name, settings: rows)
     assert call("plan", tiny.NAME, "--profile", tiny.PROFILE) == 0
     shown = capsys.readouterr().out
     assert "3.40e+13" in shown

@@ -8,7 +8,9 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from dfnas import batch, paths, profiles
+from dfnas import profiles
+from dfnas.publishing import runner, status
+from dfnas.runtime import paths
 
 PROFILE = "smoke"
 NAME = "01-teacher"
@@ -49,13 +51,13 @@ class Book:
         nbformat.write(notebook(*code, name=name, **options), path)
         return path
 
-    def run(self, name: str = NAME, profile: str = PROFILE, **options: Any) -> batch.State:
+    def run(self, name: str = NAME, profile: str = PROFILE, **options: Any) -> status.State:
         """Run a chapter's notebook, in one profile as it stands."""
-        return batch.run(name, profiles.load(profile), batch.Options(**options))
+        return runner.run(name, profiles.load(profile), runner.Options(**options))
 
-    def state(self, name: str = NAME, profile: str = PROFILE) -> batch.State:
+    def state(self, name: str = NAME, profile: str = PROFILE) -> status.State:
         """What there is of a chapter's run."""
-        return batch.state(name, profiles.load(profile))
+        return status.state(name, profiles.load(profile))
 
     def record(self, name: str = NAME, profile: str = PROFILE, folder: str = "") -> dict[str, Any]:
         """The record that a run left."""
@@ -74,5 +76,5 @@ def make_book(folder: Path, patch: pytest.MonkeyPatch) -> Book:
         patch.delenv(name, raising=False)
     patch.setenv("DFNAS_RUNS", str(book.runs))
     patch.setattr(paths, "root", lambda: book.root)
-    patch.setattr(batch, "stage_keys", lambda name, settings: {})
+    patch.setattr(status, "stage_keys", lambda name, settings: {})
     return book

@@ -12,26 +12,18 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from dfnas import (
-    batches,
-    consistency,
-    darts,
-    distributed,
-    evolution,
-    models,
-    profiles,
-    sources,
-    spos,
-    stages,
-    synthesis,
-    synthetic,
-    teacher,
-    training,
-)
+from dfnas import models, profiles
+from dfnas.chapters import darts, spos
+from dfnas.chapters.consistency import experiment
+from dfnas.data import sources, synthetic, teachers
+from dfnas.data.sources import Source
 from dfnas.models import darts_supernet, shufflenet
 from dfnas.models.darts import Size
 from dfnas.profiles import EvolutionSettings, RunSettings, TrainingSettings
-from dfnas.sources import Source
+from dfnas.runtime import distributed, seeds, stages
+from dfnas.search import evolution
+from dfnas.synthesis import sets
+from dfnas.training import loop
 
 SETTINGS = profiles.load("smoke")
 SET = dataclasses.replace(
@@ -54,7 +46,7 @@ def synthesise(folder: Path) -> None:
 
     if folder.name == "killed":
         synthetic.write = dying
-    synthesis.synthesise(folder, teacher.load(SETTINGS), SET, SETTINGS.data, SETTINGS.run, 0)
+    sets.synthesise(folder, teachers.load(SETTINGS), SET, SETTINGS.data, SETTINGS.run, 0)
 
 
 class Halves(nn.Module):
@@ -75,7 +67,7 @@ class Path_:
         self.supernet = supernet
 
     def before(self, step, steps, rate, optimiser):
-        self.supernet.choose(shufflenet.random_choices(self.supernet.space, batches.generator(0, "path", step)))
+        self.supernet.choose(shufflenet.random_choices(self.supernet.space, seeds.generator(0, "path", step)))
 
     def state_dict(self):
         return {}
@@ -86,7 +78,7 @@ class Path_:
 
 def sample(step: int, side: int, name: str = "train") -> tuple[torch.Tensor, torch.Tensor]:
     """Eight images of noise and their classes."""
-    random = batches.generator(0, name, step)
+    random = seeds.generator(0, name, step)
     images = torch.randn(8, 1, 8, 8, dtype=torch.float64, generator=random)
     return images, torch.randint(10, (8,), generator=random)
 
@@ -120,7 +112,7 @@ def train(folder: Path, kind: str) -> None:
             lambda inputs, targets: loss(whole(inputs), targets),
             chapter,
         )
-    training.train(whole, sample, loss, RECIPE, RUN, steps=STEPS, side=8, companion=companion)
+    loop.train(whole, sample, loss, RECIPE, RUN, steps=STEPS, side=8, companion=companion)
     values = {name: value.contiguous() for name, value in network.named_parameters()}
     values |= {f"alphas.{index}": alpha for index, alpha in enumerate(getattr(network, "alphas", []))}
     if distributed.rank() == 0:
@@ -171,10 +163,10 @@ def judge(folder: Path) -> None:
     def work(here: Path) -> None:
         before = folder / "before.jsonl"
         if before.exists():
-            shutil.copy(before, here / consistency.LOG)
-        consistency.judge_all(here, "synthetic", "", supernet, settings, settings, teacher.load(settings))
+            shutil.copy(before, here / experiment.LOG)
+        experiment.judge_all(here, "synthetic", "", supernet, settings, settings, teachers.load(settings))
         if distributed.rank() == 0:
-            shutil.copy(here / consistency.LOG, folder / "judged.jsonl")
+            shutil.copy(here / experiment.LOG, folder / "judged.jsonl")
 
     os.environ["DFNAS_RUNS"] = str(folder)
     stages.stage("judging", work, {})

@@ -4,15 +4,14 @@ Titles say what is shown, never what came out. Arrays are numpy's, or tensors on
 """
 
 from dfnas.figures.cells import genotype
-from dfnas.figures.chains import chain, population
-from dfnas.figures.choices import best_so_far, choices_by_block
+from dfnas.figures.chains import best_so_far, chain, choices_by_block, population
 from dfnas.figures.comparisons import accuracy_against_images, arm_differences, arms
-from dfnas.figures.costs import growths, ratios, roofline
 from dfnas.figures.curves import drift_by_round, label_entropy_by_round, learning_curve, loss_terms, schedule
 from dfnas.figures.matrices import batch_norm_memory, class_similarity, confusion_matrix, update_counts
-from dfnas.figures.paths import latencies, path_probabilities, updates
 from dfnas.figures.pictures import ablation_strip, image_grid
+from dfnas.figures.probabilities import latencies, path_probabilities, updates
 from dfnas.figures.rankings import against_real, coefficients, regrets
+from dfnas.figures.rooflines import growths, ratios, roofline
 from dfnas.figures.searches import accuracy_against_macs, architecture_parameters, entropy_and_skips, search_curves
 from dfnas.figures.widths import accuracy_by_budget, widths, widths_by_generation
 

@@ -14,9 +14,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dfnas import threads
+from dfnas.kernels import threads
+from dfnas.kernels.separable import BACKWARD, FORWARD, input_gradient, put_together, take_apart, weight_gradient
 from dfnas.models.darts import PRIMITIVES
-from dfnas.models.separable_fast import BACKWARD, FORWARD, input_gradient, put_together, take_apart, weight_gradient
 
 INDEX = {name: index for index, name in enumerate(PRIMITIVES)}
 EPSILON = 1e-5  # of the batch normalisations, as nn.BatchNorm2d has it

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from dfnas.errors import UserError
-from dfnas.models.text import LIST, NUMBER, Form
+from dfnas.models.chain import LIST, NUMBER, Form
 from dfnas.profiles import SpaceSettings
 
 CHOICES = ("shuffle_3x3", "shuffle_5x5", "shuffle_7x7", "xception")

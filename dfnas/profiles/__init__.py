@@ -4,7 +4,7 @@ A value from the paper cites its section there (A: the appendix); a value that t
 the source of the default.
 """
 
-from dfnas.profiles.resolve import CHAPTERS, NAMES, load, overrides_digest, to_dict
+from dfnas.profiles.resolve import CHAPTERS, NAMES, load, overrides_digest, require_chapter, to_dict
 from dfnas.profiles.settings import (
     CalibrationSettings,
     ConsistencySettings,
@@ -57,5 +57,6 @@ __all__ = [
     "TrainingSettings",
     "load",
     "overrides_digest",
+    "require_chapter",
     "to_dict",
 ]

@@ -6,6 +6,7 @@ import difflib
 import hashlib
 import importlib
 import json
+import os
 import typing
 from collections.abc import Sequence
 from typing import Any
@@ -29,8 +30,10 @@ CHAPTERS = (
 )
 
 
-def load(profile: str, seed: int = 0, overrides: Sequence[str] = ()) -> Settings:
+def load(profile: str, seed: int = 0, overrides: Sequence[str] = (), device: str | None = None) -> Settings:
     """The settings of a profile with overrides of the form "stage.field=value" ("stage.part.field=value").
+
+    They are of a run on the device that is asked for (auto | cpu | cuda; else $DFNAS_DEVICE, else the profile's).
 
     Raises
     ------
@@ -47,7 +50,21 @@ def load(profile: str, seed: int = 0, overrides: Sequence[str] = ()) -> Settings
     settings: Settings = dataclasses.replace(module.SETTINGS, seed=seed, overrides=tuple(overrides))
     for override in overrides:
         settings = _override(settings, override)
-    return settings
+    device = device or os.environ.get("DFNAS_DEVICE")
+    if not device:
+        return settings
+    # Not an override: where something ran does not change which run it is.
+    return dataclasses.replace(settings, run=dataclasses.replace(settings.run, device=device))
+
+
+def require_chapter(name: str, settings: Settings) -> None:
+    """Raise UserError unless the profile has this chapter."""
+    if name in settings.chapters:
+        return
+    if name in CHAPTERS:
+        have = ", ".join(settings.chapters)
+        raise UserError(f"{name} is not in the paper: profile {settings.profile} has {have}")
+    raise UserError(f"no chapter {name!r}; there are {', '.join(CHAPTERS)}")
 
 
 def to_dict(settings: Any) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
-from dfnas import rendering
+from dfnas.publishing import render
 
 from . import made_up
 
@@ -51,9 +51,9 @@ def real_book(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The pages of the book itself, as `make read` shows them: front matter and what is published so far."""
     folder = tmp_path_factory.mktemp("real")
     source = folder / "source"
-    rendering.copy_book(source)
-    rendering.place_runs(source / rendering.PREFIX, None)
-    rendering.drop_missing(source)
+    render.copy_book(source)
+    render.place_runs(source / render.PREFIX, None)
+    render.drop_missing(source)
     return built(source, folder)
 
 

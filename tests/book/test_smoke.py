@@ -11,7 +11,9 @@ import nbformat
 import pytest
 import torch
 
-from dfnas import batch, handout, models, paths, profiles
+from dfnas import models, profiles
+from dfnas.publishing import handout, notebooks
+from dfnas.runtime import paths
 
 pytestmark = pytest.mark.slow
 
@@ -142,7 +144,7 @@ def test_solutions_pass_the_checks_of_the_handout_and_stubs_do_not(runs, name, m
     for variable in ("DFNAS_DATA", "DFNAS_DEVICE", "DFNAS_FORCE", "DFNAS_LOG", "DFNAS_STAGING"):
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.setenv("DFNAS_RUNS", str(runs))
-    chapter = batch.read_notebook(batch.source(name))
+    chapter = notebooks.read_notebook(notebooks.source(name))
     solutions = iter([cell.source for cell in chapter.cells if handout.TAG in cell.metadata.get("tags", [])])
     names = {"__name__": "__main__"}
     for cell in [cell for cell in handout.notebook(chapter).cells if cell.cell_type == "code"]:
@@ -160,7 +162,7 @@ def test_a_student_executes_the_handout_on_a_copy_of_the_classs_stages(runs, tmp
     made = dfnas(runs, "handout", "01-teacher", "--out", str(tmp_path))
     path = Path(made.stdout.strip())
     assert path == tmp_path / "01-teacher-student.ipynb"
-    notebook, chapter = batch.read_notebook(path), batch.read_notebook(batch.source("01-teacher"))
+    notebook, chapter = notebooks.read_notebook(path), notebooks.read_notebook(notebooks.source("01-teacher"))
     solutions = [cell.source for cell in chapter.cells if handout.TAG in cell.metadata.get("tags", [])]
     stubs = [cell for cell in notebook.cells if "answer" in cell.metadata.get("tags", [])]
     for stub, solution in zip(stubs, solutions, strict=True):

@@ -7,8 +7,12 @@ import random
 import nbformat
 import pytest
 
-from dfnas import claims, paths, plain, profiles, publishing, results
-from dfnas.statistics import Interval
+from dfnas import profiles
+from dfnas.chapters import results
+from dfnas.publishing import markdown, publish
+from dfnas.records import claims
+from dfnas.runtime import paths
+from dfnas.runtime.statistics import Interval
 
 BOOK = {profile: results.read_folder(results.published(profile)) for profile in profiles.NAMES}
 RUN = [(profile, claim) for profile, chapters in BOOK.items() for claim in claims.CLAIMS if claim.chapter in chapters]
@@ -159,13 +163,13 @@ def test_every_claim_is_on_the_page_of_results_and_none_is_named_that_there_is_n
 
 
 def test_the_published_sets_lie_where_publishing_puts_them():
-    assert publishing.PUBLISHED == results.BOOK
-    assert results.published(results.BOOK) == publishing.executed()
-    assert results.published("quick") == publishing.executed() / "records" / "quick"
+    assert publish.PUBLISHED == results.BOOK
+    assert results.published(results.BOOK) == publish.executed()
+    assert results.published("quick") == publish.executed() / "records" / "quick"
 
 
 def test_a_handout_has_the_claims_without_a_state():
-    text = plain.markdown("Before.\n\n```{claim}\nsoft-above-hard\nimages-above-noise\n```\n\nAfter.", {})
+    text = markdown.markdown("Before.\n\n```{claim}\nsoft-above-hard\nimages-above-noise\n```\n\nAfter.", {})
     assert [line for line in text.splitlines() if line.startswith("- ")] == [
         f"- *A claim:* {claims.BY_NAME[name].text}" for name in ("soft-above-hard", "images-above-noise")
     ]

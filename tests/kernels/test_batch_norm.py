@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import nn
 
-from dfnas import inversion
-from dfnas.kernels import batch_norm, networks
+from dfnas.kernels import batch_norm
 from dfnas.models import resnet
+from dfnas.synthesis import moments
 from kernels import agreement
 
 
@@ -52,7 +52,7 @@ def test_reference_is_the_objectives_own_distance():
     x, (mean, variance, *_) = agreement.images((4, 3, 8, 8)), agreement.norm_vectors(3)
     layer = nn.BatchNorm2d(3).eval()
     layer.running_mean, layer.running_var = mean, variance
-    with inversion.BatchNormDistance(layer) as distance:
+    with moments.BatchNormDistance(layer) as distance:
         layer(x)
         assert float(distance.total()) == pytest.approx(float(batch_norm.reference(x, mean, variance)[1]), rel=1e-6)
 
@@ -98,8 +98,8 @@ def measured(context, x):
 
 def test_every_kind_of_layer_gives_what_hooks_give():
     x = agreement.images((4, 3, 9, 9))
-    *theirs, state = measured(lambda made: inversion.BatchNormDistance(made, first=10.0), x)
-    *ours, state_after = measured(lambda made: networks.fused_batch_norm(made, first=10.0), x)
+    *theirs, state = measured(lambda made: moments.BatchNormDistance(made, first=10.0), x)
+    *ours, state_after = measured(lambda made: moments.fused_batch_norm(made, first=10.0), x)
     agreement.check(list(zip(ours, theirs, strict=True)))
     assert all(torch.equal(state[name], state_after[name]) for name in state)  # the layer in training mode, too
 
@@ -107,7 +107,7 @@ def test_every_kind_of_layer_gives_what_hooks_give():
 def test_a_network_of_several_passes_sums_them_until_start():
     made, x = network(), agreement.images((4, 3, 9, 9))
     made[6].eval()
-    with networks.fused_batch_norm(made) as distances:
+    with moments.fused_batch_norm(made) as distances:
         made(x)
         once = float(distances.total().detach())
         made(x)
@@ -125,7 +125,7 @@ def test_afterwards_and_after_an_exception_the_network_is_as_it_was(divisor):
     handle = made.bn.register_forward_hook(lambda *_: None)
     x, state, attributes = torch.randn(2, 3, 16, 16), copy.deepcopy(made.state_dict()), _attributes(made)
     before = made(x)
-    with contextlib.suppress(ZeroDivisionError), networks.fused_batch_norm(made):
+    with contextlib.suppress(ZeroDivisionError), moments.fused_batch_norm(made):
         made(x)
         assert 1 / divisor
     assert _attributes(made) == attributes

@@ -5,9 +5,12 @@ import dataclasses
 import pytest
 import torch
 
-from dfnas import inversion, models, profiles, teacher, training
+from dfnas import models, profiles
+from dfnas.data import teachers
 from dfnas.kernels import batch_norm, dispatch
 from dfnas.profiles import RunSettings, TrainingSettings
+from dfnas.synthesis import inversion
+from dfnas.training import loop, losses
 from kernels import agreement
 
 pytestmark = pytest.mark.gpu
@@ -83,7 +86,7 @@ def test_steps_of_synthesis_with_kernels_equal_those_without(compiled, monkeypat
     found = []
     for kernels in ("auto", "reference"):
         monkeypatch.setenv(dispatch.VARIABLE, kernels)
-        with inversion.Inversion(teacher.load(settings), settings.synthesis, settings.data, run) as inverter:
+        with inversion.Inversion(teachers.load(settings), settings.synthesis, settings.data, run) as inverter:
             for region in regions:
                 leaf = region.clone().requires_grad_()
                 total, terms = inverter.objective(leaf, targets)
@@ -101,7 +104,7 @@ def test_a_whole_inversion_with_kernels_equals_one_without(compiled, monkeypatch
     targets, found = torch.randn(20, 10, generator=torch.Generator().manual_seed(0)), []
     for kernels in ("auto", "reference"):
         monkeypatch.setenv(dispatch.VARIABLE, kernels)
-        with inversion.Inversion(teacher.load(settings), recipe, settings.data, run) as inverter:
+        with inversion.Inversion(teachers.load(settings), recipe, settings.data, run) as inverter:
             found.append(inversion.invert(inverter, targets, 0, 1, 0))
     (canvas, terms), (other, others) = found
     assert torch.allclose(terms, others, rtol=1e-3)
@@ -110,16 +113,16 @@ def test_a_whole_inversion_with_kernels_equals_one_without(compiled, monkeypatch
 
 
 def test_a_compiled_training_equals_an_eager_one(monkeypatch):
-    monkeypatch.setattr(training, "COMPILE_FROM", 0)
+    monkeypatch.setattr(loop, "COMPILE_FROM", 0)
     recipe = TrainingSettings(batch=8, learning_rate=0.05, steps=6)
     inputs = torch.randn(6, 8, 3, 16, 16, generator=torch.Generator().manual_seed(0))
     weights = []
     for compiled in (False, True):
         run = RunSettings(device="cuda", precision="fp32", compile=compiled)
-        network, _ = training.train(
+        network, _ = loop.train(
             models.build("resnet8", 10, 3, 0),
             lambda step, side: (inputs[step], torch.arange(8)),
-            training.hard_loss(),
+            losses.hard_loss(),
             recipe,
             run,
             steps=6,

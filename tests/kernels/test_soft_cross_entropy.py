@@ -3,8 +3,9 @@
 import pytest
 import torch
 
-from dfnas import inversion, training
 from dfnas.kernels import soft_cross_entropy
+from dfnas.synthesis import inversion
+from dfnas.training import losses
 from kernels import agreement
 
 
@@ -34,7 +35,7 @@ def test_they_are_the_losses_of_synthesis_and_of_training():
     student, teacher = agreement.logits(8, 10)
     ours, theirs = soft_cross_entropy.soft_cross_entropy(student, teacher), inversion.label_loss(student, teacher)
     assert float(ours) == pytest.approx(float(theirs), rel=1e-6)
-    ours, theirs = soft_cross_entropy.kl_divergence(student, teacher, 4.0), training.soft_loss(4.0)(student, teacher)
+    ours, theirs = soft_cross_entropy.kl_divergence(student, teacher, 4.0), losses.soft_loss(4.0)(student, teacher)
     assert float(ours) == pytest.approx(float(theirs), rel=1e-5)
 
 

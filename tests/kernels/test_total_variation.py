@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from dfnas import inversion
 from dfnas.kernels import total_variation
+from dfnas.synthesis import inversion
 from kernels import agreement
 
 

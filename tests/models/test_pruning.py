@@ -4,11 +4,12 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from dfnas import batches, models
+from dfnas import models
 from dfnas.errors import UserError
 from dfnas.models import cost, pruning
 from dfnas.models.pruning import FULL, channels
 from dfnas.models.pruning_net import PruningNet
+from dfnas.runtime import seeds
 
 PAPER = pruning.space("resnet50")
 WHOLE = (FULL,) * 20
@@ -117,7 +118,7 @@ def test_the_full_encoding_is_the_network_itself(name):
 @pytest.mark.parametrize(("side", "image_channels"), [(32, 3), (33, 1)])
 def test_costs_by_arithmetic_are_those_of_the_network_that_is_built(name, side, image_channels):
     space = pruning.space(name)
-    encoding = pruning.random_encoding(space, batches.generator(0, "encoding", side))
+    encoding = pruning.random_encoding(space, seeds.generator(0, "encoding", side))
     with torch.device("meta"):
         network = models.build(pruning.to_text(encoding, space), 10, image_channels)
     assert pruning.parameters(space, encoding, 10, image_channels) == cost.parameters(network)
@@ -128,7 +129,7 @@ def test_costs_by_arithmetic_are_those_of_the_network_that_is_built(name, side, 
 def test_a_pruning_net_computes_what_the_pruned_network_with_its_weights_does(name):
     space = pruning.space(name)
     torch.manual_seed(0)
-    encoding = tuple(gene // 2 for gene in pruning.random_encoding(space, batches.generator(0, "encoding", 1)))
+    encoding = tuple(gene // 2 for gene in pruning.random_encoding(space, seeds.generator(0, "encoding", 1)))
     network = models.build(pruning.to_text(encoding, space), 10).eval()
     if name == "resnet50":  # the full one would take 3 GB: the same classes, in a small bottleneck space
         space = pruning.Space("small", 16, 7, 2, True, (1, 2), (32, 64), bottleneck=True)
@@ -164,7 +165,7 @@ def test_narrow_networks_train_in_channels_last():
     net = PruningNet(space, 10, 3, seed=0)
     x = torch.randn(8, 3, 8, 8).contiguous(memory_format=torch.channels_last)
     for step in range(8):
-        encoding = pruning.random_encoding(space, batches.generator(0, "narrow", step), 0, 12)
+        encoding = pruning.random_encoding(space, seeds.generator(0, "narrow", step), 0, 12)
         net.choose(encoding)
         network = models.build(pruning.to_text(encoding, space), 10).to(memory_format=torch.channels_last)
         for each in (net, network):

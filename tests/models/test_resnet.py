@@ -6,8 +6,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from dfnas import models
 from dfnas.errors import UserError
-from dfnas.inversion import BatchNormDistance
 from dfnas.models import cost
+from dfnas.synthesis.moments import BatchNormDistance
 
 
 def test_cifar_resnet34_has_the_papers_size():

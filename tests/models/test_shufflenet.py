@@ -7,10 +7,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from dfnas import batches, models
+from dfnas import models
 from dfnas.errors import UserError
 from dfnas.models import cost, shufflenet
 from dfnas.models.shufflenet import Space
+from dfnas.runtime import seeds
 
 PAPER = Space()
 CIFAR = Space(stem=16, stem_stride=1, widths=(32, 64, 128), repeats=(2, 2, 2), strides=(1, 2, 2), tail=256)
@@ -88,7 +89,7 @@ def cost_at_224(choices):
 def test_small_networks_cost_what_is_counted_and_are_paths_of_their_supernet(space, side, channels):
     supernet = shufflenet.Supernet(space, 10, channels)
     for number in range(3):
-        choices = shufflenet.random_choices(space, batches.generator(0, "small", number))
+        choices = shufflenet.random_choices(space, seeds.generator(0, "small", number))
         network = shufflenet.Network(space, choices, 10, channels)
         supernet.choose(choices)
         macs = shufflenet.macs(space, choices, side, 10, channels)
@@ -135,7 +136,7 @@ def test_a_step_leaves_the_weights_and_the_momentum_of_other_paths_as_they_are()
     supernet = shufflenet.Supernet(CIFAR, 10)
     optimiser = fused_sgd(supernet)
     for step in range(6):
-        choices = shufflenet.random_choices(CIFAR, batches.generator(0, "path", step))
+        choices = shufflenet.random_choices(CIFAR, seeds.generator(0, "path", step))
         before = snapshot(supernet, optimiser)
         take_a_step(supernet, optimiser, choices)
         after = snapshot(supernet, optimiser)
@@ -222,7 +223,7 @@ def test_the_text_form_goes_there_and_back():
     assert shufflenet.to_text(PUBLISHED, PAPER) == text
     assert shufflenet.from_text(text + "\n") == (PUBLISHED, PAPER)
     for number in range(20):
-        choices = shufflenet.random_choices(CIFAR, batches.generator(0, "text", number))
+        choices = shufflenet.random_choices(CIFAR, seeds.generator(0, "text", number))
         assert shufflenet.from_text(shufflenet.to_text(choices, CIFAR)) == (choices, CIFAR)
 
 

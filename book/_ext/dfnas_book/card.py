@@ -13,7 +13,7 @@ from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.util import logging
 
-from dfnas import provenance
+from dfnas.records import provenance
 
 from . import record
 

@@ -1,6 +1,6 @@
 """Claims: {claim} shows what the set being rendered says of a claim of the book, computed from its records.
 
-The content names one claim a line, as `dfnas.claims` has them. A claim whose chapter the set does not hold is
+The content names one claim a line, as `dfnas.records.claims` has them. A claim whose chapter the set does not hold is
 "not run"; nothing of a state is ever typed.
 """
 
@@ -13,7 +13,7 @@ from sphinx.application import Sphinx
 from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective
 
-from dfnas import claims
+from dfnas.records import claims
 
 from . import record
 

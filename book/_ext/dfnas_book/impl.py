@@ -1,4 +1,4 @@
-"""The role that links an equation to the code that computes it: {impl}`dfnas.synthesis.total_variation`.
+"""The role that links an equation to the code that computes it: {impl}`dfnas.chapters.synthesis.total_variation`.
 
 The link leads to the function on a page with its module's source, which is rendered into the book, so that
 it works offline. Modules are found and parsed, never imported: the renderer need not know torch.

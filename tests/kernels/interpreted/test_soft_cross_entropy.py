@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from dfnas import training
 from dfnas.kernels import dispatch, soft_cross_entropy
+from dfnas.training import losses
 from kernels import agreement
 
 
@@ -29,7 +29,7 @@ def test_students_are_trained_with_the_kernel(count, monkeypatch):
     for kernels in ("triton", "auto"):
         monkeypatch.setenv(dispatch.VARIABLE, kernels)
         student, teacher = agreement.logits(9, 10)
-        loss = training.soft_loss(4.0)(student.requires_grad_(), teacher)
+        loss = losses.soft_loss(4.0)(student.requires_grad_(), teacher)
         found.append((loss, *torch.autograd.grad(loss, student)))
     assert [name for name, _ in count.launches] == ["_rows", "_finish"]
     agreement.check(zip(*found, strict=True))

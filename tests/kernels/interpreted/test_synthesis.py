@@ -5,8 +5,10 @@ import dataclasses
 import pytest
 import torch
 
-from dfnas import inversion, profiles, teacher
+from dfnas import profiles
+from dfnas.data import teachers
 from dfnas.kernels import dispatch, soft_cross_entropy
+from dfnas.synthesis import inversion
 from kernels import agreement
 
 SETTINGS = profiles.load("smoke", 0, ["run.precision=fp32"])
@@ -24,7 +26,7 @@ def judged(inverter, objective):
 def synthesis(**changes):
     """What the objective says of a region, and the canvas and terms after two iterations."""
     recipe = dataclasses.replace(SYNTHESIS, **changes)
-    with inversion.Inversion(teacher.load(SETTINGS), recipe, SETTINGS.data, SETTINGS.run) as inverter:
+    with inversion.Inversion(teachers.load(SETTINGS), recipe, SETTINGS.data, SETTINGS.run) as inverter:
         return judged(inverter, inverter.objective), *inversion.invert(inverter, TARGETS, 0, 1, 0)
 
 
@@ -72,7 +74,7 @@ def test_reference_is_what_the_objective_does_without_kernels(monkeypatch):
 
 def test_torch_compile_takes_the_objective_as_a_whole():
     """No break at a kernel: each is one operation of the graph, and runs inside the compiled program."""
-    with inversion.Inversion(teacher.load(SETTINGS), SYNTHESIS, SETTINGS.data, SETTINGS.run) as inverter:
+    with inversion.Inversion(teachers.load(SETTINGS), SYNTHESIS, SETTINGS.data, SETTINGS.run) as inverter:
         compiled = torch.compile(inverter.objective, backend="aot_eager", fullgraph=True, dynamic=False)
         pairs = [judged(inverter, objective) for objective in (compiled, inverter.objective)]
     agreement.check(zip(*pairs, strict=True), 1e-6, 1e-6)

@@ -1,0 +1,6 @@
+"""Chapter on consistency: `compute` and `plan`."""
+
+from dfnas.chapters.consistency.estimate import plan
+from dfnas.chapters.consistency.experiment import compute
+
+__all__ = ["compute", "plan"]

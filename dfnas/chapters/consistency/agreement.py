@@ -1,0 +1,97 @@
+"""What chapter 4 compares: rankings of the same architectures, how far they agree, and what trusting one costs."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from dfnas.chapters import spos
+from dfnas.chapters.consistency import experiment
+from dfnas.profiles import Settings
+from dfnas.runtime import logs, stages, statistics
+from dfnas.runtime.statistics import COEFFICIENTS, Interval
+
+# Where a part's values are: the stages, and the column of their logs for sources without and with real data.
+PARTS = {
+    "darts": ("trained", "accuracy", "accuracy"),
+    "darts_own": ("trained", "own", "accuracy"),
+    "spos": ("judged", "own", "own"),
+    "spos_validation": ("judged", "validation", "validation"),
+}
+# By what an architecture is ranked, beside real data: the first three learn something, macs is the cost alone.
+COMPARED = {"synthetic_real": "synthetic", "noise_real": "noise", "real_real": "again", "macs_real": "macs"}
+DIFFERENCES = {"difference": ("synthetic", "noise"), "difference_macs": ("synthetic", "macs")}
+MISSING = "\N{EN DASH}"
+
+Ranking = dict[str, list[float]]  # by arm, and "macs": a value an architecture
+
+
+def parts(made: Mapping[str, stages.Artefact], settings: Settings) -> dict[str, Ranking]:
+    """The values of each part that was computed: accuracies or scores by arm, and multiply-adds."""
+    found: dict[str, Ranking] = {}
+    for part, (kind, *names) in PARTS.items():
+        if f"{kind}-real" not in made:
+            continue
+        judged = {arm: columns(made[f"{kind}-{arm}"]) for arm in experiment.ARMS}
+        found[part] = {arm: kept[names[experiment.source_of(arm) == "real"]] for arm, kept in judged.items()}
+        drawn = judged["real"]["architecture"]
+        found[part]["macs"] = judged["real"].get("macs") or [spos.macs(settings, path) for path in drawn]
+    return found
+
+
+def columns(artefact: stages.Artefact) -> dict[str, list[Any]]:
+    """What a stage wrote down about the architectures, a list a column."""
+    rows = logs.read(artefact.folder / experiment.LOG)
+    return {name: [row[name] for row in rows] for name in rows[0]}
+
+
+def agreement(ranking: Ranking, settings: Settings) -> dict[str, dict[str, Interval]]:
+    """How far each other ranking agrees with that on real data: by comparison and coefficient, with intervals.
+
+    The differences are paired: synthetic data less noise, and less the ranking by cost alone.
+    """
+    assert settings.consistency is not None
+    options = {"resamples": settings.consistency.resamples, "seed": settings.seed}
+    truth, found = ranking["real"], {}
+    for name, arm in COMPARED.items():
+        found[name] = {
+            kind: statistics.correlation_interval(ranking[arm], truth, kind, **options) for kind in COEFFICIENTS
+        }
+    for name, (one, other) in DIFFERENCES.items():
+        found[name] = {
+            kind: statistics.correlation_difference(ranking[one], ranking[other], truth, kind, **options)
+            for kind in COEFFICIENTS
+        }
+    return found
+
+
+def regrets(ranking: Ranking) -> tuple[dict[str, list[float]], list[float]]:
+    """What is lost on real data by looking at the top k = 1, 2, ... of each ranking only; and of k drawn by lot."""
+    truth, sizes = ranking["real"], range(1, len(ranking["real"]) + 1)
+    arms = COMPARED.values()
+    curves = {arm: [statistics.regret(ranking[arm], truth, k) for k in sizes] for arm in arms}
+    return curves, [statistics.chance_regret(truth, k) for k in sizes]
+
+
+def metrics(found: Mapping[str, Mapping[str, Mapping[str, Interval]]]) -> dict[str, float | str]:
+    """Flat names for a record: `<part>_<coefficient>_<comparison>`, with _low and _high.
+
+    A part that was not computed has a dash. Without a part's name in front, the values are those of the first part.
+    """
+    values: dict[str, float | str] = {}
+    for part in PARTS:
+        for name in (*COMPARED, *DIFFERENCES):
+            for kind in COEFFICIENTS:
+                ends: Sequence[float | str] = found[part][name][kind] if part in found else [MISSING] * 3
+                for suffix, value in zip(("", "_low", "_high"), ends, strict=True):
+                    values[f"{part}_{kind}_{name}{suffix}"] = value
+    first = next(iter(found))
+    headline = {key.removeprefix(f"{first}_"): value for key, value in values.items() if key.startswith(f"{first}_")}
+    return values | {key: value for key, value in headline.items() if key.startswith(COEFFICIENTS)}
+
+
+def spread(ranking: Ranking | None) -> dict[str, float | str]:
+    """Mean and deviation (`_std`) over architectures of each arm, to four digits; dashes where there is no ranking."""
+    if ranking is None:
+        return {f"{arm}{suffix}": MISSING for arm in experiment.ARMS for suffix in ("", "_std")}
+    arms = {arm: ranking[arm] for arm in experiment.ARMS}
+    means: dict[str, float | str] = {arm: round(statistics.mean(values), 4) for arm, values in arms.items()}
+    return means | {f"{arm}_std": round(statistics.deviation(values), 4) for arm, values in arms.items()}

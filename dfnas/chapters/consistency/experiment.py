@@ -1,0 +1,314 @@
+"""Chapter 4, consistency: do rankings of architectures on synthetic data agree with rankings on real data?
+
+Two ways to rank (appendix to the letter, consistency exploration): DARTS architectures by what they reach when trained
+from scratch on a source, and SPOS paths by what a supernet of a source makes of them.
+"""
+
+import dataclasses
+import functools
+import itertools
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from dfnas import models
+from dfnas.chapters import spos
+from dfnas.chapters.consistency import tabular
+from dfnas.data import real as real_data
+from dfnas.data import sources, splits
+from dfnas.data.images import pad
+from dfnas.data.sources import Source
+from dfnas.data.teachers import Teacher
+from dfnas.data.teachers import load as load_teacher
+from dfnas.errors import UserError
+from dfnas.kernels import separable
+from dfnas.models import cost, shufflenet
+from dfnas.models import darts as cells
+from dfnas.profiles import ConsistencySettings, Settings
+from dfnas.runtime import distributed, logs, processes, seeds, stages
+from dfnas.runtime.progress import bar
+from dfnas.search import scratch
+from dfnas.synthesis import sets
+from dfnas.training import evaluation, loop, losses
+
+VERSION = 1
+ARMS = ("real", "again", "synthetic", "noise")  # again: real data under another seed, the ceiling
+LOG, DONE = "judged.jsonl", "done.jsonl"
+
+
+def compute(settings: Settings) -> dict[str, stages.Artefact]:
+    """Chapter 4's stages, of the parts that the profile has: networks from scratch, paths of supernets, a table."""
+    chapter, teacher = chapter_of(settings), load_teacher(settings)
+    origins = sets.artefacts(settings, teacher)
+    made = {name: origin for name, origin in origins.items() if isinstance(origin, stages.Artefact)}
+    if chapter.architectures:
+        made["drawn"] = draw_stage(settings)
+        for arm in ARMS:
+            made[f"trained-{arm}"] = training_stage(arm, origins, made["drawn"], settings)
+    if chapter.candidates:
+        calls = {arm: functools.partial(_paths_of, arm, origins, settings, teacher) for arm in ARMS}
+        for arm, (supernet, judged) in processes.made(calls, settings.run, "paths").items():
+            made |= {f"supernet-{arm}": supernet, f"judged-{arm}": judged}
+    return made | tabular.compute(settings, origins["synthetic"], teacher)
+
+
+def chapter_of(settings: Settings) -> ConsistencySettings:
+    """The chapter's settings, checked.
+
+    Raises
+    ------
+    UserError
+        Values that do not fit together.
+    """
+    chapter = settings.consistency
+    if chapter is None:
+        raise UserError(f"profile {settings.profile} has no consistency chapter")
+    if not 0 < chapter.held_out < 1:
+        raise UserError(f"consistency.held_out={chapter.held_out}: a share between 0 and 1")
+    if min(chapter.architectures, chapter.candidates) < 0 or {1, 2} & {chapter.architectures, chapter.candidates}:
+        raise UserError("consistency.architectures and candidates must be 3 or more, to be ranked, or 0 for none")
+    if not (chapter.architectures or chapter.candidates):
+        raise UserError("consistency.architectures and candidates are both 0: there is nothing to rank")
+    if chapter.candidates:
+        spos.chapter_of(settings)
+        count = len(shufflenet.CHOICES) ** len(spos.space_of(settings).blocks)
+        if chapter.candidates > count:
+            raise UserError(f"consistency.candidates={chapter.candidates:,}: the space has {count:,} paths")
+    return chapter
+
+
+def source_of(arm: str) -> str:
+    """The source that an arm learns from."""
+    return "real" if arm == "again" else arm
+
+
+def seed_of(arm: str, settings: Settings) -> int:
+    """The seed of an arm: the ranking on real data that all are compared with has one, the others share the next.
+
+    What two compared rankings have in common is then the architectures, never the initial weights.
+    """
+    return settings.seed if arm == "real" else settings.seed + 1
+
+
+def draw_stage(settings: Settings) -> stages.Artefact:
+    """The stage that draws different random architectures; writes architectures.json."""
+    chapter = chapter_of(settings)
+    resolved = {"count": chapter.architectures, "size": [chapter.channels, chapter.cells], "seed": settings.seed}
+    return stages.stage(
+        "consistency-drawn",
+        lambda folder: scratch.write_architectures(folder, draw(chapter, settings.seed)),
+        resolved,
+        version=VERSION,
+    )
+
+
+def draw(chapter: ConsistencySettings, seed: int) -> list[str]:
+    """Different random genotypes: for each node two predecessors, on each an operation other than "none"."""
+    size, generator = cells.Size(chapter.channels, chapter.cells), seeds.generator(seed, "consistency")
+    drawn: dict[str, None] = {}
+    while len(drawn) < chapter.architectures:
+        drawn[cells.to_text(cells.random_genotype(generator), size)] = None
+    return list(drawn)
+
+
+def training_stage(
+    arm: str, origins: dict[str, stages.Artefact | str], drawn: stages.Artefact, settings: Settings
+) -> stages.Artefact:
+    """The stage that trains every architecture on an arm's source and tests it on real data; writes judged.jsonl."""
+    chapter, name, seed = chapter_of(settings), source_of(arm), seed_of(arm, settings)
+
+    def work(folder: Path) -> None:
+        texts = scratch.read_architectures(drawn.folder)
+        train_all(folder, texts, name, origins[name], settings, seed)
+
+    fields = ("training", "side", "temperature", "test_images", "held_out")
+    resolved = {field: getattr(chapter, field) for field in fields} | {"source": name, "seed": seed}
+    inputs = [origins[name], drawn, real_data.digest(settings.data)]
+    return stages.stage(f"consistency-trained-{arm}", work, resolved, inputs=inputs, version=VERSION)
+
+
+def train_all(
+    folder: Path, texts: Sequence[str], name: str, origin: stages.Artefact | str, settings: Settings, seed: int
+) -> None:
+    """Train every architecture on a source, and write down in `LOG` what each reaches on real test images.
+
+    An architecture that is done has a file of its own, so a killed run loses the steps since the last checkpoints.
+    """
+    common = distributed.common(folder)
+    if (common / LOG).exists():
+        return
+    left = [(index, text) for index, text in enumerate(texts) if not (common / str(index) / DONE).exists()]
+    progress = bar(total=len(texts), desc=f"from scratch on {name}", unit="network")
+    progress.update(len(texts) - len(left))
+    for _ in processes.each(functools.partial(train_one, common, name, origin, settings, seed), left, settings.run):
+        stages.save_time()
+        progress.update()
+    progress.close()
+    loaded.cache_clear()
+    if distributed.rank() == 0:
+        logs.write(folder / LOG, (row for index in range(len(texts)) for row in logs.read(folder / str(index) / DONE)))
+        for index in range(len(texts)):
+            shutil.rmtree(folder / str(index))
+
+
+def train_one(
+    folder: Path, name: str, origin: stages.Artefact | str, settings: Settings, seed: int, item: tuple[int, str]
+) -> None:
+    """Train architecture `item` (index, text), out of reach of real data unless that is the source; then test it."""
+    (index, text), chapter, data = item, chapter_of(settings), settings.data
+    learnt, held_out, test = loaded(name, origin, settings)
+    part = folder / str(index)
+    part.mkdir(exist_ok=True)
+    with sources.guarded(name):
+        network = train(part, text, learnt, settings, chapter, seed)
+        own, _ = evaluation.accuracy_on(network, held_out, settings.run)
+    accuracy = own if test is held_out else evaluation.accuracy_on(network, test, settings.run)[0]
+    side = chapter.side or data.region
+    facts = {"architecture": text, "accuracy": accuracy, "own": own, "parameters": cost.parameters(network)}
+    facts["macs"] = cost.macs(network, (data.channels, side, side))
+    logs.write(part / DONE, [facts])
+    (part / "checkpoint.pt").unlink(missing_ok=True)
+
+
+@functools.lru_cache(maxsize=1)
+def loaded(name: str, origin: stages.Artefact | str, settings: Settings) -> tuple[Source, Source, Source]:
+    """What networks of a source learn from; what of the source judges them; and the real test images that do.
+
+    From real data they learn from all training images, since that is what the ranking is of, and both judges are one.
+    """
+    chapter, data = chapter_of(settings), settings.data
+    real, side = real_data.load(data), chapter.side or data.region
+    if name == "real":
+        canvases = pad(real.train.images, data.canvas, data.padding)
+        learnt = Source(name, canvases, real.train.labels, real.train.labels, real.mean, real.std)
+        test = real_images(real.test, chapter.test_images, learnt, settings, side)
+        return learnt, test, test
+    with sources.guarded(name):
+        source = sources.load(name, origin, settings, load_teacher(settings))
+        learnt, held_out = sources.split(source, round(chapter.held_out * len(source)), data.classes, settings.seed)
+        held_out = sources.seen(held_out, settings, side)
+    return learnt, held_out, real_images(real.test, chapter.test_images, source, settings, side)
+
+
+def train(
+    folder: Path, text: str, source: Source, settings: Settings, chapter: ConsistencySettings, seed: int
+) -> torch.nn.Module:
+    """An architecture trained from scratch on a source; checkpoints go to `folder`."""
+    data, recipe = settings.data, chapter.training
+    network = models.build(text, data.classes, data.channels, seed)
+    network, _ = loop.train(
+        separable.quicken(network),
+        sources.sampler(source, recipe, settings, seed),
+        losses.loss_for(source, chapter.temperature, recipe.label_smoothing),
+        recipe,
+        settings.run,
+        steps=loop.steps_of(recipe, len(source)),
+        side=chapter.side or data.region,
+        folder=folder,
+        seed=seed,
+        description=f"{source.name} {folder.name}",
+    )
+    return network
+
+
+def real_images(split: splits.Split, count: int, source: Source, settings: Settings, side: int) -> Source:
+    """Real images that judge networks of a source, normalised as these were trained: `count` of them, 0 for all."""
+    labels = split.labels
+    chosen = sources.balanced(labels, count or len(labels), settings.data.classes, settings.seed, "judges")
+    images = Source("real", split.images[chosen], labels[chosen], labels[chosen], source.mean, source.std)
+    return sources.seen(images, settings, side or settings.data.region)
+
+
+def _paths_of(
+    arm: str, origins: dict[str, stages.Artefact | str], settings: Settings, teacher: Teacher
+) -> tuple[stages.Artefact, stages.Artefact]:
+    supernet = supernet_stage(arm, origins, settings, teacher)
+    return supernet, judging_stage(arm, origins, supernet, settings, teacher)
+
+
+def supernet_stage(
+    arm: str, origins: dict[str, stages.Artefact | str], settings: Settings, teacher: Teacher
+) -> stages.Artefact:
+    """Chapter 6's stage that trains a supernet; for the ceiling, the one of real data under the next seed."""
+    name = source_of(arm)
+    return spos.supernet_stage(name, origins[name], _seeded(arm, settings), teacher)
+
+
+def _seeded(arm: str, settings: Settings) -> Settings:
+    # The supernets of chapter 6 all have the run's seed, and are not trained anew here.
+    return dataclasses.replace(settings, seed=settings.seed + (arm == "again"))
+
+
+def judging_stage(
+    arm: str,
+    origins: dict[str, stages.Artefact | str],
+    supernet: stages.Artefact,
+    settings: Settings,
+    teacher: Teacher,
+) -> stages.Artefact:
+    """The stage in which a supernet judges random paths, on its source's held-out images and on real ones."""
+    chapter, name, paths = chapter_of(settings), source_of(arm), spos.chapter_of(settings)
+
+    def work(folder: Path) -> None:
+        judge_all(folder, name, origins[name], supernet, settings, _seeded(arm, settings), teacher)
+
+    resolved = {
+        "candidates": chapter.candidates,
+        "validation_images": chapter.validation_images,
+        "recalibration": paths.recalibration,
+        "side": paths.side,
+        "seed": settings.seed,
+    }
+    inputs: list[stages.Artefact | str] = [supernet, real_data.digest(settings.data)]
+    return stages.stage(f"consistency-judged-{arm}", work, resolved, inputs=inputs, version=VERSION)
+
+
+def judge_all(
+    folder: Path,
+    name: str,
+    origin: stages.Artefact | str,
+    supernet: stages.Artefact,
+    settings: Settings,
+    trained: Settings,
+    teacher: Teacher,
+) -> None:
+    """Judge the random paths that the log does not have yet; `trained` are the settings of the supernet's training.
+
+    Statistics come from the source's own images, and so does the first score; the second is of real validation images.
+    """
+    chapter, paths = chapter_of(settings), spos.chapter_of(settings)
+    validation = real_data.load(settings.data).validation
+    with sources.guarded(name):
+        source = sources.load(name, origin, trained, teacher)
+        judge = spos.Judge(spos.read(supernet, trained), source, trained, paths)
+    shown = real_images(validation, chapter.validation_images, source, settings, paths.side)
+    logs.mend(folder / LOG)
+    drawn, done = candidates(settings), len(logs.read(folder / LOG))
+    progress = bar(total=len(drawn), desc=f"paths on {name}", unit="path")
+    progress.update(done)
+
+    def judged(candidate: shufflenet.Choices) -> dict[str, Any]:
+        with sources.guarded(name):
+            own, _ = judge(candidate)
+        on_real, _ = evaluation.accuracy_on(judge.supernet, shown, settings.run)
+        return {"architecture": list(candidate), "own": own, "validation": on_real}
+
+    for start in range(done, len(drawn), distributed.world()):
+        shared = drawn[start : start + distributed.world()]  # a path a process
+        mine = [judged(candidate) for candidate in shared[distributed.rank() :][:1]]
+        for entry in itertools.chain(*distributed.gather(mine)):
+            logs.append(folder / LOG, entry)
+            progress.update()
+    progress.close()
+
+
+def candidates(settings: Settings) -> list[shufflenet.Choices]:
+    """Different random paths of chapter 6's space, uniformly; no limit of cost."""
+    chapter, space = chapter_of(settings), spos.space_of(settings)
+    generator, drawn = seeds.generator(settings.seed, "consistency paths"), dict[shufflenet.Choices, None]()
+    while len(drawn) < chapter.candidates:
+        drawn[shufflenet.random_choices(space, generator)] = None
+    return list(drawn)

@@ -1,0 +1,342 @@
+"""Chapter 5, DARTS: architecture parameters and weights, moved in turn by gradients (DARTS paper, algorithm 1)."""
+
+import contextlib
+import functools
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from dfnas.chapters import costs
+from dfnas.data import sources
+from dfnas.data.sources import Source
+from dfnas.data.teachers import Teacher
+from dfnas.data.teachers import load as load_teacher
+from dfnas.errors import UserError
+from dfnas.models import darts as cells
+from dfnas.models import darts as space
+from dfnas.models import darts_supernet
+from dfnas.models.darts_supernet import Supernet
+from dfnas.profiles import DartsSettings, Settings
+from dfnas.runtime import devices, distributed, processes, stages
+from dfnas.search import scratch
+from dfnas.synthesis import sets
+from dfnas.training import evaluation, loop, losses
+
+VERSION = 1
+KEEP_EVERY = 10  # steps between two snapshots of the architecture parameters
+WATCHED = 500  # images of the held-out half that the supernet is watched on
+
+
+def compute(settings: Settings) -> dict[str, stages.Artefact]:
+    """Chapter 5's stages: a search on each source, random architectures of like cost, all trained from scratch."""
+    chapter, teacher = chapter_of(settings), load_teacher(settings)
+    origins = sets.artefacts(settings, teacher)
+    made = {name: origin for name, origin in origins.items() if isinstance(origin, stages.Artefact)}
+    runs = [(f"search-{name}", name, settings.seed) for name in sources.NAMES]
+    more = range(settings.seed + 1, settings.seed + chapter.search_seeds)
+    runs += [(f"search-synthetic-{seed}", "synthetic", seed) for seed in more]
+    calls = {
+        label: functools.partial(search_stage, name, origins[name], settings, teacher, seed)
+        for label, name, seed in runs
+    }
+    made |= processes.made(calls, settings.run, "searches")
+    searches = [made[f"search-{name}"] for name in sources.NAMES]
+    made["random"] = scratch.random_stage(
+        "darts-random", settings, chapter.scratch, searches, lambda generator: _random_text(chapter, generator)
+    )
+    return made | scratch.band(settings, chapter.scratch, "darts", made)
+
+
+def plan(settings: Settings) -> list[dict[str, Any]]:
+    """The searches, each step of which takes several passes, and the trainings of what they find."""
+    chapter = chapter_of(settings)
+    searches = len(sources.NAMES) + chapter.search_seeds - 1
+    network = darts_network(settings)
+    half, recipe = settings.synthesis.images // 2, chapter.search
+    row = costs.train(f"searches x {searches}", settings, network, recipe, half, chapter.side)
+    # In passes over the supernet's multiply-adds: 3 move the weights. First order: forward and the gradient of what
+    # flows. Second order: two whole gradients, and two of the parameters alone.
+    row = costs.scaled(row, (3 + (2 if chapter.order == "first" else 10)) / 3)
+    size = cells.Size(chapter.scratch_channels, chapter.scratch_cells)
+    judged = cells.to_text(cells.DARTS_V2, size)  # of the cost of what is found, which is not known yet
+    return [
+        costs.synthetic_set("synthesis", settings, settings.synthesis),
+        costs.times(row, searches),
+        costs.from_scratch(settings, chapter.scratch, judged),
+    ]
+
+
+def chapter_of(settings: Settings) -> DartsSettings:
+    """The chapter's settings, checked.
+
+    Raises
+    ------
+    UserError
+        A field with a value that there is not.
+    """
+    chapter = settings.darts
+    if chapter is None:
+        raise UserError(f"profile {settings.profile} has no DARTS search")
+    scratch.check(chapter.scratch, "darts")
+    if chapter.order not in ("first", "second"):
+        raise UserError(f"darts.order={chapter.order!r}: there are first and second")
+    if chapter.search_seeds < 2:
+        raise UserError("darts.search_seeds must be 2 or more: the chapter asks whether two searches agree")
+    if chapter.search.averaging:
+        raise UserError("darts.search.averaging must be 0: architecture parameters follow the weights of the step")
+    return chapter
+
+
+def _size(chapter: DartsSettings) -> space.Size:
+    return space.Size(chapter.scratch_channels, chapter.scratch_cells)
+
+
+def _random_text(chapter: DartsSettings, generator: torch.Generator) -> str:
+    return space.to_text(space.random_genotype(generator), _size(chapter))
+
+
+def search_stage(
+    name: str, origin: stages.Artefact | str, settings: Settings, teacher: Teacher, seed: int
+) -> stages.Artefact:
+    """The stage that searches on one source; writes architectures.json, alphas.safetensors and history.json."""
+    chapter = chapter_of(settings)
+
+    def work(folder: Path) -> None:
+        with sources.guarded(name):
+            search(folder, sources.load(name, origin, settings, teacher), settings, chapter, seed)
+
+    left_out = ("scratch", "search_seeds")
+    resolved = {key: value for key, value in vars(chapter).items() if key not in left_out}
+    resolved |= {"source": name, "seed": seed, "images": settings.synthesis.images}
+    return stages.stage(f"darts-search-{name}-{seed}", work, resolved, inputs=[origin, teacher.digest], version=VERSION)
+
+
+def search(folder: Path, source: Source, settings: Settings, chapter: DartsSettings, seed: int) -> None:
+    """Search on a source: its one half moves the weights, its other half the architecture parameters."""
+    data, side = settings.data, chapter.side or settings.data.region
+    for_weights, for_alphas = sources.split(source, len(source) // 2, data.classes, seed)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        supernet = Supernet(space.Size(chapter.channels, chapter.cells), data.classes, data.channels)
+    devices.place(supernet, devices.device(settings.run))
+    sample = sources.sampler(for_weights, chapter.search, settings, seed, "weights")
+    loss = losses.loss_for(source, chapter.temperature)
+    companion = ArchitectureUpdate(
+        supernet,
+        lambda step: sample(step, side),
+        _held_out(for_alphas, chapter, settings, seed, side),
+        lambda inputs, targets: _loss(supernet, inputs, targets, loss, settings),
+        chapter,
+    )
+    watched = sources.seen(for_alphas.select(torch.arange(min(WATCHED, len(for_alphas)))), settings, side)
+    _, history = loop.train(
+        supernet,
+        sample,
+        loss,
+        chapter.search,
+        settings.run,
+        steps=loop.steps_of(chapter.search, len(for_weights)),
+        side=side,
+        folder=folder,
+        evaluate=lambda network: evaluation.accuracy_on(network, watched, settings.run)[0],
+        companion=companion,
+        description=f"DARTS on {source.name}",
+    )
+    genotype = space.discretise(*(alpha.detach().cpu() for alpha in supernet.alphas))
+    scratch.write_architectures(folder, [space.to_text(genotype, _size(chapter))])
+    save_file({"alphas": torch.stack(companion.snapshots).cpu()}, folder / "alphas.safetensors")
+    stages.write_json(folder / "history.json", vars(history))
+    (folder / "checkpoint.pt").unlink(missing_ok=True)
+
+
+def _held_out(
+    half: Source, chapter: DartsSettings, settings: Settings, seed: int, side: int
+) -> Callable[[int], tuple[Tensor, Tensor]]:
+    sample = sources.sampler(half, chapter.search, settings, seed, "alphas")
+    return lambda step: sample(step, side)
+
+
+def _loss(supernet: nn.Module, inputs: Tensor, targets: Tensor, loss: losses.Loss, settings: Settings) -> Tensor:
+    with devices.autocast(settings.run, supernet):
+        return loss(supernet(inputs), targets)
+
+
+class ArchitectureUpdate:
+    """The companion of the weights' training: moves the architecture parameters before every step of the weights.
+
+    They are no parameters of the network: its optimiser, its weight decay and its clipping never see them.
+    """
+
+    def __init__(
+        self,
+        supernet: Supernet,
+        train: Callable[[int], tuple[Tensor, Tensor]],
+        held_out: Callable[[int], tuple[Tensor, Tensor]],
+        loss: Callable[[Tensor, Tensor], Tensor],
+        settings: DartsSettings,
+    ) -> None:
+        self.supernet, self.train, self.held_out, self.loss, self.settings = supernet, train, held_out, loss, settings
+        self.optimiser = torch.optim.Adam(
+            supernet.alphas,
+            lr=settings.architecture_rate,
+            betas=settings.architecture_betas,
+            weight_decay=settings.architecture_decay,
+        )
+        self.snapshots: list[Tensor] = []
+
+    def before(self, step: int, steps: int, rate: float, optimiser: torch.optim.Optimizer) -> None:
+        """One step of Adam on the held-out batch; afterwards the weights' backward pass leaves the parameters out."""
+        alphas = self.supernet.alphas
+        for alpha in alphas:
+            alpha.requires_grad_(True)
+        held_out = distributed.part(*self.held_out(step))
+        if self.settings.order == "first":
+            with _frozen(list(self.supernet.parameters())):
+                gradients: Sequence[Tensor] = _gradients(self.loss(*held_out), alphas)
+        else:
+            gradients = self._second_order(step, held_out, rate, optimiser)
+        for alpha, gradient in zip(alphas, gradients, strict=True):
+            alpha.grad = gradient
+            alpha.requires_grad_(False)
+        self.optimiser.step()
+        if step % KEEP_EVERY == 0 or step + 1 == steps:
+            self.snapshots.append(torch.stack([alpha.detach().clone() for alpha in alphas]))
+
+    def _second_order(
+        self, step: int, held_out: tuple[Tensor, Tensor], rate: float, optimiser: torch.optim.Optimizer
+    ) -> Sequence[Tensor]:
+        batch, group = distributed.part(*self.train(step)), optimiser.param_groups[0]
+        weights = list(self.supernet.parameters())
+        return unrolled(
+            lambda: self.loss(*batch),
+            lambda: self.loss(*held_out),
+            weights,
+            self.supernet.alphas,
+            [optimiser.state[weight].get("momentum_buffer") for weight in weights],
+            rate=rate,
+            momentum=group["momentum"],
+            decay=group["weight_decay"],
+        )
+
+    def state_dict(self) -> dict[str, Any]:
+        alphas = [alpha.detach() for alpha in self.supernet.alphas]
+        return {"alphas": alphas, "optimiser": self.optimiser.state_dict(), "snapshots": self.snapshots}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        with torch.no_grad():
+            for alpha, saved in zip(self.supernet.alphas, state["alphas"], strict=True):
+                alpha.copy_(saved)
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.snapshots = list(state["snapshots"])
+
+
+def unrolled(
+    train_loss: Callable[[], Tensor],
+    held_out_loss: Callable[[], Tensor],
+    weights: Sequence[Tensor],
+    alphas: Sequence[Tensor],
+    momenta: Sequence[Tensor | None],
+    *,
+    rate: float,
+    momentum: float = 0.0,
+    decay: float = 0.0,
+) -> list[Tensor]:
+    """The second-order gradient of the architecture parameters (DARTS paper, equations 6 to 8).
+
+    The held-out loss is taken where one step on the training loss would bring the weights (equation
+    `eq-darts-unrolled`); the mixed second derivative is a difference of two gradients, at weights shifted by 0.01 along
+    the held-out gradient. The weights are afterwards what they were, bit for bit.
+    """
+    kept = [weight.detach().clone() for weight in weights]
+    gradients = _gradients(train_loss(), weights)
+    with torch.no_grad():
+        for weight, gradient, buffer in zip(weights, gradients, momenta, strict=True):
+            step = gradient + decay * weight if buffer is None else gradient + decay * weight + momentum * buffer
+            weight.sub_(step, alpha=rate)
+    direct = _gradients(held_out_loss(), [*alphas, *weights])
+    direct, vector = direct[: len(alphas)], direct[len(alphas) :]
+    epsilon = 0.01 / torch.linalg.vector_norm(torch.stack(torch._foreach_norm(vector)))
+    shifted = [_at(kept, vector, sign * epsilon, weights, train_loss, alphas) for sign in (1, -1)]
+    _copy(weights, kept)
+    return [d - rate * (p - m) / (2 * epsilon) for d, p, m in zip(direct, *shifted, strict=True)]
+
+
+def _at(
+    kept: Sequence[Tensor],
+    vector: Sequence[Tensor],
+    length: Tensor,
+    weights: Sequence[Tensor],
+    loss: Callable[[], Tensor],
+    alphas: Sequence[Tensor],
+) -> Sequence[Tensor]:
+    """The gradient of the architecture parameters with the weights shifted along a vector."""
+    _copy(weights, [weight + length * direction for weight, direction in zip(kept, vector, strict=True)])
+    with _frozen(weights):
+        return _gradients(loss(), alphas)
+
+
+@contextlib.contextmanager
+def _frozen(weights: Sequence[Tensor]) -> Iterator[None]:
+    """Where gradients of the architecture parameters alone are asked for, those of the weights are not computed."""
+    for weight in weights:
+        weight.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for weight in weights:
+            weight.requires_grad_(True)
+
+
+def _gradients(loss: Tensor, of: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    """The gradients of a loss, averaged over the processes."""
+    gradients = torch.autograd.grad(loss, of)
+    distributed.mean_(gradients)
+    return gradients
+
+
+@torch.no_grad()
+def _copy(weights: Sequence[Tensor], values: Sequence[Tensor]) -> None:
+    for weight, value in zip(weights, values, strict=True):
+        weight.copy_(value)
+
+
+def snapshots(artefact: stages.Artefact) -> Tensor:
+    """The architecture parameters [T, 2, 14, 8] of a search, every `KEEP_EVERY` steps and after the last."""
+    return load_file(artefact.folder / "alphas.safetensors")["alphas"]
+
+
+def entropy(alphas: Tensor) -> Tensor:
+    """The mean entropy [...] of the edges' softmax, in nats: ln 8 where nothing is decided, 0 where all is.
+
+    `alphas` is [..., 2, 14, 8].
+    """
+    log = alphas.log_softmax(-1)
+    return -(log.exp() * log).sum(-1).mean((-2, -1))
+
+
+def skip_share(alphas: Tensor) -> Tensor:
+    """The mean softmax weight [...] of the skip connections: a search that collapses drives it to 1."""
+    return alphas.softmax(-1)[..., space.PRIMITIVES.index("skip_connect")].mean((-2, -1))
+
+
+def agreement(first: str, second: str) -> float:
+    """The share of (cell, node, operation, predecessor) that two architectures have in common: 0 to 1."""
+
+    def edges(text: str) -> set[tuple[Any, ...]]:
+        genotype, _ = space.from_text(text)
+        cells = {"normal": genotype.normal, "reduce": genotype.reduce}
+        return {(kind, index // 2, *pair) for kind, pairs in cells.items() for index, pair in enumerate(pairs)}
+
+    return len(edges(first) & edges(second)) / len(edges(first))
+
+
+def darts_network(settings: Settings) -> nn.Module:
+    """The supernet of chapter 5 at full size, on the meta device: shapes without memory."""
+    chapter, data = chapter_of(settings), settings.data
+    with torch.device("meta"):
+        size = cells.Size(chapter.channels, chapter.cells)
+        return darts_supernet.Supernet(size, data.classes, data.channels, fast=False)

@@ -1,0 +1,264 @@
+"""Chapter 9, distillation: what a teacher knows, passed on to a new network through the synthetic set alone."""
+
+import dataclasses
+import functools
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from dfnas.chapters import costs
+from dfnas.data import real as real_data
+from dfnas.data import sources
+from dfnas.data.images import center_crop, pad
+from dfnas.data.teachers import Teacher
+from dfnas.data.teachers import load as load_teacher
+from dfnas.errors import UserError
+from dfnas.profiles import DistillationSettings, Settings, StudentSettings, SynthesisSettings
+from dfnas.runtime import processes, stages
+from dfnas.synthesis import sets
+from dfnas.training import evaluation, students
+
+VERSION = 1
+MEASURES = ("accuracy", "agreement", "agreement_where_wrong", "divergence")
+
+
+@dataclass(frozen=True)
+class Arm:
+    """A student to be trained, with one network and recipe, over paired seeds.
+
+    `source` is synthesis, fewer (a set made in fewer iterations), noise or real. Of a synthetic source, `chosen` names
+    the rounds (all | first | last) and `count` the slots; of the real one, `count` is the number of images. 0: all.
+    """
+
+    experiment: str  # full | labels | images | networks
+    name: str
+    student: StudentSettings
+    source: str
+    chosen: str = "all"
+    count: int = 0
+    seeds: int = 1
+
+
+def chapter_of(settings: Settings) -> DistillationSettings:
+    """The chapter's settings.
+
+    Raises
+    ------
+    UserError
+        The profile has none, or they do not fit the synthetic set.
+    """
+    chapter, made = settings.distillation, settings.synthesis
+    if chapter is None:
+        raise UserError(f"profile {settings.profile} has no settings for distillation")
+    if made.rounds < 2 or made.keep_rounds != "all":
+        raise UserError("chapter 9 compares rounds: synthesis.rounds must be 2 or more, and synthesis.keep_rounds all")
+    if chapter.seeds < 2 or settings.student.seeds < 2:
+        raise UserError("distillation.seeds and student.seeds must be 2 or more: without repeats there is no spread")
+    # Only the arm of online labels could mix images, and would then differ from the others in more than labels.
+    students.check(dataclasses.replace(chapter.comparison, labels="stored"))
+    slots = slots_of(settings)
+    if any(not 0 < size < slots for size in chapter.sizes):
+        raise UserError(f"distillation.sizes={chapter.sizes}: parts of the set have 1 to {slots - 1} slots")
+    if not 0 < chapter.iterations_share < 1:
+        raise UserError(f"distillation.iterations_share={chapter.iterations_share} must lie between 0 and 1")
+    return chapter
+
+
+def slots_of(settings: Settings) -> int:
+    """Slots of the synthetic set: its images a round."""
+    return settings.synthesis.images // settings.synthesis.rounds
+
+
+def fewer(settings: Settings) -> SynthesisSettings:
+    """The settings of the set that is made in a share of the iterations: round 0 alone, as many slots."""
+    made, share = settings.synthesis, chapter_of(settings).iterations_share
+    plan = tuple((scale, max(1, round(share * count)), kind) for scale, count, kind in made.stages)
+    warm_up = round(share * made.warm_up)
+    return dataclasses.replace(made, images=slots_of(settings), rounds=1, stages=plan, warm_up=warm_up)
+
+
+def arms(settings: Settings) -> list[Arm]:
+    """Every arm of the chapter, experiment by experiment."""
+    chapter, full = chapter_of(settings), settings.student
+    count, rounds = settings.synthesis.images, settings.synthesis.rounds
+    stored = dataclasses.replace(chapter.comparison, labels="stored")
+    hard, full_hard = (dataclasses.replace(recipe, labels="hard", mixing=0.0) for recipe in (stored, full))
+    online = dataclasses.replace(stored, labels="online")
+    other = dataclasses.replace(stored, temperature=chapter.other_temperature)
+
+    def compared(name: str, student: StudentSettings, source: str, chosen: str = "all", count: int = 0) -> Arm:
+        return Arm("labels", name, student, source, chosen, count, chapter.seeds)
+
+    made = [
+        Arm("full", "synthetic", full, "synthesis", seeds=full.seeds),
+        Arm("full", "real_same_count", full_hard, "real", count=count, seeds=full.seeds),
+        Arm("full", "real_all", full_hard, "real", seeds=chapter.real_all_seeds),
+        compared("stored", stored, "synthesis"),
+        compared("online", online, "synthesis"),
+        compared("other_temperature", other, "synthesis"),
+        compared("hard", hard, "synthesis"),
+        compared("noise", stored, "noise"),
+        compared("real", hard, "real", count=count),
+        compared("real_distilled", stored, "real", count=count),
+        compared("round0", stored, "synthesis", "first"),
+        compared("last_round", stored, "synthesis", "last"),
+        compared("fewer_iterations", stored, "fewer"),
+    ]
+    for slots in chapter.sizes:
+        images = slots * rounds
+        made += [
+            Arm("images", f"synthetic-{images}", stored, "synthesis", count=slots, seeds=chapter.seeds),
+            Arm("images", f"real-{images}", hard, "real", count=images, seeds=chapter.seeds),
+        ]
+    for name, network in networks(settings).items():
+        student = dataclasses.replace(stored, network=network)
+        made.append(Arm("networks", name, student, "synthesis", seeds=chapter.seeds))
+    return made
+
+
+def networks(settings: Settings) -> dict[str, str]:
+    """The students that are compared under one recipe, beside the comparisons' own, by name or text."""
+    chapter = chapter_of(settings)
+    return {"full": settings.student.network, "narrow": chapter.narrow, "searched": chapter.searched}
+
+
+def seeded(settings: Settings) -> Iterator[tuple[Arm, int, str]]:
+    """Every arm with each of its seeds, and the name under which `compute` has that student."""
+    for arm in arms(settings):
+        for seed in range(settings.seed, settings.seed + arm.seeds):
+            yield arm, seed, f"{arm.experiment}-{arm.name}-{seed}"
+
+
+def compute(settings: Settings) -> dict[str, stages.Artefact]:
+    """Chapter 9's stages: the sets, the students of every arm, and what they are worth on real test images."""
+    teacher = load_teacher(settings)
+    made = {
+        "synthesis": sets.set_stage("synthesis", settings, teacher, settings.synthesis),
+        "fewer": sets.set_stage("synthesis-fewer", settings, teacher, fewer(settings)),
+        "noise": sets.noise_stage(settings, teacher, settings.synthesis.images),
+    }
+    calls = {
+        name: functools.partial(_student_stage, arm, seed, settings, teacher, made)
+        for arm, seed, name in seeded(settings)
+    }
+    made |= processes.made(calls, settings.run, "students")
+    made["evaluation"] = stages.stage(
+        "distillation-evaluation",
+        lambda folder: _evaluate(folder, settings, teacher, made),
+        {"arms": [name for _, _, name in seeded(settings)]},
+        inputs=[*made.values(), real_data.digest(settings.data)],
+        version=VERSION,
+    )
+    return made
+
+
+def plan(settings: Settings) -> list[dict[str, Any]]:
+    """The sets, and a row for the students of each arm."""
+    made = [
+        costs.synthetic_set("synthesis", settings, settings.synthesis),
+        costs.synthetic_set("fewer iterations", settings, fewer(settings)),
+    ]
+    for arm in arms(settings):
+        name = f"{arm.experiment} {arm.name} x {arm.seeds}"
+        row = costs.student(name, settings, arm.student, images_of(arm, settings))
+        made.append(costs.times(row, arm.seeds))
+    return made
+
+
+def _student_stage(
+    arm: Arm, seed: int, settings: Settings, teacher: Teacher, made: dict[str, stages.Artefact]
+) -> stages.Artefact:
+    name = f"distillation-{arm.experiment}-{arm.name}-{seed}"
+    if arm.source == "real":
+        return _real_stage(name, arm, seed, settings, teacher)
+    if arm.experiment == "full":  # chapter 2's students, found by their key
+        name = f"student-{seed}"
+    return students.set_stage(name, settings, teacher, arm.student, made[arm.source], seed, arm.chosen, arm.count)
+
+
+def _real_stage(name: str, arm: Arm, seed: int, settings: Settings, teacher: Teacher) -> stages.Artefact:
+    """The stage that trains a student on real images: with true classes, or with the teacher's logits on them."""
+    data = settings.data
+
+    def work(folder: Path) -> None:
+        real = real_data.load(data)
+        count = arm.count or len(real.train)
+        chosen = sources.balanced(real.train.labels, count, data.classes, seed)
+        canvases = pad(real.train.images[chosen], data.canvas, data.padding)
+        labels, mean, std = real.train.labels[chosen], real.mean, real.std
+        if arm.student.labels != "hard":
+            mean, std = teacher.mean, teacher.std
+            seen = center_crop(canvases, data.region).contiguous()
+            labels = evaluation.predict(teacher.network, seen, settings.run, mean=mean, std=std)
+        students.train(folder, canvases, labels, settings, arm.student, seed, mean, std)
+
+    resolved = {"student": arm.student, "images": arm.count, "seed": seed}
+    inputs = [real_data.digest(data), teacher.digest] if arm.student.labels != "hard" else [real_data.digest(data)]
+    return stages.stage(name, work, resolved, inputs=inputs, version=VERSION)
+
+
+def _evaluate(folder: Path, settings: Settings, teacher: Teacher, made: dict[str, stages.Artefact]) -> None:
+    """Each student on the real test images, beside the teacher: evaluation.json."""
+    real = real_data.load(settings.data)
+    theirs = evaluation.predict(teacher.network, real.test.images, settings.run, mean=teacher.mean, std=teacher.std)
+    results: dict[str, dict[str, dict[str, list[float]]]] = {}
+    for arm, _, name in seeded(settings):
+        # A student sees test images under the normalisation that it learned with.
+        own = real if arm.source == "real" and arm.student.labels == "hard" else teacher
+        logits = students.test_logits(made[name].folder, settings, arm.student, real, own.mean, own.std)
+        columns = results.setdefault(arm.experiment, {}).setdefault(arm.name, {key: [] for key in MEASURES})
+        for key, value in compare(logits, theirs, real.test.labels).items():
+            columns[key].append(value)
+    accuracy = evaluation.accuracy(theirs, real.test.labels)
+    stages.write_json(folder / "evaluation.json", {"teacher_accuracy": accuracy, "results": results})
+
+
+def compare(logits: Tensor, teacher: Tensor, labels: Tensor) -> dict[str, float]:
+    """A student beside its teacher, from the logits [N, K] of both on images with true classes [N].
+
+    agreement: share of the images to which both give the same class; agreement_where_wrong: the same among the images
+    that the teacher gets wrong (0 where there are none). divergence: mean KL from teacher to student, in nats.
+    """
+    same = (logits.argmax(1) == teacher.argmax(1)).double()
+    wrong = teacher.argmax(1) != labels
+    return {
+        "accuracy": evaluation.accuracy(logits, labels),
+        "agreement": float(same.mean()),
+        "agreement_where_wrong": float(same[wrong].mean()) if wrong.any() else 0.0,
+        "divergence": float(
+            F.kl_div(logits.log_softmax(1), teacher.log_softmax(1), reduction="batchmean", log_target=True)
+        ),
+    }
+
+
+def read(made: dict[str, stages.Artefact]) -> dict[str, Any]:
+    """What `compute` found: {"teacher_accuracy": …, "results": {experiment: {arm: {measure: a value a seed}}}}."""
+    return json.loads((made["evaluation"].folder / "evaluation.json").read_text())
+
+
+def curves(results: dict[str, Any], settings: Settings) -> dict[str, tuple[list[int], list[list[float]]]]:
+    """Accuracy against the number of images, for synthetic and real ones: counts, and for each the values by seed.
+
+    The whole set's students are those of the arms `stored` and `real`.
+    """
+    sizes = [slots * settings.synthesis.rounds for slots in sorted(chapter_of(settings).sizes)]
+    found = {}
+    for name, whole in (("synthetic", "stored"), ("real", "real")):
+        parts = [results["images"][f"{name}-{size}"]["accuracy"] for size in sizes]
+        found[name] = ([*sizes, settings.synthesis.images], [*parts, results["labels"][whole]["accuracy"]])
+    return found
+
+
+def images_of(arm: Arm, settings: Settings) -> int:
+    """How many images the students of an arm learn from."""
+    if arm.source == "real":
+        there = costs.real_images(settings)
+        return min(arm.count or there, there)
+    slots = arm.count or slots_of(settings)
+    one_round = arm.source == "fewer" or arm.chosen != "all"
+    return slots if one_round else slots * settings.synthesis.rounds

@@ -1,0 +1,41 @@
+"""Which module holds which chapter; a chapter is imported when it is asked for, as most bring torch."""
+
+import importlib
+from types import ModuleType
+from typing import Any
+
+from dfnas import profiles
+from dfnas.profiles import Settings
+from dfnas.runtime import stages
+
+
+def module(name: str) -> ModuleType:
+    """The module of a chapter, `chapters/darts` for 05-darts, with its `compute` and `plan`."""
+    return importlib.import_module(f"dfnas.chapters.{name.partition('-')[2]}")
+
+
+def compute(name: str, settings: Settings) -> dict[str, stages.Artefact]:
+    """Compute a chapter's stages, or find them done.
+
+    Raises
+    ------
+    UserError
+        A chapter that the book or the profile does not have.
+    """
+    profiles.require_chapter(name, settings)
+    return module(name).compute(settings)
+
+
+def stage_keys(name: str, settings: Settings) -> dict[str, str]:
+    """The keys that the chapter's stages have today, by stage, without computing any."""
+    profiles.require_chapter(name, settings)
+    return stages.keys(lambda: module(name).compute(settings))
+
+
+def plan(name: str, settings: Settings) -> list[dict[str, Any]]:
+    """What a chapter would cost, from shapes alone: nothing is run.
+
+    A row a stage: iterations, images, MACs, bytes on disk, memory in MB, estimated seconds on this device.
+    """
+    profiles.require_chapter(name, settings)
+    return module(name).plan(settings)

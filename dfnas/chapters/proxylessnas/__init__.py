@@ -1,0 +1,6 @@
+"""The chapter on ProxylessNAS: `compute` and `plan`."""
+
+from dfnas.chapters.proxylessnas.estimate import plan
+from dfnas.chapters.proxylessnas.experiment import compute
+
+__all__ = ["compute", "plan"]

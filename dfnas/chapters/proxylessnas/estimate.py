@@ -1,0 +1,93 @@
+"""What chapter 7 would cost."""
+
+from typing import Any
+
+import torch
+
+from dfnas import models
+from dfnas.chapters import costs
+from dfnas.chapters.proxylessnas import experiment, latency
+from dfnas.data import sources
+from dfnas.models import cost, mbconv
+from dfnas.models.mbconv import Supernet
+from dfnas.profiles import Settings, TrainingSettings
+
+
+def plan(settings: Settings) -> list[dict[str, Any]]:
+    """Latencies, warm-ups and searches of the supernet, the paths judged in them, and the trainings of the finds."""
+    chapter, data, count = experiment.chapter_of(settings), settings.data, len(sources.NAMES)
+    held_out = chapter.validation_each * data.classes
+    images = settings.synthesis.images - held_out
+    judged = chapter.updates * min(chapter.judged_batch, held_out)
+    # REINFORCE: forward passes alone. By gradients: two forward passes, and what flows back through one of them.
+    judged *= chapter.samples if chapter.update == "reinforce" else 3
+    path = _middling(settings)
+    forward, values = _network(settings, path, chapter.side)
+    judging = costs.cost_row(
+        f"paths judged x {count}",
+        settings,
+        iterations=chapter.updates * (chapter.samples if chapter.update == "reinforce" else 3),
+        images=judged,
+        pieces=min(chapter.judged_batch, held_out),
+        macs=judged * forward,
+        bytes_disk=200 * chapter.updates,
+        memory_mb=chapter.judged_batch * values * 4 / 1e6,
+    )
+    return [
+        costs.synthetic_set("synthesis", settings, settings.synthesis),
+        _latency(settings, path),
+        costs.times(_supernet(f"warm-ups x {count}", settings, path, chapter.warm_up, images), count),
+        costs.times(_supernet(f"searches x {count}", settings, path, chapter.search, images), count),
+        costs.times(judging, count),
+        costs.from_scratch(settings, chapter.scratch, path),
+    ]
+
+
+def supernet(settings: Settings) -> Supernet:
+    """The supernet of chapter 7 at full size, on the meta device: shapes without memory."""
+    with torch.device("meta"):
+        return experiment.build_supernet(settings)
+
+
+def _middling(settings: Settings) -> str:
+    """An architecture of middling cost: every size of kernel and expansion in turn."""
+    space = experiment.space_of(settings)
+    return mbconv.to_text([number % len(mbconv.SIZES) for number in range(len(space.blocks))], space)
+
+
+def _supernet(name: str, settings: Settings, path: str, recipe: TrainingSettings, images: int) -> dict[str, Any]:
+    """A stretch of a supernet's training: a path a step, and the teacher's passes where labels are made online."""
+    chapter, data = experiment.chapter_of(settings), settings.data
+    row = costs.train(name, settings, path, recipe, images, chapter.side)
+    row["bytes_disk"] = 4 * cost.parameters(supernet(settings))
+    if chapter.labels == "online":
+        teacher = models.build(settings.teacher.network, data.classes, data.channels)
+        forward = cost.macs(teacher, (data.channels, data.region, data.region))
+        row = costs.scaled(row, 1 + forward * row["images"] / row["macs"])
+    return row
+
+
+def _latency(settings: Settings, path: str) -> dict[str, Any]:
+    """The measurements of operators and networks, each of which lasts for some calls at least."""
+    measured = experiment.chapter_of(settings).latency
+    with torch.device("meta"):
+        count = (len(latency.operators(settings)) + measured.networks) * measured.repeats
+    forward, values = _network(settings, path, experiment.chapter_of(settings).scratch.side)
+    row = costs.cost_row(
+        "latency",
+        settings,
+        iterations=count,
+        images=count * measured.batch,
+        pieces=1,
+        macs=count * measured.batch * forward,
+        bytes_disk=100 * count / measured.repeats,
+        memory_mb=measured.batch * values * 4 / 1e6,
+    )
+    return row | {"seconds_estimate": max(row["seconds_estimate"], count * latency.ABOUT)}
+
+
+def _network(settings: Settings, path: str, side: int) -> tuple[int, int]:
+    """Multiply-adds of an architecture for one image, and the values that enter its batch norms."""
+    network, side = costs.meta_network(path, settings), side or settings.data.region
+    shape = (settings.data.channels, side, side)
+    return cost.macs(network, shape), cost.activations(network, shape)

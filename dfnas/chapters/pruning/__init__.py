@@ -1,0 +1,6 @@
+"""The chapter on pruning: `compute` and `plan`."""
+
+from dfnas.chapters.pruning.estimate import plan
+from dfnas.chapters.pruning.experiment import compute
+
+__all__ = ["compute", "plan"]

@@ -1,0 +1,80 @@
+"""A trained network as files that others can use: safetensors with its text form, torch.export, ONNX."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from dfnas import models
+from dfnas.errors import UserError
+from dfnas.runtime import paths
+
+
+def save(path: Path, text: str, weights: dict[str, Tensor], facts: dict[str, Any]) -> None:
+    """Weights and what it takes to build their network, in one safetensors file.
+
+    `text` is the architecture as `models.build` reads it; `facts` (JSON values) must have `classes` and `channels`.
+    """
+    card = {"architecture": text, "card": json.dumps(facts)}
+    save_file({name: value.contiguous() for name, value in weights.items()}, path, metadata=card)
+
+
+def card(path: Path | str) -> dict[str, Any]:
+    """What a file of `save` says of its network: architecture, classes, channels and the other facts.
+
+    Raises
+    ------
+    UserError : a file that is missing, or that `save` did not write.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+        return {"architecture": metadata["architecture"], **json.loads(metadata["card"])}
+    except (OSError, SafetensorError, KeyError, ValueError) as error:
+        raise UserError(f"{path} holds no network with its architecture: {str(error) or 'no such file'}") from None
+
+
+def load(path: Path | str) -> nn.Module:
+    """The network of a file of `save`, in eval mode; UserError where there is none."""
+    facts = card(path)
+    network = models.build(facts["architecture"], facts["classes"], facts["channels"])
+    network.load_state_dict(load_file(path))
+    return network.eval()
+
+
+def translate(network: nn.Module, shape: Sequence[int], folder: Path, stem: str) -> None:
+    """Write `stem`.pt2 (torch.export) and `stem`.onnx; both take any number of normalised images of `shape`."""
+    network, example = network.eval(), torch.zeros(2, *shape)
+    batch = torch.export.Dim("batch", min=1)
+    program = torch.export.export(network, (example,), dynamic_shapes=({0: batch},))
+    torch.export.save(program, folder / f"{stem}.pt2")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of torch's own deprecated calls
+        made = torch.onnx.export(program, dynamo=True, verbose=False, input_names=["images"], output_names=["logits"])
+    assert made is not None
+    made.save(folder / f"{stem}.onnx", external_data=False)
+
+
+def elsewhere(lines: str, file: Path, images: Tensor) -> Tensor:
+    """What `lines` of Python, run in a fresh process beside a copy of `file`, give for normalised images.
+
+    The lines must leave the network under the name `network`.
+    """
+    asked = lines + '\nimport torch\ntorch.save(network(torch.load("images.pt")).detach(), "logits.pt")\n'
+    with tempfile.TemporaryDirectory() as folder:
+        shutil.copy(file, folder)
+        torch.save(images, Path(folder) / "images.pt")
+        environment = {**os.environ, "PYTHONPATH": str(paths.root()), "OMP_NUM_THREADS": str(torch.get_num_threads())}
+        subprocess.run([sys.executable, "-c", asked], cwd=folder, env=environment, check=True)
+        return torch.load(Path(folder) / "logits.pt")

@@ -1,0 +1,211 @@
+"""Pruned networks: what they cost, what they are compared with, and how all of them are trained and tested."""
+
+import dataclasses
+import functools
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import load_file
+
+from dfnas.chapters.pruning import exports
+from dfnas.data import real as real_data
+from dfnas.data import splits, synthetic
+from dfnas.data.synthetic import SyntheticSet
+from dfnas.data.teachers import Teacher
+from dfnas.errors import UserError
+from dfnas.models import cost, pruning
+from dfnas.models.pruning import Encoding, Space
+from dfnas.profiles import PruningSettings, Settings, StudentSettings
+from dfnas.runtime import processes, seeds, stages
+from dfnas.search import evolution, scratch
+from dfnas.training import evaluation, students
+
+VERSION = 1
+SOURCES = ("synthetic", "real")
+ARMS = ("pruned_on_synthetic", "pruned_on_real", "uniform", "random", "full")
+SUFFIXES = ("", "_second", "_third")  # of metrics, by window
+EXPORTED = "pruned"  # name of the exported files, less their endings
+
+
+def chapter_of(settings: Settings) -> PruningSettings:
+    """The chapter's settings, checked.
+
+    Raises
+    ------
+    UserError
+        Values that do not fit together.
+    """
+    chapter = settings.pruning
+    if chapter is None:
+        raise UserError(f"profile {settings.profile} has no pruning")
+    if chapter.labels not in ("stored", "online"):
+        raise UserError(f"pruning.labels={chapter.labels!r}: there are stored and online")
+    if not len(chapter.windows) == len(chapter.genes) > 0:
+        raise UserError("pruning.windows and pruning.genes need one pair for each window, and at least one")
+    if len(chapter.windows) > len(SUFFIXES):
+        raise UserError(f"pruning.windows: {len(chapter.windows)} windows; the chapter shows up to {len(SUFFIXES)}")
+    if min(chapter.seeds, chapter.random) < 2:
+        raise UserError("pruning: seeds and random are 2 or more, since the chapter reports a spread")
+    space = pruning.space(chapter.network)
+    least, most = (macs(settings, (gene,) * space.genes) for gene in (0, pruning.FULL))
+    for low, high in chapter.windows:
+        if not least <= high or not low <= min(high, most):
+            raise UserError(f"pruning.windows: {low:,} to {high:,} is empty; encodings cost {least:,} to {most:,}")
+    if any(not 0 <= low <= high <= pruning.FULL for low, high in chapter.genes):
+        raise UserError(f"pruning.genes={chapter.genes}: genes are 0 to {pruning.FULL}, the lower one first")
+    if chapter.validation_each * settings.data.classes >= settings.synthesis.images:
+        raise UserError(f"pruning.validation_each={chapter.validation_each} leaves no image to learn from")
+    return chapter
+
+
+def space_of(settings: Settings) -> Space:
+    """The chapter's space."""
+    assert settings.pruning is not None
+    return pruning.space(settings.pruning.network)
+
+
+def side_of(settings: Settings) -> int:
+    """The side of the images that the chapter's networks see."""
+    assert settings.pruning is not None
+    return settings.pruning.side or settings.data.region
+
+
+def macs(settings: Settings, encoding: Encoding) -> int:
+    """Multiply-adds of an encoding for one image, by arithmetic: nothing is built."""
+    data = settings.data
+    return pruning.macs(space_of(settings), encoding, side_of(settings), data.classes, data.channels)
+
+
+def inside(settings: Settings, window: int, encoding: Encoding) -> bool:
+    """Whether an encoding's cost lies in a window."""
+    assert settings.pruning is not None
+    low, high = settings.pruning.windows[window]
+    return low <= macs(settings, encoding) <= high
+
+
+def baselines_stage(search: stages.Artefact, window: int, settings: Settings) -> stages.Artefact:
+    """The stage that draws what a find is compared with: even widths of its cost, then random encodings."""
+    chapter, space = chapter_of(settings), space_of(settings)
+
+    def work(folder: Path) -> None:
+        found, _ = pruning.from_text(scratch.read_architectures(search.folder)[0])
+        even = pruning.uniform(space, functools.partial(macs, settings), macs(settings, found))
+        drawn = random_encodings(window, settings, chapter)
+        scratch.write_architectures(folder, [pruning.to_text(encoding, space) for encoding in (even, *drawn)])
+
+    resolved = {"random": chapter.random, "window": chapter.windows[window], "genes": chapter.genes[window]}
+    resolved |= {"seed": settings.seed}
+    return stages.stage(f"pruning-baselines-{window}", work, resolved, inputs=[search], version=VERSION)
+
+
+def random_encodings(window: int, settings: Settings, chapter: PruningSettings) -> list[Encoding]:
+    """Different random encodings of a window, drawn as the search draws its first candidates."""
+    generator = seeds.generator(settings.seed, "random encodings", window)
+    drawn: list[Encoding] = []
+    for _ in range(evolution.RANDOM_TRIES):
+        encoding = pruning.random_encoding(space_of(settings), generator, *chapter.genes[window])
+        if inside(settings, window, encoding) and encoding not in drawn:
+            drawn.append(encoding)
+        if len(drawn) == chapter.random:
+            return drawn
+    raise UserError(f"pruning: too few random encodings in window {chapter.windows[window]}; widen it")
+
+
+def trainings(made: Mapping[str, stages.Artefact], settings: Settings, teacher: Teacher) -> dict[str, stages.Artefact]:
+    """Every training: one recipe, on the synthetic set alone, whatever the encoding stems from."""
+    chapter, space, calls = chapter_of(settings), space_of(settings), {}
+
+    def add(arm: str, window: int, chosen: stages.Artefact | str, index: int, seed: int) -> None:
+        label = f"{arm}-{window}-{seed}"
+        calls[f"trained-{label}"] = functools.partial(
+            final_stage, label, chosen, index, seed, made["synthetic"], settings, teacher
+        )
+
+    seeds = range(settings.seed, settings.seed + chapter.seeds)
+    for window in range(len(chapter.windows)):
+        for seed in seeds:
+            for name in SOURCES:
+                add(f"pruned_on_{name}", window, made[f"search-{name}-{window}"], 0, seed)
+            add("uniform", window, made[f"baselines-{window}"], 0, seed)
+        for index in range(1, chapter.random + 1):
+            add("random", window, made[f"baselines-{window}"], index, settings.seed + index - 1)
+    full = pruning.to_text((pruning.FULL,) * space.genes, space)
+    for seed in seeds:
+        add("full", 0, full, 0, seed)
+    return processes.made(calls, settings.run, "pruned networks")
+
+
+def final_stage(
+    label: str,
+    chosen: stages.Artefact | str,
+    index: int,
+    seed: int,
+    synthetic_set: stages.Artefact,
+    settings: Settings,
+    teacher: Teacher,
+) -> stages.Artefact:
+    """The stage that trains one pruned network on the synthetic set, and then tests it on real images.
+
+    `chosen` is a stage that left architectures, of which number `index` is taken, or an architecture's text.
+    """
+    chapter = chapter_of(settings)
+
+    def work(folder: Path) -> None:
+        text = chosen if isinstance(chosen, str) else scratch.read_architectures(chosen.folder)[index]
+        train(folder, text, seed, synthetic.load(synthetic_set.folder), settings, teacher)
+
+    resolved = {name: getattr(chapter, name) for name in ("training", "labels", "temperature", "side")}
+    resolved |= {"index": index, "seed": seed, "data": splits.geometry(settings.data)}
+    inputs = [chosen, synthetic_set, teacher.digest, real_data.digest(settings.data)]
+    return stages.stage(f"pruning-{label}", work, resolved, inputs=inputs, version=VERSION)
+
+
+def recipe(text: str, settings: Settings) -> StudentSettings:
+    """How every network of the chapter is trained: as a student of the teacher, by one recipe."""
+    chapter = chapter_of(settings)
+    student = StudentSettings(text, chapter.training, chapter.labels, chapter.temperature)
+    return dataclasses.replace(student, side=chapter.side)
+
+
+def train(folder: Path, text: str, seed: int, images: SyntheticSet, settings: Settings, teacher: Teacher) -> None:
+    """Train a pruned network where real data is out of reach; then test it. Writes model.safetensors, trained.json."""
+    student, data, side = recipe(text, settings), settings.data, side_of(settings)
+    students.train_synthetic(folder, images, settings, teacher, student, seed)
+    real = real_data.load(data)
+    accuracy = students.test_accuracy(folder, settings, student, real, teacher.mean, teacher.std)
+    encoding, space = pruning.from_text(text)
+    facts = {"architecture": text, "accuracy": accuracy, "macs": macs(settings, encoding)}
+    facts["parameters"] = pruning.parameters(space, encoding, data.classes, data.channels)
+    facts["operations"] = pruning.operations(space, encoding, side, data.classes, data.channels)
+    stages.write_json(folder / "trained.json", facts)
+
+
+def teacher_stage(settings: Settings, teacher: Teacher) -> stages.Artefact:
+    """The stage that tests the teacher, at its own side; writes teacher.json."""
+
+    def work(folder: Path) -> None:
+        data, real = settings.data, real_data.load(settings.data)
+        logits = evaluation.predict(teacher.network, real.test.images, settings.run, mean=teacher.mean, std=teacher.std)
+        facts = {"accuracy": evaluation.accuracy(logits, real.test.labels)}
+        facts["macs"] = cost.macs(teacher.network, (data.channels, data.region, data.region))
+        stages.write_json(folder / "teacher.json", facts)
+
+    inputs = [teacher.digest, real_data.digest(settings.data)]
+    return stages.stage("pruning-teacher", work, {}, inputs=inputs, version=VERSION)
+
+
+def export_stage(trained: stages.Artefact, settings: Settings, teacher: Teacher) -> stages.Artefact:
+    """The stage that writes the first window's find as files that others can use (see `exports`)."""
+    data, side = settings.data, side_of(settings)
+
+    def work(folder: Path) -> None:
+        text = json.loads((trained.folder / "trained.json").read_text())["architecture"]
+        facts: dict[str, Any] = {"classes": data.classes, "channels": data.channels, "side": side}
+        facts |= {"mean": list(teacher.mean), "std": list(teacher.std), "names": list(teacher.classes)}
+        file = folder / f"{EXPORTED}.safetensors"
+        exports.save(file, text, load_file(trained.folder / "model.safetensors"), facts)
+        exports.translate(exports.load(file), (data.channels, side, side), folder, EXPORTED)
+
+    return stages.stage("pruning-export", work, {"side": side}, inputs=[trained, teacher.digest], version=VERSION)

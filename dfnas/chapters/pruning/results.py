@@ -1,0 +1,118 @@
+"""What chapter 8 found: accuracies by arm and window, how they differ, and what goes into the record."""
+
+import itertools
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from dfnas.chapters.pruning.networks import ARMS, SOURCES, SUFFIXES, chapter_of, side_of, space_of
+from dfnas.models import cost, pruning
+from dfnas.models.pruning_net import PruningNet
+from dfnas.profiles import Settings
+from dfnas.runtime import stages, statistics
+from dfnas.runtime.statistics import Interval
+from dfnas.search import evolution
+from dfnas.search.evolution import Visited
+
+COLUMNS = ("accuracy", "macs", "parameters", "operations", "architecture")
+PAIRS = {  # arms whose difference is reported
+    "synthetic_real": ("pruned_on_synthetic", "pruned_on_real"),
+    "synthetic_uniform": ("pruned_on_synthetic", "uniform"),
+    "real_uniform": ("pruned_on_real", "uniform"),
+    "synthetic_random": ("pruned_on_synthetic", "random"),
+    "real_random": ("pruned_on_real", "random"),
+}
+Results = dict[str, dict[int, dict[str, list[Any]]]]  # arm, window, column: a value a training
+
+
+def results(made: Mapping[str, stages.Artefact]) -> Results:
+    """What the trainings came to: by arm and window, a value a training of each of COLUMNS."""
+    arms: Results = {arm: {} for arm in ARMS}
+    for label, artefact in made.items():
+        if label.startswith("trained-"):
+            _, arm, window, _ = label.split("-")
+            facts = json.loads((artefact.folder / "trained.json").read_text())
+            columns = arms[arm].setdefault(int(window), {column: [] for column in COLUMNS})
+            for column, values in columns.items():
+                values.append(facts[column])
+    return arms
+
+
+def visited(made: Mapping[str, stages.Artefact]) -> dict[tuple[str, int], list[Visited]]:
+    """All candidates of each search, in order, by source and window."""
+    searches = {label: artefact for label, artefact in made.items() if label.startswith("search-")}
+    logs = {label: evolution.load(artefact.folder / evolution.LOG) for label, artefact in searches.items()}
+    return {(label.split("-")[1], int(label.split("-")[2])): rows for label, rows in logs.items()}
+
+
+def ratios_by_generation(rows: Sequence[Visited]) -> Tensor:
+    """The mean ratio of each gene among the candidates of a generation, [generations, genes], from 0 to 1."""
+    ratios = torch.tensor(pruning.RATIOS)
+    candidates = [[row.candidate for row in rows if row.generation == g] for g in range(rows[-1].generation + 1)]
+    return torch.stack([ratios[torch.tensor(each)].mean(0) for each in candidates])
+
+
+def compared(results: Results, first: str, second: str, windows: Iterable[int] = (0,)) -> Interval:
+    """The mean difference of two arms' accuracies over the windows, with its interval.
+
+    Finds and even widths are paired by window and seed. Random encodings are a sample of their own: in one window they
+    get Welch's interval, over several the mean of a window is taken from each of the other arm's accuracies.
+    """
+    ones, others = ([results[arm][window]["accuracy"] for window in windows] for arm in (first, second))
+    if second != "random":
+        return statistics.paired_difference(list(itertools.chain(*ones)), list(itertools.chain(*others)))
+    if len(ones) == 1:
+        return statistics.difference(ones[0], others[0])
+    centres = [statistics.mean(values) for values in others]
+    centred = [[value - centre for value in values] for values, centre in zip(others, centres, strict=True)]
+    raised = [[value - centre for value in values] for values, centre in zip(ones, centres, strict=True)]
+    return statistics.difference(list(itertools.chain(*raised)), list(itertools.chain(*centred)))
+
+
+def metrics(made: Mapping[str, stages.Artefact], settings: Settings) -> dict[str, Any]:
+    """What the chapter records of its stages: see the design of the records."""
+    chapter, found, logs = chapter_of(settings), results(made), visited(made)
+    facts: dict[str, Any] = {"pruned_macs": found["pruned_on_synthetic"][0]["macs"][0], "network": chapter.network}
+    for window, suffix in zip(range(len(chapter.windows)), SUFFIXES, strict=False):
+        for arm in ARMS[:-1]:
+            facts |= _spread(f"{arm}{suffix}", found[arm][window])
+        firsts = {}
+        for name in SOURCES:
+            rows = logs[name, window]
+            firsts[name] = [row.scores[0] for row in rows if row.generation == 0]
+            facts[f"first_{name}{suffix}"] = statistics.mean(firsts[name])
+            facts[f"first_{name}{suffix}_std"] = statistics.deviation(firsts[name])
+            facts[f"score_{name}{suffix}"], facts[f"score_label_{name}{suffix}"] = evolution.ranked(rows)[0].scores
+            facts[f"visited_{name}{suffix}"] = len(rows)
+        facts[f"spearman{suffix}"] = statistics.correlation(firsts["synthetic"], firsts["real"], "spearman")
+    facts |= _spread("full", found["full"][0]) | _differences(found)
+    tested = json.loads((made["teacher"].folder / "teacher.json").read_text())
+    facts |= {f"teacher_{name}": value for name, value in tested.items()}
+    space, data = space_of(settings), settings.data
+    facts |= {"genes": space.genes, "encodings": float(len(pruning.RATIOS) ** space.genes), "side": side_of(settings)}
+    facts |= {"held_out": chapter.validation_each * data.classes, "images": settings.synthesis.images}
+    facts |= {name: getattr(chapter, name) for name in ("labels", "temperature", "recalibration")}
+    facts |= {name: getattr(chapter.evolution, name) for name in ("population", "generations")}
+    with torch.device("meta"):
+        facts["net_parameters"] = cost.parameters(PruningNet(space, data.classes, data.channels))
+    return facts
+
+
+def _spread(name: str, values: Mapping[str, list[Any]]) -> dict[str, Any]:
+    accuracies = values["accuracy"]
+    facts = {name: statistics.mean(accuracies), f"{name}_std": statistics.deviation(accuracies)}
+    facts[f"{name}_n"] = len(accuracies)
+    return facts | {f"{name}_{column}": statistics.mean(values[column]) for column in ("macs", "parameters")}
+
+
+def _differences(found: Results) -> dict[str, float]:
+    """In percentage points, in the first window and over all."""
+    facts, every = {}, list(found["uniform"])
+    for name, (first, second) in PAIRS.items():
+        for scope, windows in (("", [0]), ("all_", every)):
+            for suffix, value in zip(("", "_low", "_high"), compared(found, first, second, windows), strict=True):
+                facts[f"difference_{scope}{name}{suffix}"] = 100 * value
+    return facts

@@ -1,0 +1,264 @@
+"""Chapter 10, results: every experiment beside the paper's number, from run records alone."""
+
+import hashlib
+import html
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dfnas import profiles, records
+from dfnas.profiles import Settings
+from dfnas.records import claims
+from dfnas.runtime import paths, stages
+
+VERSION = 1
+NAME = "10-results"
+BEFORE = profiles.CHAPTERS[
+    : profiles.CHAPTERS.index(NAME)
+]  # a later chapter runs later, and reports nothing of the paper
+BOOK = "laptop"  # the profile whose runs are the published book
+SCALES = (BOOK, "quick")  # the small profiles, whatever runs
+NOT_RUN = "not run here"
+UNKNOWN = "not in our sources"
+NO_BREAK = "\N{NO-BREAK SPACE}"
+Sets = Mapping[str, Mapping[str, Mapping[str, Any]]]  # profile -> chapter -> record
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A quantity of one of the paper's experiments.
+
+    `metric` names it in the records of `chapter`; `paper` is the paper's number in words, where our sources know it,
+    and `scale` the profile that has the paper's settings.
+    """
+
+    title: str
+    chapter: str
+    metric: str
+    scale: str
+    paper: str = UNKNOWN
+    accuracy: bool = True  # else a number without a unit
+
+
+IMAGENET, CIFAR10 = "paper-imagenet", "paper-cifar10"
+# The two numbers of SPOS stand in the README of the authors' published code, as errors.
+EXPERIMENTS = (
+    Experiment("Labels: round 0, hard", "03-calibration", "student_accuracy_hard", CIFAR10),
+    Experiment("Labels: round 0, soft", "03-calibration", "student_accuracy_round0", CIFAR10),
+    Experiment("Labels: calibrated", "03-calibration", "student_accuracy_calibrated", CIFAR10),
+    Experiment("Ranking: synthetic and real data", "04-consistency", "tau_synthetic_real", CIFAR10, accuracy=False),
+    Experiment("Ranking: noise and real data", "04-consistency", "tau_noise_real", CIFAR10, accuracy=False),
+    Experiment("DARTS on synthetic images", "05-darts", "found_on_synthetic", CIFAR10),
+    Experiment("DARTS on real images", "05-darts", "found_on_real", CIFAR10),
+    Experiment("SPOS on synthetic images", "06-spos", "found_on_synthetic", IMAGENET, "74.2%: error 25.8%, 316M MACs"),
+    Experiment("SPOS on real images", "06-spos", "found_on_real", IMAGENET, "74.3%: error 25.7%, 319M MACs"),
+    Experiment("ProxylessNAS on synthetic images", "07-proxylessnas", "found_on_synthetic", IMAGENET),
+    Experiment("ProxylessNAS on real images", "07-proxylessnas", "found_on_real", IMAGENET),
+    Experiment("Pruning on synthetic images", "08-pruning", "pruned_on_synthetic", IMAGENET),
+    Experiment("Pruning on real images", "08-pruning", "pruned_on_real", IMAGENET),
+    Experiment("Knowledge transfer", "09-distillation", "student_accuracy", IMAGENET),
+    Experiment("… by as many real images", "09-distillation", "student_accuracy_real_same_count", IMAGENET),
+)
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of text under a head; Jupyter shows it as HTML. The first entry of a row is its heading."""
+
+    head: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    caption: str
+
+    def _repr_html_(self) -> str:
+        head = "".join(f'<th scope="col">{html.escape(name)}</th>' for name in self.head)
+        body = "".join(
+            f'<tr><th scope="row">{html.escape(row[0])}</th>'
+            + "".join(f"<td>{html.escape(entry)}</td>" for entry in row[1:])
+            + "</tr>"
+            for row in self.rows
+        )
+        caption = html.escape(self.caption)
+        inside = f"<caption>{caption}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody>"
+        # Wide tables scroll by themselves, by keyboard too.
+        box = f'<div class="results-table" role="region" tabindex="0" aria-label="{caption}">'
+        return f'{box}<table class="table">{inside}</table></div>'
+
+
+def compute(settings: Settings) -> dict[str, stages.Artefact]:
+    """Chapter 10's one stage, which depends on every record that the page reads: a new one makes the page stale."""
+    sets = gather(settings)
+    found = {profile: digests(chapters) for profile, chapters in sets.items()}
+    work = lambda folder: stages.write_json(folder / "digests.json", found)  # noqa: E731
+    return {"results": stages.stage("results", work, {"records": found, "profile": settings.profile}, version=VERSION)}
+
+
+def plan(settings: Settings) -> list[dict[str, Any]]:
+    """Nothing: it reads records."""
+    return []
+
+
+def gather(settings: Settings) -> dict[str, dict[str, dict[str, Any]]]:
+    """The records of good runs, by profile and chapter: those of this run's own folder, and the published ones.
+
+    Of the profile that runs, its own folder counts alone; of all others, what is published.
+    """
+    sets = {settings.profile: read_folder(paths.run_folder(settings))}
+    for profile in profiles.NAMES:
+        if profile not in sets:
+            sets[profile] = read_folder(published(profile))
+    return sets
+
+
+def published(profile: str) -> Path:
+    """The folder of a profile's published records."""
+    folder = paths.root() / "book" / "executed"
+    return folder if profile == BOOK else folder / "records" / profile
+
+
+def read_folder(folder: Path) -> dict[str, dict[str, Any]]:
+    """The records of good runs in a folder, by chapter, without this chapter's own."""
+    found = {name: records.read(folder / f"{name}.json") for name in BEFORE}
+    return {name: record for name, record in found.items() if record and record.get("verdict") == "good"}
+
+
+def digest(metrics: Mapping[str, Any]) -> str:
+    """Twelve hexadecimal digits of a record's metrics: no digit of them can change without changing these."""
+    return hashlib.sha256(json.dumps(metrics, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def digests(chapters: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    """The digests of some records, by chapter."""
+    return {name: digest(record["metrics"]) for name, record in chapters.items()}
+
+
+def cell(experiment: Experiment, chapters: Mapping[str, Mapping[str, Any]]) -> str:
+    """Our value of an experiment's quantity with its spread, in words."""
+    metrics = chapters.get(experiment.chapter, {}).get("metrics", {})
+    if experiment.metric not in metrics:
+        return NOT_RUN
+    value = metrics[experiment.metric]
+    if not experiment.accuracy:
+        ends = [metrics.get(f"{experiment.metric}_{end}") for end in ("low", "high")]
+        known = all(end is not None for end in ends)
+        return _minus(f"{value:+.2f}" + (f" ({ends[0]:+.2f} to {ends[1]:+.2f})" if known else ""))
+    spread, count = metrics.get(f"{experiment.metric}_std"), metrics.get(f"{experiment.metric}_n")
+    if spread is None or not count:
+        return f"{value:.1%}"
+    return f"{value:.1%} ± {100 * spread:.1f}".replace(" ", NO_BREAK) + f" (n{NO_BREAK}={NO_BREAK}{count})"
+
+
+def experiments(sets: Sets, profile: str) -> Table:
+    """Each of the paper's experiments: its number, ours at its scale, ours at the small scales."""
+    shown = small(profile)
+    rows = [
+        [item.title, item.paper, cell(item, sets.get(item.scale, {})), *(cell(item, sets.get(p, {})) for p in shown)]
+        for item in EXPERIMENTS
+    ]
+    return Table(
+        ["Experiment", "Paper", "Ours, paper's scale", *(f"Ours, {p}" for p in shown)], rows, EXPERIMENTS_TITLE
+    )
+
+
+def states(sets: Sets, profile: str) -> Table:
+    """Each claim and its state in the small profiles."""
+    shown = small(profile)
+    rows = [[claim.text, *(claims.judge(claim, sets.get(p, {})).state for p in shown)] for claim in claims.CLAIMS]
+    return Table(["Claim", *shown], rows, "The claims of the book, and what the records of each profile say of them.")
+
+
+EXPERIMENTS_TITLE = (
+    "The paper's experiments: accuracy on real test images (for rankings, Kendall's coefficient). "
+    "± is one standard deviation over n seeds."
+)
+
+
+def small(profile: str) -> list[str]:
+    """The profiles that the page has columns for: the small ones, and the one that runs."""
+    return list(dict.fromkeys([*SCALES, profile]))
+
+
+def runs(sets: Sets) -> Table:
+    """Which chapters each profile has a good record of, and at which commit."""
+    shown = [profile for profile in profiles.NAMES if profile in SCALES or sets.get(profile)]
+    rows = [[name, *(str(sets.get(p, {}).get(name, {}).get("commit", "—"))[:10] for p in shown)] for name in BEFORE]
+    return Table(["Chapter", *shown], rows, "The records that this page reads: the commit of each.")
+
+
+def estimates(chapters: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, float, float, float, str]]:
+    """Name, estimate less limit with the ends of its interval, and state of each claim in points that was run."""
+    found = []
+    for claim in claims.CLAIMS:
+        finding = claims.judge(claim, chapters)
+        if finding.estimate and claim.unit == "points":
+            value, low, high = (end - claim.limit for end in finding.estimate)
+            found.append((claim.name, value, low, high, finding.state))
+    return found
+
+
+def metrics(sets: Sets, profile: str) -> dict[str, Any]:
+    """What goes into this chapter's record: a pure function of the records that it reads, which a test repeats."""
+    found: dict[str, Any] = {}
+    own = sets.get(profile, {})
+    judged = {claim.name: claims.judge(claim, own) for claim in claims.CLAIMS}
+    for state in claims.STATES:
+        found[f"claims_{_identifier(state)}"] = sum(finding.state == state for finding in judged.values())
+    found["claims"] = len(judged)
+    for name, finding in judged.items():
+        found[f"claim_{_identifier(name)}"] = finding.state
+        if finding.estimate and finding.estimate.low == finding.estimate.low:  # not nan
+            for suffix, end in zip(("", "_low", "_high"), finding.estimate, strict=True):
+                found[f"estimate_{_identifier(name)}{suffix}"] = end
+    for read, chapters in sets.items():
+        for name, value in digests(chapters).items():
+            found[f"digest_{_identifier(read)}_{_identifier(name)}"] = value
+    found["paper_scale_runs"] = sum(bool(sets.get(item.scale, {}).get(item.chapter)) for item in EXPERIMENTS)
+    found["experiments"] = len(EXPERIMENTS)
+    found["paper_numbers"] = sum(item.paper != UNKNOWN for item in EXPERIMENTS)
+    return found
+
+
+def audit(record: Mapping[str, Any], sets: Sets) -> list[str]:
+    """The names under which a record of this chapter disagrees with the records of `sets`, its own profile's first.
+
+    A digit that was changed afterwards, in this record or in one that it read, is found here. Of other profiles'
+    records only the book's own profile has to know the latest: their runs are published one after the other.
+    """
+    profile, kept = record["profile"], record["metrics"]
+    expected = metrics(sets, profile)
+    own = f"digest_{_identifier(profile)}_"
+    names = [
+        name
+        for name in sorted({*kept, *expected})
+        if profile == BOOK or name.startswith(own) or not name.startswith(("digest_", "paper_scale_runs"))
+    ]
+    return [name for name in names if not _same(kept.get(name), expected.get(name))]
+
+
+def _same(first: Any, second: Any) -> bool:
+    if isinstance(first, float) and isinstance(second, float):
+        return math.isclose(first, second, rel_tol=1e-12)  # the last bits of an interval are the machine's
+    return first == second
+
+
+def _identifier(text: str) -> str:
+    return text.replace("-", "_").replace(" ", "_")
+
+
+def _minus(text: str) -> str:
+    return text.replace("-", "\N{MINUS SIGN}")
+
+
+def shown_claims(cells: Iterable[Any]) -> list[str]:
+    """The claims that the {claim} blocks of a notebook's cells name, in order."""
+    found: list[str] = []
+    for item in cells:
+        inside = False
+        for line in item.source.splitlines() if item.cell_type == "markdown" else ():
+            if inside and not line.startswith("```"):
+                found += [line.strip()] if line.strip() else []
+            else:
+                inside = line.strip() == "```{claim}"
+    return found

@@ -1,0 +1,81 @@
+"""Real data by name: digits (bundled with scikit-learn), CIFAR-10 and ImageNet from disk, as uint8 tensors."""
+
+import dataclasses
+import functools
+
+import torch
+from safetensors import safe_open
+
+from dfnas.data import cifar10, imagenet, splits
+from dfnas.data.splits import CIFAR10_CLASSES, Dataset, Split
+from dfnas.errors import UserError
+from dfnas.profiles import DataSettings
+from dfnas.runtime import stages
+
+
+def load(settings: DataSettings) -> Dataset:
+    """The data set of a profile.
+
+    Raises
+    ------
+    UserError
+        The data set is not to be found; the message names the ways to provide it.
+    RealDataError
+        Inside `no_real_data()`.
+    """
+    splits.require_open()
+    if settings.name == "digits":
+        return _digits()
+    if settings.name == "cifar10":
+        return cifar10.load(settings)
+    if settings.name == "imagenet":
+        return imagenet.load(settings)
+    raise UserError(f"no data set {settings.name!r}; there are digits, cifar10 and imagenet")
+
+
+def digest(settings: DataSettings) -> str:
+    """A digest of the real images themselves, as read: an input of every stage that loads them.
+
+    Two copies of CIFAR-10, one of them compressed as JPEG, are two data sets.
+
+    Raises
+    ------
+    UserError
+        The data set is not to be found.
+    """
+    if settings.name == "digits":
+        content = _digits_digest()
+    elif settings.name == "cifar10":
+        with safe_open(cifar10.decoded_file(cifar10.find(settings)), "pt") as file:
+            content = file.metadata()["digest"]
+    else:
+        content = imagenet.digest(settings)
+    return stages.digest([content, dataclasses.replace(settings, download=False)])
+
+
+def class_names(settings: DataSettings) -> tuple[str, ...]:
+    """Names of the classes, without touching any data."""
+    if settings.name == "digits":
+        return tuple(map(str, range(10)))
+    return CIFAR10_CLASSES if settings.name == "cifar10" else tuple(map(str, range(settings.classes)))
+
+
+def _digits() -> Dataset:
+    """1,797 handwritten digits of 8x8, enlarged to 16x16: 1,150 train, 287 validation, 360 test."""
+    from sklearn.datasets import load_digits
+
+    source = load_digits()
+    small = torch.tensor(source.images, dtype=torch.float32)[:, None] * (255 / 16)
+    images = torch.nn.functional.interpolate(small, 16, mode="bilinear", align_corners=False).round().byte()
+    labels = torch.tensor(source.target, dtype=torch.int64)
+    order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(0))
+    test, rest = order[:360], order[360:]
+    validation, train = rest[:287], rest[287:]
+    parts = [Split(images[chosen], labels[chosen]) for chosen in (train, validation, test)]
+    return splits.dataset(parts[0], parts[1], parts[2], tuple(map(str, range(10))))
+
+
+@functools.cache
+def _digits_digest() -> str:
+    data = _digits()
+    return splits.tensors_digest([data.train.images, data.validation.images, data.test.images])

@@ -1,0 +1,116 @@
+r"""Handouts: a chapter's notebook for a class, with and without its solutions.
+
+What a handout asks and checks stands in the source notebook, in the metadata of each solution's code cell, where it
+is no code of the chapter and leaves published runs as they are:
+
+    "dfnas": {
+     "answer": {"distances": "the distances of batches of 8, 32 and 128 images, in this order"},
+     "check": ["assert distances[0] > distances[1] > distances[2], \"distances: they fall with the size\""]
+    }
+
+`answer` names what the student must define, and says what it is; the solution defines the same names. `check` holds
+lines of plain Python that see these names and everything above them. Each assert has a message.
+"""
+
+import ast
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import nbformat
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+
+from dfnas import profiles
+from dfnas.errors import UserError
+from dfnas.publishing import markdown, notebooks
+
+NOTE = """*{kind} of this chapter.* Run the cells in order: they compute on small digits, or find done what was computed
+before. Where the book shows a number of its run, this notebook names it, as in `01-teacher:teacher_accuracy`: your own
+run has the value, in `run.metrics["teacher_accuracy"]`. {task}"""
+TASKS = {
+    False: "Replace each `...` by your answer; the cell below it checks.",
+    True: "Solutions stand below their exercises, followed by the checks that students get.",
+}
+TAG = "solution"
+WIDTH = 100
+
+
+def write(name: str, teacher: bool = False, out: Path | None = None) -> Path:
+    """Write a chapter's handout; returns where: `out`, or `<chapter>-student.ipynb` in the folder `out` (none: here).
+
+    Raises
+    ------
+    UserError
+        No such chapter; the file is there already, perhaps with somebody's answers.
+    """
+    if name not in profiles.CHAPTERS:
+        raise UserError(f"no chapter {name!r}; there are {', '.join(profiles.CHAPTERS)}")
+    path = out or Path()
+    if path.suffix != ".ipynb":
+        path = path / f"{name}-{'teacher' if teacher else 'student'}.ipynb"
+    if path.exists():
+        raise UserError(f"{path} is there already: remove it, or name another file with --out")
+    notebooks.write_notebook(notebook(notebooks.read_notebook(notebooks.source(name)), teacher), path)
+    return path
+
+
+def notebook(source: Any, teacher: bool = False) -> Any:
+    """A handout of a source notebook: for the teacher with solutions, for students with stubs; checks in both."""
+    known = markdown.numbers(source.cells)
+    cells = []
+    for cell in source.cells:
+        if cell.cell_type == "markdown":
+            cells.append(new_markdown_cell(markdown.markdown(cell.source, known, teacher)))
+        elif TAG in cell.metadata.get("tags", []):
+            cells += [_kept(cell) if teacher else new_code_cell(stub(cell), metadata={"tags": ["answer"]})]
+            cells.append(new_code_cell(check(cell), metadata={"tags": ["check"]}))
+        elif "run.finish()" not in cell.source and "run.card()" not in cell.source:  # a class leaves no record
+            cells += [_kept(cell), new_markdown_cell(markdown.caption(cell, known))]
+    note = NOTE.format(kind="The teacher's copy" if teacher else "The student's copy", task=TASKS[teacher])
+    cells = [cell for cell in cells if cell.source]
+    cells.insert(1, new_markdown_cell(note))
+    for number, cell in enumerate(cells):
+        cell["id"] = f"handout-{number}"
+    metadata = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+    return nbformat.from_dict(new_notebook(cells=cells, metadata=metadata | {"language_info": {"name": "python"}}))
+
+
+def answers(solution: Any) -> dict[str, str]:
+    """What an exercise's solution cell asks for: what each name means, by name."""
+    return dict(solution.metadata.get("dfnas", {}).get("answer", {}))
+
+
+def stub(solution: Any) -> str:
+    """The cell that a student fills in: each name with what it means, and with the signature of a function."""
+    lines = []
+    for name, meaning in answers(solution).items():
+        lines += textwrap.wrap(
+            f"{name}{_signature(solution, name)}: {meaning}", WIDTH, initial_indent="# ", subsequent_indent="# "
+        )
+        lines.append(f"{name} = ...")
+    return "\n".join(lines) or "# your answer"
+
+
+def check(solution: Any) -> str:
+    """The cell that checks an answer: first that there is one; "" where the notebook checks nothing."""
+    lines = list(solution.metadata.get("dfnas", {}).get("check", []))
+    if not lines:
+        return ""
+    there = [f'assert {name} is not ..., "{name} is not answered yet"' for name in answers(solution)]
+    return "\n".join([*there, *lines])
+
+
+def _signature(solution: Any, name: str) -> str:
+    """The parameters of a function that the solution defines, "" for anything else."""
+    for node in ast.parse(solution.source).body:
+        if isinstance(node, ast.FunctionDef) and node.name == name:
+            return f"({ast.unparse(node.args)})"
+    return ""
+
+
+def _kept(cell: Any) -> Any:
+    """A code cell as it is, folded in Jupyter where the book folds it."""
+    tags = list(cell.metadata.get("tags", []))
+    metadata = {"tags": kept} if (kept := [tag for tag in tags if tag in ("parameters", TAG)]) else {}
+    folded = {"jupyter": {"source_hidden": True}} if "hide-input" in tags and TAG not in tags else {}
+    return new_code_cell(cell.source, metadata=metadata | folded)

@@ -1,0 +1,238 @@
+"""Executing notebooks: papermill runs them, `verdicts` judges them, and only a good run takes its place.
+
+A notebook and its record are made in a staging folder and moved into the run folder when they are good; a failed run
+goes to failed/ and leaves an earlier good one as it was.
+"""
+
+import logging
+import os
+import shutil
+import socket
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dfnas import profiles, records
+from dfnas.errors import UserError
+from dfnas.profiles import Settings
+from dfnas.publishing import notebooks, status
+from dfnas.publishing.status import State
+from dfnas.records import provenance
+from dfnas.runtime import paths
+from dfnas.runtime.files import write_json
+
+
+@dataclass(frozen=True)
+class Options:
+    """How notebooks are run; nothing here belongs to the identity of a run."""
+
+    force: bool = False  # run again what is good and fresh, and recompute its stages
+    data: Path | None = None  # the kernels' $DFNAS_DATA
+    device: str = ""  # auto | cpu | cuda; "": the profile's
+    timeout: int | None = None  # seconds for one cell
+
+
+def choose(names: Sequence[str], settings: Settings) -> list[str]:
+    """The chapters named, or all of the profile.
+
+    Raises
+    ------
+    UserError
+        An unknown chapter, or one that the profile does not have.
+    """
+    for name in names:
+        profiles.require_chapter(name, settings)
+    return list(names or settings.chapters)
+
+
+def run(name: str, settings: Settings, options: Options) -> State:
+    """Run a chapter's notebook unless it is good and fresh; say how it went.
+
+    Raises
+    ------
+    UserError
+        The run folder cannot be written, or there is no such notebook.
+    """
+    there = status.state(name, settings)
+    if there.word == "good" and not options.force:
+        return State("kept", there.why, there.record)
+    return execute(notebooks.source(name), name, settings, options)
+
+
+def execute(path: Path, name: str, settings: Settings, options: Options) -> State:
+    """Execute one notebook and put it where it belongs: the run folder when it is good, else failed/."""
+    original = notebooks.read_notebook(path)
+    folder = paths.make_folder(paths.run_folder(settings))
+    with staging_folder(folder, name) as staging:
+        stopped = papermill_notebook(path, staging / f"{name}.ipynb", settings, staging, options)
+        notebook = notebooks.read_notebook(staging / f"{name}.ipynb")
+        record = records.read(staging / f"{name}.json")
+        found = status.verdict(notebook, record, stopped)
+        facts = {**(record or _bare_record(name, settings)), "verdict": found}
+        facts["code_digest"] = provenance.code_digest(original.cells)
+        facts["content_digest"] = notebooks.content_digest(notebook)
+        write_json(staging / f"{name}.json", facts)
+        _move(staging, folder if found == "good" else folder / "failed", name)
+    if found != "good":
+        return State("failed", found.removeprefix("failed: "), facts, _is_users(notebook))
+    for file in _files(folder / "failed", name):  # the failure before is mended
+        file.unlink()
+    return State("good", "", facts)
+
+
+def _files(folder: Path, name: str) -> list[Path]:
+    return [*folder.glob(f"{name}.*.json"), *folder.glob(f"{name}.ipynb"), *folder.glob(f"{name}.json")]
+
+
+def _move(staging: Path, folder: Path, name: str) -> None:
+    """Move a run's files; the record last, because it vouches for the others."""
+    paths.make_folder(folder)
+    try:
+        for file in _files(staging, name):
+            os.replace(file, folder / file.name)
+    except OSError as error:
+        raise UserError(f"cannot write {folder} ({error.strerror}): mend it and run again") from None
+
+
+def _bare_record(name: str, settings: Settings) -> dict[str, Any]:
+    """What can be said of a run that left no record."""
+    commit, clean = provenance.commit()
+    return {
+        "name": name,
+        "complete": False,
+        "profile": settings.profile,
+        "seed": settings.seed,
+        "overrides": list(settings.overrides),
+        "parameters": profiles.to_dict(settings),
+        "commit": commit,
+        "clean": clean,
+    }
+
+
+def _is_users(notebook: Any) -> bool:
+    """Whether bad input ended the run: our own UserError, or a disk or folder that cannot be written."""
+    name, text = status.error_name(notebook)
+    return name == "UserError" or "[Errno 28]" in text or "[Errno 30]" in text
+
+
+def papermill_notebook(path: Path, output: Path, settings: Settings, staging: Path, options: Options) -> str:
+    """Execute a notebook; returns what ended the run before its time, "" where the notebook itself tells.
+
+    Raises
+    ------
+    UserError
+        The staging folder cannot be written.
+    """
+    import papermill
+    from nbclient.exceptions import CellTimeoutError
+
+    log = staging.parents[1] / f"{output.stem}.log"
+    try:
+        with _log(log) as kernel_noise:
+            papermill.execute_notebook(
+                path,
+                output,
+                parameters={
+                    "profile": settings.profile,
+                    "seed": settings.seed,
+                    "overrides": list(settings.overrides),
+                },
+                kernel_name="python3",
+                language="python",
+                cwd=paths.root(),
+                progress_bar=sys.stderr.isatty(),
+                execution_timeout=options.timeout,
+                kernel_manager_class=_kernel(_environment(staging, log, options), kernel_noise),
+            )
+    except papermill.PapermillExecutionError:
+        return ""  # the notebook tells it better
+    except CellTimeoutError:
+        return f"a cell took longer than {options.timeout} s"
+    except OSError as error:
+        raise UserError(f"cannot write {output.parent} ({error.strerror}): mend it and run again") from None
+    except RuntimeError:  # nbclient's DeadKernelError, or a kernel that did not start
+        return "the kernel died (killed, or out of memory)"
+    return ""
+
+
+def _environment(staging: Path, log: Path, options: Options) -> dict[str, str]:
+    """The kernel's environment. PYTHONPATH is not touched: the package is installed."""
+    ours = {"DFNAS_STAGING": str(staging), "DFNAS_LOG": str(log), "DFNAS_RUNS": str(paths.runs())}
+    if options.data is not None:
+        ours["DFNAS_DATA"] = str(options.data)
+    if options.device:
+        ours["DFNAS_DEVICE"] = options.device
+    if options.force:
+        ours["DFNAS_FORCE"] = "1"
+    return {**os.environ, **ours}
+
+
+def _kernel(environment: dict[str, str], noise: Any) -> type:
+    """A kernel manager that runs this very interpreter, whatever kernels are installed; its stderr goes to the log."""
+    from jupyter_client import AsyncKernelManager
+
+    class Kernel(AsyncKernelManager):
+        def format_kernel_cmd(self, extra_arguments: list[str] | None = None) -> list[str]:
+            command = [
+                sys.executable,
+                "-m",
+                "ipykernel_launcher",
+                "-f",
+                self.connection_file,
+                "--log-level=ERROR",
+            ]
+            return command + (extra_arguments or [])
+
+        async def _async_start_kernel(self, **options: Any) -> None:
+            await super()._async_start_kernel(**{**options, "env": environment, "stderr": noise})
+
+        start_kernel = _async_start_kernel
+
+    return Kernel
+
+
+@contextmanager
+def _log(path: Path) -> Iterator[Any]:
+    """A fresh log that kernel and papermill write to, and progress bars append to."""
+    path.unlink(missing_ok=True)
+    with open(path, "a") as file:
+        handler = logging.StreamHandler(file)
+        logging.getLogger("papermill").addHandler(handler)
+        try:
+            yield file
+        finally:
+            logging.getLogger("papermill").removeHandler(handler)
+
+
+@contextmanager
+def staging_folder(folder: Path, name: str) -> Iterator[Path]:
+    """A folder for one run, which is gone afterwards; those of killed runs on this machine are swept first."""
+    parent = paths.make_folder(folder / ".running")
+    host = socket.gethostname()
+    for left in parent.glob(f"{name}@{host}@*"):
+        if not _alive(int(left.name.rpartition("@")[2])):
+            shutil.rmtree(left, ignore_errors=True)
+    staging = paths.make_folder(parent / f"{name}@{host}@{os.getpid()}")
+    try:
+        yield staging
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def is_running(folder: Path, name: str) -> bool:
+    """Whether a runner on this machine is at work on a notebook of this run folder."""
+    found = (folder / ".running").glob(f"{name}@{socket.gethostname()}@*")
+    return any(_alive(int(path.name.rpartition("@")[2])) for path in found)
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass  # someone else's, so alive
+    return True

@@ -1,0 +1,196 @@
+"""What there is of a chapter's run: whether an executed notebook can be believed, and whether it is still current.
+
+Papermill's exit code and metadata tell neither: a killed kernel and a timeout leave every cell "completed", and
+`sys.exit(0)` half way ends with exit code 0.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from dfnas import records
+from dfnas.errors import UserError
+from dfnas.profiles import Settings
+from dfnas.publishing import notebooks
+from dfnas.records import provenance
+from dfnas.runtime import paths
+
+
+@dataclass(frozen=True)
+class State:
+    """What there is of a chapter's run: good, older code, stale, failed, unchecked or never run; why; its record."""
+
+    word: str
+    why: str = ""
+    record: dict[str, Any] | None = None
+    by_user: bool = False  # failed for bad input, which has a one-line answer
+
+    @property
+    def good(self) -> bool:
+        """Whether it may be shown and published."""
+        return self.word in ("good", "older code")
+
+    def __str__(self) -> str:
+        return f"{self.word} ({self.why})" if self.why else self.word
+
+
+def state(name: str, settings: Settings) -> State:
+    """What there is of a chapter's run, judged anew from its notebook and record."""
+    folder = paths.run_folder(settings)
+    record = records.read(folder / f"{name}.json")
+    failed = records.read(folder / "failed" / f"{name}.json")
+    if record is None:
+        return _failed(failed) if failed else State("never run")
+    if record.get("verdict") != "good":
+        return State("unchecked", "run by hand, not by the batch runner", record)
+    try:
+        notebook = notebooks.read_notebook(folder / f"{name}.ipynb")
+    except UserError as error:
+        return State("failed", str(error), record)
+    found = verdict(notebook, record)
+    if found != "good":
+        return State("failed", found.removeprefix("failed: "), record)
+    if notebooks.content_digest(notebook) != record.get("content_digest"):
+        return State("unchecked", "its notebook was changed after the run", record)
+    return _fresh(name, settings, record, failed)
+
+
+def _fresh(name: str, settings: Settings, record: dict[str, Any], failed: dict[str, Any] | None) -> State:
+    try:
+        keys = stage_keys(name, settings)
+    except UserError as error:
+        return State("stale", f"cannot tell: {error}", record)
+    word = freshness(record, notebooks.read_notebook(notebooks.source(name)), keys)
+    if word.startswith("stale"):
+        return State("stale", word.removeprefix("stale (").removesuffix(")"), record)
+    why = f"a later run {failed['verdict']}" if failed else ""
+    return State("older code" if word == "older code" else "good", why, record)
+
+
+def stage_keys(name: str, settings: Settings) -> dict[str, str]:
+    """The keys of a chapter's stages as they would be today, without running any."""
+    from dfnas.chapters import index  # imported late: it brings torch, which takes seconds
+
+    return index.stage_keys(name, settings)
+
+
+def _failed(record: dict[str, Any]) -> State:
+    return State("failed", str(record["verdict"]).removeprefix("failed: "), record)
+
+
+MARKER = "papermill-error-cell-tag"
+
+
+def verdict(notebook: Any, record: Mapping[str, Any] | None, stopped: str = "") -> str:
+    """Judge a run: "good", or "failed: …" with the reason in one line.
+
+    Parameters
+    ----------
+    notebook
+        As executed.
+    record
+        What it left; None where it left nothing.
+    stopped
+        What the runner saw of the kernel's end, where it did not end well.
+    """
+    if stopped:
+        return f"failed: {stopped}, {_last_started(notebook)}"
+    why = failing_cell(notebook) or not_run(notebook) or _incomplete(record)
+    return f"failed: {why}" if why else "good"
+
+
+def failing_cell(notebook: Any) -> str:
+    """The first error output: cell, its failing line and the exception; "" where there is none."""
+    for cell in notebook.cells:
+        if MARKER in cell.metadata.get("tags", []):
+            continue
+        for output in cell.get("outputs", []):
+            if output.output_type == "error":
+                return f"{_where(cell, output)}: {_exception(output)}"
+    return ""
+
+
+def error_name(notebook: Any) -> tuple[str, str]:
+    """Name and text of the first exception; ("", "")."""
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            if output.output_type == "error":
+                return output.ename, _first_line(output.evalue)
+    return "", ""
+
+
+def not_run(notebook: Any) -> str:
+    """Says which code cell did not run, or ran out of order; "" where all ran, 1 to n."""
+    cells = [cell for cell in notebook.cells if cell.cell_type == "code" and cell.source.strip()]
+    for number, cell in enumerate(cells, 1):
+        if cell.execution_count is None:
+            return f"cell {number} of {len(cells)} did not run to its end: {_last_line(cell.source)}"
+        if cell.execution_count != number:
+            return f"cell {number} of {len(cells)} ran as number {cell.execution_count}: run all cells in order"
+    for cell in notebook.cells:
+        if cell.metadata.get("papermill", {}).get("status", "completed") != "completed":
+            return f"papermill left a cell {cell.metadata['papermill']['status']}"
+        if MARKER in cell.metadata.get("tags", []):
+            return "papermill left an error marker"
+    return "" if cells else "it has no code cells"
+
+
+def freshness(record: Mapping[str, Any], source: Any, keys: Mapping[str, str]) -> str:
+    """Compare a run with today: "fresh", "older code" (an imported module has changed since) or "stale (why)".
+
+    Parameters
+    ----------
+    record
+        Of the run.
+    source
+        Today's source notebook.
+    keys
+        The stage keys of today, by name.
+    """
+    if record.get("code_digest") != provenance.code_digest(source.cells):
+        return "stale (its code cells have changed)"
+    ran = {stage["key"] for stage in record.get("stages", {}).values()}
+    changed = [name for name, key in keys.items() if key not in ran]
+    if changed:
+        return f"stale (stage {', '.join(changed)} has changed)"
+    modules = record.get("modules", {})
+    return "fresh" if provenance.module_digests(list(modules)) == modules else "older code"
+
+
+def _last_started(notebook: Any) -> str:
+    """The cell that ran when the kernel ended: the last one that papermill started."""
+    cells = [cell for cell in notebook.cells if cell.cell_type == "code" and cell.source.strip()]
+    started = [number for number, cell in enumerate(cells) if cell.metadata.get("papermill", {}).get("start_time")]
+    if not started:
+        return "before the first cell"
+    return f"in cell {started[-1] + 1} of {len(cells)}, {_last_line(cells[started[-1]].source)}"
+
+
+def _incomplete(record: Mapping[str, Any] | None) -> str:
+    if record is None:
+        return "it left no record: its last cell must call run.finish()"
+    return "" if record.get("complete") is True else "its record is incomplete"
+
+
+def _where(cell: Any, output: Any) -> str:
+    """The cell's number and its line that raised, which IPython marks with an arrow in the traceback."""
+    number = cell.execution_count if cell.execution_count is not None else "?"
+    text = re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(output.get("traceback", [])))
+    arrow = re.search(r"^-+> ?\d+ (.*)$", text, re.MULTILINE)
+    return f"cell [{number}], {_last_line(arrow.group(1) if arrow else cell.source)}"
+
+
+def _exception(output: Any) -> str:
+    text = _first_line(output.evalue)
+    return f"{output.ename}: {text}" if text else str(output.ename)
+
+
+def _first_line(text: str) -> str:
+    return next((line.strip() for line in str(text).splitlines() if line.strip()), "")
+
+
+def _last_line(source: str) -> str:
+    lines = [line.strip() for line in source.splitlines() if line.strip()]
+    line = lines[-1] if lines else ""
+    return f"`{line if len(line) <= 60 else line[:57] + '…'}`"

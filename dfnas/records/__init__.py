@@ -1,0 +1,5 @@
+"""What a notebook ran and found: its record, the claims that records decide, and where a result comes from."""
+
+from dfnas.records.run import Run, begin, read
+
+__all__ = ["Run", "begin", "read"]

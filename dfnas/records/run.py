@@ -1,0 +1,239 @@
+"""Run records: what a notebook ran, with what, where, how long, and what came out.
+
+A notebook calls `begin` in its first code cell, `Run.record` for every number that prose may quote, and `Run.finish`
+in its last. The batch runner judges the executed notebook (`publishing.status`) and stores its verdict in the record.
+"""
+
+import ast
+import json
+import math
+import os
+import re
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from dfnas import profiles
+from dfnas.errors import UserError
+from dfnas.profiles import Settings
+from dfnas.records import provenance
+from dfnas.runtime import machine, paths
+from dfnas.runtime.files import write_json, write_text
+
+PARAMETERS = {"profile": str, "seed": int, "overrides": list}
+
+
+def begin(name: str, profile: str, seed: int = 0, overrides: Sequence[str] = ()) -> "Run":
+    """Start the record of a chapter's run; called once, in a notebook's first code cell.
+
+    Raises
+    ------
+    UserError
+        A parameter that no chapter has was injected; an unknown chapter, profile or override; a chapter that the
+        profile does not have.
+    """
+    check_injected()
+    settings = profiles.load(profile, seed, overrides)
+    profiles.require_chapter(name, settings)
+    _draw_as_svg()
+    if os.environ.get("DFNAS_FORCE"):
+        from dfnas.runtime import stages  # imported late: it brings torch, which not every notebook needs
+
+        stages.force(True)
+    if "dfnas.runtime.stages" in sys.modules:
+        sys.modules["dfnas.runtime.stages"].reset()
+    return Run(name, settings, _folder(name, settings), *provenance.commit(), provenance.imported_modules())
+
+
+@dataclass
+class Run:
+    """A notebook's run: its settings, and what it has recorded so far."""
+
+    name: str
+    settings: Settings
+    folder: Path
+    commit: str
+    clean: bool
+    modules: dict[str, str]  # digests as of the start: what was imported is what was on disk then
+    started: datetime = field(default_factory=lambda: datetime.now(UTC))
+    clock: float = field(default_factory=time.perf_counter)
+    metrics: dict[str, float | int | bool | str] = field(default_factory=dict)
+    attachments: list[str] = field(default_factory=list)
+
+    def record(self, name: str, value: Any) -> None:
+        """Store one number (or short text) under a name that prose can quote.
+
+        Raises
+        ------
+        UserError
+            The value is not a single finite number, truth value or text.
+        """
+        value = _scalar(value)
+        if not isinstance(value, (bool, int, float, str)):
+            raise UserError(f"metric {name} must be one number or text, not {type(value).__name__}")
+        if isinstance(value, float) and not math.isfinite(value):
+            raise UserError(f"metric {name} is {value}: a record holds finite numbers only")
+        self.metrics[name] = value
+
+    def attach(self, name: str, value: Any) -> None:
+        """Write a JSON-able value beside the record, as <chapter>.<name>.json."""
+        if not re.fullmatch(r"[a-z][a-z0-9_-]*", name):
+            raise UserError(f"attachment {name!r} must be named in lower-case letters, digits, _ and -")
+        try:
+            text = json.dumps(value, allow_nan=False)
+        except (TypeError, ValueError) as error:
+            raise UserError(f"attachment {name} cannot be written as JSON: {error}") from None
+        write_text(self.folder / f"{self.name}.{name}.json", text)
+        if name not in self.attachments:
+            self.attachments.append(name)
+
+    def card(self) -> None:
+        """Say what ran, when it runs by hand; the page's own card is made from the record when it is rendered."""
+        if not os.environ.get("DFNAS_STAGING"):
+            facts = f"profile {self.settings.profile}, seed {self.settings.seed}, commit {self.commit}"
+            print(f"{self.name}: {facts}, {len(self.metrics)} metrics; the record goes to {self.folder.name}/")
+
+    def finish(self) -> None:
+        """Write the record; called once, in the notebook's last code cell."""
+        write_json(self.folder / f"{self.name}.json", self._facts())
+
+    def _facts(self) -> dict[str, Any]:
+        stages = _stages_used()
+        now = {**provenance.imported_modules(), **self.modules}
+        return {
+            "name": self.name,
+            "complete": True,
+            "verdict": "unchecked",
+            "profile": self.settings.profile,
+            "seed": self.settings.seed,
+            "overrides": list(self.settings.overrides),
+            "parameters": profiles.to_dict(self.settings),
+            "commit": self.commit,
+            "clean": self.clean,
+            "stages": _stage_facts(stages),
+            "seconds": round(self._own_seconds(stages) + sum(item.seconds for item in stages), 1),
+            "peak_memory_mb": round(max([machine.peak_memory_mb(), *(item.peak_memory_mb for item in stages)])),
+            "versions": machine.versions(),
+            "machine": machine.description(),
+            "started": self.started.isoformat(timespec="seconds"),
+            "code_digest": source_digest(self.name),
+            "modules": dict(sorted(now.items())),
+            "metrics": self.metrics,
+            "attachments": self.attachments,
+        }
+
+    def _own_seconds(self, stages: list[Any]) -> float:
+        """The notebook's time without the stages that were computed during it."""
+        since = self.started.timestamp()
+        made = [item for item in stages if (item.folder / "stage.json").stat().st_mtime >= since]
+        return max(0.0, time.perf_counter() - self.clock - sum(item.seconds for item in made))
+
+
+def read(path: Path) -> dict[str, Any] | None:
+    """A record, or None where there is none that can be read."""
+    try:
+        record = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return None
+    return record if isinstance(record, dict) else None
+
+
+def source_digest(name: str) -> str:
+    """Digest of the code cells of a chapter's source notebook today ("" where there is none)."""
+    import nbformat
+
+    path = paths.root() / "notebooks" / f"{name}.ipynb"
+    return provenance.code_digest(nbformat.read(path, as_version=4).cells) if path.exists() else ""
+
+
+def check_injected() -> None:
+    """Refuse parameters that papermill injected and no chapter has, or of another type: papermill itself only warns."""
+    for cell in _cells():
+        if cell.lstrip().startswith("# Parameters"):
+            for name, value in _assignments(cell):
+                _check_parameter(name, value)
+
+
+def _scalar(value: Any) -> Any:
+    """A plain number of a NumPy or torch value that holds one."""
+    try:
+        return value.item()
+    except (AttributeError, ValueError, RuntimeError):  # plain already, or more than one element
+        return value
+
+
+def _cells() -> list[str]:
+    shell = _shell()
+    return list(shell.user_ns.get("In", [])) if shell else []
+
+
+def _shell() -> Any:
+    """IPython's shell where this runs in one (a notebook's kernel), else None."""
+    return sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+
+
+def _assignments(cell: str) -> list[tuple[str, Any]]:
+    found = []
+    for node in ast.parse(cell).body:
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+            found.append((node.targets[0].id, ast.literal_eval(node.value)))
+    return found
+
+
+def _check_parameter(name: str, value: Any) -> None:
+    if name not in PARAMETERS:
+        raise UserError(f"no parameter {name!r}: a notebook takes {', '.join(PARAMETERS)}")
+    if type(value) is not PARAMETERS[name]:
+        hint = "; from papermill's command line: -y 'overrides: [\"stage.field=value\"]'" if name == "overrides" else ""
+        raise UserError(f"parameter {name} must be of type {PARAMETERS[name].__name__}, not {value!r}{hint}")
+
+
+def _folder(name: str, settings: Settings) -> Path:
+    """Where this run's record goes: the batch runner's staging folder, else the run folder.
+
+    A run by hand is not checked, so it never takes the place of a good one: it then goes to by-hand/.
+    """
+    staging = os.environ.get("DFNAS_STAGING")
+    if staging:
+        return Path(staging)
+    folder = paths.run_folder(settings)
+    there = read(folder / f"{name}.json")
+    taken = there is not None and there.get("verdict") == "good"
+    return paths.make_folder(folder / "by-hand" if taken else folder)
+
+
+def _draw_as_svg() -> None:
+    """Figures as SVG, with the same bytes for the same figure."""
+    import matplotlib
+
+    matplotlib.rcParams["svg.hashsalt"] = "dfnas"
+    shell = _shell()
+    if shell is None:
+        return
+    from matplotlib_inline.config import InlineBackend
+
+    backend = InlineBackend.instance(parent=shell)
+    backend.print_figure_kwargs = dict[str, Any](bbox_inches="tight", metadata={"Date": None})
+    backend.figure_formats = {"svg"}
+
+
+def _stages_used() -> list[Any]:
+    stages = sys.modules.get("dfnas.runtime.stages")  # a notebook that imported no stages used none
+    return list({item.key: item for item in stages.used()}.values()) if stages else []
+
+
+def _stage_facts(stages: list[Any]) -> dict[str, dict[str, Any]]:
+    """What each stage took, by name; a name that comes again is numbered."""
+    facts: dict[str, dict[str, Any]] = {}
+    for item in stages:
+        again = sum(name.partition("#")[0] == item.name for name in facts)
+        facts[f"{item.name}#{again + 1}" if again else item.name] = {
+            "key": item.key,
+            "seconds": round(item.seconds, 1),
+            "peak_memory_mb": round(item.peak_memory_mb),
+        }
+    return facts

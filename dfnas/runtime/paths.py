@@ -1,0 +1,51 @@
+"""Where things lie, whatever the working directory."""
+
+import os
+from pathlib import Path
+
+from dfnas.errors import UserError
+from dfnas.profiles import Settings, overrides_digest
+
+
+def root() -> Path:
+    """The repository's root (the package is installed in place)."""
+    return Path(__file__).resolve().parents[2]
+
+
+def runs() -> Path:
+    """The folder of artefacts, executed notebooks and records: $DFNAS_RUNS, else runs/ in the repository."""
+    return Path(os.environ.get("DFNAS_RUNS") or root() / "runs").expanduser().resolve()
+
+
+def cache() -> Path:
+    """Decoded data sets: a copy that can be thrown away at any time."""
+    return runs() / "cache"
+
+
+def run_folder(settings: Settings) -> Path:
+    """runs/P, or runs/P-s1-<digest of overrides> where seed or overrides differ from the defaults."""
+    name = settings.profile
+    if settings.seed != 0 or settings.overrides:
+        name += f"-s{settings.seed}"
+    if settings.overrides:
+        name += f"-{overrides_digest(settings.overrides)}"
+    return runs() / name
+
+
+def make_folder(folder: Path) -> Path:
+    """Create a folder (and its parents).
+
+    Raises
+    ------
+    UserError
+        Where it cannot be created or written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(
+            f"cannot write to {folder} ({error.strerror}): set DFNAS_RUNS to a folder that can be written"
+        ) from None
+    if not os.access(folder, os.W_OK):
+        raise UserError(f"cannot write to {folder} (read-only): set DFNAS_RUNS to a folder that can be written")
+    return folder

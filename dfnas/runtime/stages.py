@@ -1,0 +1,257 @@
+"""Stages: a piece of heavy work, done once, into a folder of its own.
+
+A stage's key is the digest of its resolved settings, its inputs' keys, its version and the versions of torch and
+numpy. Work happens in `<name>-<key>.partial`, which a killed run finds again, and is renamed when it is done.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import platform
+import re
+import shutil
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from contextvars import ContextVar
+from dataclasses import dataclass, fields, is_dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy
+import torch
+from filelock import FileLock
+from safetensors import SafetensorError
+
+from dfnas.errors import UserError
+from dfnas.runtime import distributed, machine, memory, paths
+
+# How torch.save says that it could not write.
+FULL_DISK = re.compile("No space left|inline_container|file write failed")
+
+
+@dataclass(frozen=True)
+class Artefact:
+    """The result of a stage: its folder, and what making it took (seconds over all sittings, peak memory in MB)."""
+
+    name: str
+    key: str
+    folder: Path
+    seconds: float = 0.0
+    peak_memory_mb: float = 0.0
+    threads: int = 0
+
+
+_used: ContextVar[list[Artefact]] = ContextVar("used")
+_dry: ContextVar[bool] = ContextVar("dry", default=False)
+_force: ContextVar[bool] = ContextVar("force", default=False)
+_sharing: ContextVar[int] = ContextVar("sharing", default=1)
+_current: ContextVar["_Sittings | None"] = ContextVar("current", default=None)
+
+
+def stage(
+    name: str,
+    function: Callable[[Path], None],
+    settings: Any,
+    inputs: Sequence[Artefact | str] = (),
+    version: int = 1,
+) -> Artefact:
+    """Run `function(folder)` unless its artefact is there already, and return the artefact.
+
+    Parameters
+    ----------
+    name : what it is, in a word or two; part of the folder's name.
+    function : does the work into the folder it is given. What it finds there is its own earlier, unfinished work.
+    settings : everything that the result depends on (dataclasses, dictionaries, plain values).
+    inputs : artefacts, or digests of data, that the result depends on.
+    version : raised by hand when a change of code changes results.
+
+    Raises
+    ------
+    UserError : where the folder cannot be written or the disk is full.
+    """
+    key = _key(name, settings, inputs, version)
+    folder = paths.runs() / "stages" / f"{name}-{key[:12]}"
+    if _dry.get():
+        artefact = Artefact(name, key, folder)
+    else:
+        forced = _force.get() and all(known.key != key for known in used())
+        if distributed.first(forced or not (folder / "stage.json").exists()):
+            with _alone(folder):
+                if forced and distributed.rank() == 0:
+                    shutil.rmtree(folder.with_name(folder.name + ".partial"), ignore_errors=True)
+                # Another run may have made it meanwhile.
+                if distributed.first(forced or not (folder / "stage.json").exists()):
+                    _work(name, key, folder, function, settings)
+        artefact = _read(folder)
+    _used.set([*used(), artefact])
+    return artefact
+
+
+def used() -> list[Artefact]:
+    """Every artefact asked for since `reset`, in order."""
+    return _used.get([])
+
+
+def reset() -> None:
+    """Forget which artefacts were asked for."""
+    _used.set([])
+
+
+def force(on: bool = True) -> None:
+    """Recompute each stage, once, even where its artefact is there."""
+    _force.set(on)
+
+
+@contextlib.contextmanager
+def dry() -> Iterator[None]:
+    """Inside, `stage` computes keys and runs nothing."""
+    before, token = used(), _dry.set(True)
+    reset()
+    try:
+        yield
+    finally:
+        _dry.reset(token)
+        _used.set(before)
+
+
+def keys(compute: Callable[[], Any]) -> dict[str, str]:
+    """The keys of the stages that `compute` would ask for, by name, without running any."""
+    with dry():
+        compute()
+        return {artefact.name: artefact.key for artefact in used()}
+
+
+def left(call: Callable[[], Any]) -> bool:
+    """Whether a stage that `call` asks for is still to be made; no where stages are forced, or only named."""
+    if _dry.get() or _force.get():
+        return False
+    with dry():
+        call()
+        return not all((artefact.folder / "stage.json").exists() for artefact in used())
+
+
+def share(count: int) -> None:
+    """In one of `count` processes that make stages at the same time: each counts its part of the seconds.
+
+    What the machine needs is the memory of all of them, so each counts its own as often.
+    """
+    _sharing.set(count)
+
+
+def digest(value: Any) -> str:
+    """A stable digest of settings: dataclasses, dictionaries, sequences and plain values.
+
+    Fields that hold their default are left out: a setting that is added later, and not used, changes no key.
+    Who changes a default must therefore raise the VERSION of the stages that use it.
+    """
+    return hashlib.sha256(json.dumps(plain(value, defaults=False), sort_keys=True).encode()).hexdigest()
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON under a temporary name and rename it: a reader never sees half a file."""
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.write_text(json.dumps(value, indent=1))
+    os.replace(temporary, path)
+
+
+def plain(value: Any, defaults: bool = True) -> Any:
+    """A value as JSON has it; of dataclasses all fields, or those that are not at their default."""
+    if is_dataclass(value) and not isinstance(value, type):
+        kept = {field.name: getattr(value, field.name) for field in fields(value)}
+        if not defaults:
+            kept = {field.name: kept[field.name] for field in fields(value) if kept[field.name] != field.default}
+        return plain(kept, defaults)
+    if isinstance(value, dict):
+        return {str(name): plain(item, defaults) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item, defaults) for item in value]
+    return value
+
+
+def _key(name: str, settings: Any, inputs: Sequence[Artefact | str], version: int) -> str:
+    sources = [item.key if isinstance(item, Artefact) else item for item in inputs]
+    return digest([name, settings, sources, version, torch.__version__.split("+")[0], numpy.__version__])
+
+
+def _alone(folder: Path) -> AbstractContextManager:
+    """A lock on a stage: a second run waits, and then finds the work done. A killed process leaves none behind.
+
+    Of the processes of one run, which work together, process 0 holds it.
+    """
+    if distributed.rank():
+        return contextlib.nullcontext()
+    locks = paths.make_folder(folder.parent / ".locks")
+    return FileLock(locks / folder.name)
+
+
+def _work(name: str, key: str, folder: Path, function: Callable[[Path], None], settings: Any) -> None:
+    partial = paths.make_folder(folder.with_name(folder.name + ".partial"))
+    distributed.barrier()
+    own = distributed.own(partial)
+    distributed.barrier()
+    sittings = _Sittings(own / "sittings.json")
+    token = _current.set(sittings)
+    memory.keep()
+    try:
+        function(own)
+    except (OSError, SafetensorError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and not FULL_DISK.search(str(error)):
+            raise
+        reason = str(error).splitlines()[0]
+        raise UserError(f"stage {name} stopped ({reason}): mend it and run again, finished work is kept") from error
+    finally:
+        _current.reset(token)
+        sittings.close()
+    if distributed.rank():
+        shutil.rmtree(own)
+    else:
+        facts = {"name": name, "key": key, "settings": plain(settings), **sittings.total(), **_machine()}
+        write_json(partial / "stage.json", facts)
+        shutil.rmtree(folder, ignore_errors=True)  # of an earlier run, kept until its successor was there
+        os.replace(partial, folder)
+    distributed.barrier()
+
+
+def _read(folder: Path) -> Artefact:
+    facts = json.loads((folder / "stage.json").read_text())
+    return Artefact(facts["name"], facts["key"], folder, facts["seconds"], facts["peak_memory_mb"], facts["threads"])
+
+
+class _Sittings:
+    """Seconds and peak memory, added up over the sittings that a stage took."""
+
+    def __init__(self, path: Path) -> None:
+        memory.give_back()
+        machine.forget_peak_memory()
+        self.path = path
+        self.start = time.perf_counter()
+        self.before = json.loads(path.read_text()) if path.exists() else {"seconds": 0.0, "peak_memory_mb": 0.0}
+
+    def total(self) -> dict[str, float]:
+        return {
+            "seconds": self.before["seconds"] + (time.perf_counter() - self.start) / _sharing.get(),
+            "peak_memory_mb": max(self.before["peak_memory_mb"], machine.peak_memory_mb() * _sharing.get()),
+        }
+
+    def close(self) -> None:
+        # Where the disk is full the error that matters is already on its way.
+        with contextlib.suppress(OSError):
+            write_json(self.path, self.total())
+
+
+def save_time() -> None:
+    """Called beside each checkpoint, so that the seconds of a sitting that is killed count too."""
+    sittings = _current.get(None)
+    if sittings is not None:
+        sittings.close()
+
+
+def _machine() -> dict[str, Any]:
+    return {
+        "threads": torch.get_num_threads(),
+        "processes": distributed.world(),
+        "torch": torch.__version__,
+        "machine": platform.machine(),
+    }

@@ -1,0 +1,201 @@
+"""Architectures judged: trained from scratch on real data and tested on it, beside random ones of like cost."""
+
+import functools
+import json
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from dfnas import models
+from dfnas.data import real as real_data
+from dfnas.data import sources
+from dfnas.data.images import pad
+from dfnas.data.sources import Source
+from dfnas.errors import UserError
+from dfnas.kernels import separable
+from dfnas.models import cost
+from dfnas.profiles import ScratchSettings, Settings
+from dfnas.runtime import devices, processes, seeds, stages
+from dfnas.training import evaluation, loop, losses
+
+VERSION = 1
+
+
+def check(scratch: ScratchSettings, chapter: str) -> None:
+    """Raise UserError, before anything is computed, where the trainings would leave no spread to report."""
+    if min(scratch.seeds, scratch.random) < 2:
+        raise UserError(f"{chapter}.scratch: seeds and random are 2 or more, since the chapter reports a spread")
+
+
+def write_architectures(folder: Path, texts: Iterable[str], **facts: Any) -> None:
+    """What a search, or a draw of random architectures, leaves behind for those who build them."""
+    stages.write_json(folder / "architectures.json", {"architectures": list(texts), **facts})
+
+
+def read_architectures(folder: Path) -> list[str]:
+    """The architectures of a search or a draw, in their text form."""
+    return json.loads((folder / "architectures.json").read_text())["architectures"]
+
+
+def random_stage(
+    name: str,
+    settings: Settings,
+    scratch: ScratchSettings,
+    searches: list[stages.Artefact],
+    draw: Callable[[torch.Generator], str],
+) -> stages.Artefact:
+    """The stage that draws random architectures whose cost is like that of the found ones."""
+
+    def work(folder: Path) -> None:
+        found = [text for search in searches for text in read_architectures(search.folder)]
+        costs = [macs(text, settings, scratch) for text in found]
+        low, high = min(costs) * (1 - scratch.tolerance), max(costs) * (1 + scratch.tolerance)
+        write_architectures(folder, like_cost(draw, low, high, settings, scratch), low=low, high=high)
+
+    resolved = {"random": scratch.random, "tolerance": scratch.tolerance, "side": scratch.side, "seed": settings.seed}
+    return stages.stage(name, work, resolved, inputs=searches, version=VERSION)
+
+
+def like_cost(
+    draw: Callable[[torch.Generator], str], low: float, high: float, settings: Settings, scratch: ScratchSettings
+) -> list[str]:
+    """`scratch.random` different architectures with multiply-adds from `low` to `high`; the nearest where few are.
+
+    Of a thousand draws at most; a space whose architectures all cost more, or less, gives those that come closest.
+    """
+    generator = seeds.generator(settings.seed, "random architectures")
+    near: dict[str, float] = {}
+    inside = 0
+    for _ in range(1000):
+        text = draw(generator)
+        if text in near:
+            continue
+        value = macs(text, settings, scratch)
+        near[text] = max(low - value, value - high, 0.0)
+        inside += near[text] == 0
+        if inside == scratch.random:
+            break
+    chosen = sorted(near, key=lambda text: near[text])[: scratch.random]
+    if len(chosen) < scratch.random:
+        raise UserError(f"the space holds {len(chosen)} architectures, and {scratch.random} random ones are asked for")
+    return chosen
+
+
+def macs(text: str, settings: Settings, scratch: ScratchSettings) -> int:
+    """Multiply-adds of an architecture on one image, at the side that it is judged at."""
+    data = settings.data
+    side = scratch.side or data.region
+    with torch.device("meta"):
+        network = models.build(text, data.classes, data.channels)
+    return cost.macs(network, (data.channels, side, side))
+
+
+def stage(
+    name: str, settings: Settings, scratch: ScratchSettings, source: stages.Artefact, index: int, seed: int
+) -> stages.Artefact:
+    """The stage that trains architecture `index` of a search or a draw on real data, and tests it."""
+
+    def work(folder: Path) -> None:
+        train(folder, read_architectures(source.folder)[index], settings, scratch, seed)
+
+    resolved = {"scratch": _recipe(scratch), "index": index, "seed": seed}
+    return stages.stage(name, work, resolved, inputs=[source, real_data.digest(settings.data)], version=VERSION)
+
+
+def _recipe(scratch: ScratchSettings) -> dict[str, Any]:
+    """What one training depends on: not how many there are."""
+    return {name: value for name, value in vars(scratch).items() if name not in ("seeds", "random", "tolerance")}
+
+
+def train(folder: Path, text: str, settings: Settings, scratch: ScratchSettings, seed: int) -> None:
+    """Train an architecture on the real training images; writes model.safetensors and scratch.json."""
+    data, real = settings.data, real_data.load(settings.data)
+    side, where = scratch.side or data.region, devices.device(settings.run)
+    auxiliary = scratch.auxiliary_weight > 0
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = models.build(text, data.classes, data.channels, auxiliary=auxiliary)
+    labels = real.train.labels
+    canvases = pad(real.train.images, data.canvas, data.padding)
+    sample = sources.sampler(
+        Source("real", canvases, labels, labels, real.mean, real.std), scratch.training, settings, seed
+    )
+    loss = losses.hard_loss(scratch.training.label_smoothing)
+    trained, history = loop.train(
+        separable.quicken(network),
+        sample,
+        losses.auxiliary_loss(loss, scratch.auxiliary_weight) if auxiliary else loss,
+        scratch.training,
+        settings.run,
+        steps=loop.steps_of(scratch.training, len(labels)),
+        side=side,
+        folder=folder,
+        companion=DropPath(network, scratch.drop_path),
+        seed=seed,
+        description=f"from scratch {seed}",
+    )
+    if scratch.recalibration:
+        batch_list = (sample(step, side)[0].to(where) for step in range(scratch.recalibration))
+        evaluation.recalibrate(trained, batch_list, settings.run)
+    save_file({name: value.contiguous() for name, value in trained.state_dict().items()}, folder / "model.safetensors")
+    test = Source("real", real.test.images, real.test.labels, real.test.labels, real.mean, real.std)
+    accuracy, _ = evaluation.accuracy_on(trained, sources.seen(test, settings, side), settings.run)
+    plain = models.build(text, data.classes, data.channels)
+    facts = {"architecture": text, "accuracy": accuracy, "parameters": cost.parameters(plain)}
+    facts["macs"] = cost.macs(plain, (data.channels, side, side))
+    stages.write_json(folder / "scratch.json", {**facts, "history": vars(history)})
+    (folder / "checkpoint.pt").unlink(missing_ok=True)
+
+
+class DropPath:
+    """The companion that raises a network's drop-path rate from 0 to `rate`, linearly (DARTS paper, section 3.2)."""
+
+    def __init__(self, network: nn.Module, rate: float) -> None:
+        self.network, self.rate = network, rate
+
+    def before(self, step: int, steps: int, rate: float, optimiser: torch.optim.Optimizer) -> None:
+        if self.rate:
+            self.network.drop_path = self.rate * step / steps  # type: ignore[assignment]
+
+    def state_dict(self) -> dict[str, Any]:
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        pass
+
+
+def band(
+    settings: Settings, scratch: ScratchSettings, chapter: str, made: Mapping[str, stages.Artefact]
+) -> dict[str, stages.Artefact]:
+    """Every training of a search chapter: `seeds` of each source's find, one of each random architecture.
+
+    `made` holds the searches as `search-<source>` and the draw as `random`.
+    """
+    calls = {}
+    for source in sources.NAMES:
+        for seed in range(settings.seed, settings.seed + scratch.seeds):
+            label, search = f"found-{source}-{seed}", made[f"search-{source}"]
+            calls[label] = functools.partial(stage, f"{chapter}-{label}", settings, scratch, search, 0, seed)
+    for index in range(scratch.random):
+        label, seed = f"random-{index}", settings.seed + index
+        calls[label] = functools.partial(stage, f"{chapter}-{label}", settings, scratch, made["random"], index, seed)
+    return processes.made(calls, settings.run, "from scratch")
+
+
+def results(trained: Mapping[str, stages.Artefact]) -> dict[str, dict[str, list[Any]]]:
+    """Accuracies, multiply-adds, parameters and texts by arm: found_on_<source> (a value a seed) and random."""
+    arms: dict[str, dict[str, list[Any]]] = {}
+    for label, artefact in trained.items():
+        if not label.startswith(("found-", "random-")):
+            continue
+        kind, _, rest = label.partition("-")
+        arm = "random" if kind == "random" else f"found_on_{rest.rpartition('-')[0]}"
+        facts = json.loads((artefact.folder / "scratch.json").read_text())
+        columns = arms.setdefault(arm, {"accuracy": [], "macs": [], "parameters": [], "architecture": []})
+        for column, values in columns.items():
+            values.append(facts[column])
+    return arms

@@ -1,0 +1,245 @@
+"""Model inversion: the objective, the regional update, and one batch of images out of a frozen teacher.
+
+An image batch lives on a canvas of side S in the teacher's normalised space. Each iteration a region of side s is cut
+out of it, the teacher judges the region, and Adam moves the canvas (appendix B.1).
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from dfnas.data.teachers import Teacher
+from dfnas.kernels import dispatch, image_update, soft_cross_entropy
+from dfnas.kernels import total_variation as variation
+from dfnas.profiles import DataSettings, RunSettings, SynthesisSettings
+from dfnas.runtime import devices, seeds
+from dfnas.synthesis.moments import BatchNormDistance
+
+TERMS = ("cross_entropy", "total_variation_l2", "total_variation_l1", "image_l2", "batch_norm")
+
+
+def total_variation(images: Tensor) -> tuple[Tensor, Tensor]:
+    """TV-L2 and TV-L1 of a batch [N, C, H, W] over four directions (equation `eq-tv`).
+
+    L2: the sum of the four difference maps' Frobenius norms over the whole batch; it grows like the square root of N.
+    L1: the sum of the four mean absolute differences.
+    """
+    if dispatch.choose(images) == "triton":
+        return variation.total_variation(images)
+    differences = (
+        images[..., :, 1:] - images[..., :, :-1],
+        images[..., 1:, :] - images[..., :-1, :],
+        images[..., 1:, :-1] - images[..., :-1, 1:],
+        images[..., 1:, 1:] - images[..., :-1, :-1],
+    )
+    l2 = sum(torch.linalg.vector_norm(difference) for difference in differences)
+    l1 = sum(difference.abs().mean() for difference in differences)
+    return torch.as_tensor(l2), torch.as_tensor(l1)
+
+
+def image_norm(images: Tensor) -> Tensor:
+    """The mean over images of the L2 norm of each, flattened (equation `eq-l2`)."""
+    return torch.linalg.vector_norm(images.flatten(1), dim=1).mean()
+
+
+def label_loss(logits: Tensor, targets: Tensor) -> Tensor:
+    """Cross-entropy with integer classes [N] (round 0) or with softmax(carried logits [N, K]) (equation `eq-ce`)."""
+    if targets.dim() == 2 and dispatch.choose(logits, targets) == "triton":
+        return soft_cross_entropy.soft_cross_entropy(logits, targets)
+    return F.cross_entropy(logits, targets if targets.dim() == 1 else targets.float().softmax(1))
+
+
+@dataclass(frozen=True)
+class Inverter:
+    """A teacher made ready for inversion: its compiled objective, and what bounds a valid image."""
+
+    teacher: Teacher
+    settings: SynthesisSettings
+    data: DataSettings
+    run: RunSettings
+    objective: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+    low: Tensor
+    high: Tensor
+
+
+class Inversion:
+    """A context: `with Inversion(teacher, ...) as inverter`. The teacher is frozen, and has hooks while it lasts."""
+
+    def __init__(self, teacher: Teacher, settings: SynthesisSettings, data: DataSettings, run: RunSettings) -> None:
+        self.distance = BatchNormDistance(teacher.network, settings.first_layer_multiplier)
+        where = devices.device(run)
+        devices.place(teacher.network, where).eval().requires_grad_(False)
+        low, high = (bounds.to(where)[:, None, None] for bounds in clip_bounds(teacher.mean, teacher.std))
+        objective = devices.compiled(_objective(teacher.network, self.distance, settings), run)
+        self.inverter = Inverter(teacher, settings, data, run, objective, low, high)
+
+    def __enter__(self) -> Inverter:
+        self.distance.__enter__()
+        return self.inverter
+
+    def __exit__(self, *exception: object) -> None:
+        self.distance.__exit__()
+
+
+def _objective(
+    network: nn.Module, distance: BatchNormDistance, settings: SynthesisSettings
+) -> Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]:
+    """The objective of one region batch: (weighted sum, unweighted TERMS) (equation `eq-objective`)."""
+    # A tensor, not numbers: variants of the objective then share one compiled program.
+    weights = torch.tensor(
+        [
+            settings.cross_entropy_weight,
+            settings.total_variation_l2,
+            settings.total_variation_l1,
+            settings.image_l2,
+            settings.batch_norm_weight,
+        ],
+        device=next(network.parameters()).device,
+    )
+
+    def objective(region: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        distance.start()
+        logits = network(region).float()
+        l2, l1 = total_variation(region)
+        terms = torch.stack([label_loss(logits, targets), l2, l1, image_norm(region), distance.total()])
+        distance.start()  # what a compiled program has made must not outlive its call
+        return (weights * terms).sum(), terms.detach()
+
+    return objective
+
+
+def invert(inversion: Inverter, targets: Tensor, seed: int, round_number: int, batch: int) -> tuple[Tensor, Tensor]:
+    """One batch of images for `targets` (classes [B] or logits [B, K]): (canvas [B, C, S, S], terms [iterations, 5]).
+
+    The canvas starts from N(0, 1), is normalised, clipped and full-sized in the end; a pure function of the
+    configuration, `targets`, `seed`, `round_number` and `batch`.
+    """
+    settings, data, where = inversion.settings, inversion.data, inversion.low.device
+    random = seeds.generator(seed, f"canvas {round_number}", batch)
+    side = _canvas_side(settings, data, 0)
+    canvas = torch.randn(len(targets), data.channels, side, side, generator=random)
+    canvas, targets, history = canvas.to(where), targets.to(where), []
+    for stage, (scale, _, _) in enumerate(settings.stages):
+        canvas = _grow(canvas, _canvas_side(settings, data, stage))
+        offsets, flips = draws(settings, data, stage, seed, round_number, batch)
+        region = data.region // scale
+        by_kernels = dispatch.choose(canvas) == "triton" and canvas.shape[-1] == data.canvas // scale
+        move = _move_by_kernels if by_kernels else _move
+        canvas, terms = move(inversion, canvas, targets, stage, region, offsets, flips)
+        history.append(terms)
+    return _grow(canvas, data.canvas), torch.cat(history).cpu()
+
+
+def _move(
+    inversion: Inverter, canvas: Tensor, targets: Tensor, stage: int, region: int, offsets: Tensor, flips: Tensor
+) -> tuple[Tensor, Tensor]:
+    """One resolution stage: its own Adam and its own schedule; nothing inside waits for the device."""
+    settings = inversion.settings
+    scale, iterations, kind = settings.stages[stage]
+    canvas = canvas.contiguous(memory_format=torch.channels_last).requires_grad_(True)
+    optimiser = torch.optim.Adam([canvas], lr=1.0, betas=settings.betas, fused=True)
+    terms = torch.empty(iterations, len(TERMS), device=canvas.device)
+    rates = _learning_rates(settings, stage)
+    for iteration, (offset, flip) in enumerate(zip(offsets.tolist(), flips.tolist(), strict=True)):
+        view = F.avg_pool2d(canvas, scale) if kind == "pool" and scale > 1 else canvas
+        seen = see(view, offset, flip, region, settings.update)
+        with devices.autocast(inversion.run):
+            total, terms[iteration] = inversion.objective(seen, targets)
+        optimiser.zero_grad(set_to_none=True)
+        total.backward()
+        optimiser.param_groups[0]["lr"] = rates[iteration]
+        optimiser.step()
+        if settings.clip:
+            with torch.no_grad():
+                canvas.clamp_(inversion.low, inversion.high)
+    return canvas.detach(), terms
+
+
+def _move_by_kernels(
+    inversion: Inverter, canvas: Tensor, targets: Tensor, stage: int, region: int, offsets: Tensor, flips: Tensor
+) -> tuple[Tensor, Tensor]:
+    """The same where the teacher sees the canvas's own pixels: a kernel cuts the region out, one moves the canvas.
+
+    What an iteration depends on lies in tables on the device, made before the first.
+    """
+    settings, where = inversion.settings, canvas.device
+    side = canvas.shape[-1] if settings.update != "region" else region
+    canvas = canvas.contiguous(memory_format=torch.channels_last)
+    first, second = torch.zeros_like(canvas), torch.zeros_like(canvas)
+    shift = {"region": offsets, "jitter": -offsets}.get(settings.update, torch.zeros_like(offsets))
+    placements = image_update.placements(shift, flips, canvas.shape[-1]).to(where)
+    steps = image_update.schedule(_learning_rates(settings, stage), settings.betas).to(where)
+    bounds = (inversion.low.flatten(), inversion.high.flatten()) if settings.clip else None
+    terms = torch.empty(len(steps), len(TERMS), device=where)
+    for iteration, (placement, step) in enumerate(zip(placements, steps, strict=True)):
+        seen = image_update.region(canvas, placement, side).requires_grad_(True)
+        with devices.autocast(inversion.run):
+            total, terms[iteration] = inversion.objective(seen, targets)
+        (gradient,) = torch.autograd.grad(total, seen)
+        image_update.image_update(canvas, first, second, gradient, placement, step, bounds, settings.betas)
+    return canvas, terms
+
+
+def see(view: Tensor, offset: list[int], flip: bool, region: int, update: str) -> Tensor:
+    """What the teacher is shown: the region at `offset`, or the whole view, rolled or not; mirrored or not."""
+    if update == "region":
+        view = view[..., offset[0] : offset[0] + region, offset[1] : offset[1] + region]
+    elif update == "jitter":
+        view = view.roll((offset[0], offset[1]), (2, 3))
+    view = view.flip(3) if flip else view
+    return view.contiguous(memory_format=torch.channels_last)
+
+
+def draws(
+    settings: SynthesisSettings, data: DataSettings, stage: int, seed: int, round_number: int, batch: int
+) -> tuple[Tensor, Tensor]:
+    """Every offset [iterations, 2] and flip [iterations] of a stage: one for the whole batch (chapter 2).
+
+    Offsets are uniform on [0, (S - s) / scale], both ends included; for jitter, on [-jitter, jitter] / scale.
+    """
+    scale, iterations, _ = settings.stages[stage]
+    random = seeds.generator(seed, f"regions {round_number} {stage}", batch)
+    if settings.update == "jitter":
+        reach = max(1, settings.jitter // scale)
+        offsets = torch.randint(-reach, reach + 1, (iterations, 2), generator=random)
+    else:
+        span = data.canvas // scale - data.region // scale
+        offsets = torch.randint(0, span + 1, (iterations, 2), generator=random)
+    coin = torch.rand(iterations, generator=random) < 0.5
+    flips = {"random": coin, "always": torch.ones_like(coin), "never": torch.zeros_like(coin)}[settings.flip]
+    return offsets, flips
+
+
+def _learning_rates(settings: SynthesisSettings, stage: int) -> list[float]:
+    iterations = settings.stages[stage][1]
+    base, warm_up = settings.learning_rates[stage], settings.warm_up
+    return [learning_rate(iteration, iterations, base, warm_up) for iteration in range(iterations)]
+
+
+def learning_rate(iteration: int, iterations: int, base: float, warm_up: int) -> float:
+    """Linear warm-up, then cosine to zero, anew in each stage (as in the authors' code)."""
+    if iteration < warm_up:
+        return base * (iteration + 1) / warm_up
+    return 0.5 * base * (1 + math.cos(math.pi * (iteration - warm_up) / max(1, iterations - warm_up)))
+
+
+def clip_bounds(mean: tuple[float, ...], std: tuple[float, ...]) -> tuple[Tensor, Tensor]:
+    """The teacher's normalised values of black and white, by channel (chapter 2)."""
+    m, s = torch.tensor(mean, dtype=torch.float64), torch.tensor(std, dtype=torch.float64)
+    return (-m / s).float(), ((1 - m) / s).float()
+
+
+def _canvas_side(settings: SynthesisSettings, data: DataSettings, stage: int) -> int:
+    """A pooled canvas is full-sized from the start; a grown one follows its stage's scale."""
+    scale, _, kind = settings.stages[stage]
+    return data.canvas // scale if kind == "grow" else data.canvas
+
+
+def _grow(canvas: Tensor, side: int) -> Tensor:
+    if canvas.shape[-1] == side:
+        return canvas
+    return F.interpolate(canvas, size=(side, side), mode="bilinear", align_corners=False)

@@ -1,0 +1,208 @@
+"""Synthetic sets: made batch by batch and round by round, out of a teacher, with recursively calibrated labels.
+
+Round 0 asks for classes. Each later round redraws the canvases of the same slots and asks for the logits that the
+teacher gave to the slot's previous image: only these logits are carried (as in the authors' code).
+"""
+
+import dataclasses
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from dfnas.data import real as real_data
+from dfnas.data import splits, synthetic
+from dfnas.data.images import center_crop, from_input, random_crop
+from dfnas.data.synthetic import Shard
+from dfnas.data.teachers import Teacher
+from dfnas.errors import UserError
+from dfnas.profiles import DataSettings, RunSettings, Settings, SynthesisSettings
+from dfnas.runtime import distributed, seeds, stages
+from dfnas.runtime.progress import bar
+from dfnas.synthesis import inversion
+from dfnas.training import evaluation
+
+VERSION = 2
+COMPILE_FROM = 8  # batches: a smaller set is made before compiling has paid
+NOISE_VERSION = 2
+
+
+def artefacts(settings: Settings, teacher: Teacher) -> dict[str, stages.Artefact | str]:
+    """What each source depends on: the stages that make the synthetic set and the noise, and the real data's digest."""
+    return {
+        "synthetic": set_stage("synthesis", settings, teacher, settings.synthesis),
+        "real": real_data.digest(settings.data),
+        "noise": noise_stage(settings, teacher, settings.synthesis.images),
+    }
+
+
+def noise_stage(settings: Settings, teacher: Teacher, count: int) -> stages.Artefact:
+    """The stage that makes `count` images of noise, labelled by the teacher."""
+    return stages.stage(
+        "noise",
+        lambda folder: make_noise(folder, settings, teacher, count),
+        {"images": count, "data": splits.geometry(settings.data), "seed": settings.seed},
+        inputs=[teacher.digest],
+        version=NOISE_VERSION,
+    )
+
+
+def make_noise(folder: Path, settings: Settings, teacher: Teacher, count: int) -> None:
+    """The control: N(0, 1) clipped to valid images, with the teacher's logits (the paper names it, appendix B.6)."""
+    data = settings.data
+    low, high = (bounds[:, None, None] for bounds in inversion.clip_bounds(teacher.mean, teacher.std))
+    shape = (count, data.channels, data.canvas, data.canvas)
+    canvas = torch.randn(shape, generator=seeds.generator(settings.seed, "noise")).clamp(low, high)
+    images = from_input(canvas, teacher.mean, teacher.std)
+    seen = center_crop(images, data.region)
+    logits = evaluation.predict(teacher.network, seen, settings.run, mean=teacher.mean, std=teacher.std).half()
+    shard = Shard(images, logits, logits.argmax(1), torch.zeros(1, len(inversion.TERMS)), 0, 0)
+    synthetic.write(folder, shard, settings.seed, "noise")
+
+
+def synthesise(
+    folder: Path, teacher: Teacher, settings: SynthesisSettings, data: DataSettings, run: RunSettings, seed: int
+) -> None:
+    """Write the shards of a whole set to `folder`; batches that are there already are kept.
+
+    Several processes share out the slot batches; each of these is made by one process, round after round.
+
+    Raises
+    ------
+    UserError
+        Settings that do not fit together, or a shard that cannot be read.
+    """
+    check(settings, data)
+    folder, count = distributed.common(folder), batch_count(settings) * settings.rounds
+    progress = bar(total=count * settings.batch, desc="synthesis", unit="image")
+    run = dataclasses.replace(run, compile=run.compile and count >= COMPILE_FROM)
+
+    def done(batch: int) -> bool:  # where only the last round is kept, the early ones may be gone already
+        rounds = range(settings.rounds - 1 if settings.keep_rounds == "last" else 0, settings.rounds)
+        return all(synthetic.shard_path(folder, number, batch).exists() for number in rounds)
+
+    with splits.no_real_data(), inversion.Inversion(teacher, settings, data, run) as inverter:
+        for batch in distributed.share(range(batch_count(settings)), done, folder):
+            carried: Tensor | None = None
+            for number in range(settings.rounds):
+                path = synthetic.shard_path(folder, number, batch)
+                if path.exists():
+                    carried = synthetic.read(path).logits
+                    continue
+                shard = make_shard(inverter, number, batch, carried, seed)
+                synthetic.write(folder, shard, seed, stages.digest([settings, data, seed])[:16])
+                carried = shard.logits
+                stages.save_time()
+                progress.n = settings.batch * len(list(folder.glob("round-*.safetensors")))  # by all processes
+                progress.set_postfix(round=number, cross_entropy=f"{float(shard.terms[-1, 0]):.3f}")
+    progress.close()
+    if settings.keep_rounds == "last" and distributed.rank() == 0:
+        _drop_early_rounds(folder, settings)
+
+
+def make_shard(
+    inverter: inversion.Inverter, number: int, batch: int, carried: Tensor | None, seed: int
+) -> synthetic.Shard:
+    """One batch of one round: a pure function of (configuration, seed, round, batch) and of the carried logits."""
+    settings, data = inverter.settings, inverter.data
+    slots = slot_classes(settings, data, seed, batch)
+    targets = slots if number == 0 else carried
+    if targets is None:
+        raise ValueError("rounds after the first need the logits of the round before")
+    canvas, terms = inversion.invert(inverter, targets, seed, number, batch)
+    images = from_input(canvas, inverter.teacher.mean, inverter.teacher.std).cpu()
+    logits = label(inverter, images, seed, number, batch)
+    return synthetic.Shard(images, logits, slots, terms, number, batch)
+
+
+def slot_classes(settings: SynthesisSettings, data: DataSettings, seed: int, batch: int) -> Tensor:
+    """The classes int64 [B] of a batch's slots: permutations of all classes, end to end, cut into batches.
+
+    So each class comes up once in every K slots: 25 times in CIFAR-10's 250, once in ImageNet's twenty batches of 50.
+    """
+    first, last = batch * settings.batch, (batch + 1) * settings.batch
+    passes = range(first // data.classes, (last - 1) // data.classes + 1)
+    order = torch.cat(
+        [torch.randperm(data.classes, generator=seeds.generator(seed, "slots", number)) for number in passes]
+    )
+    start = first - passes[0] * data.classes
+    return order[start : start + settings.batch]
+
+
+def label(inverter: inversion.Inverter, images: Tensor, seed: int, number: int, batch: int) -> Tensor:
+    """The teacher's logits float16 [B, K] on finished, quantised images, in the view that `label_view` names.
+
+    center: the central region. mean_crops:k: the mean over k random regions. last_crop: the region of the last
+    iteration, mirrored if it was (what the paper's code stores; kept for comparison).
+    """
+    settings, region = inverter.settings, inverter.data.region
+    view, _, count = settings.label_view.partition(":")
+    if view == "center":
+        crops = [center_crop(images, region)]
+    elif view == "mean_crops":
+        random = seeds.generator(seed, f"labels {number}", batch)
+        crops = [random_crop(images, region, False, random) for _ in range(int(count or 4))]
+    else:
+        last = len(settings.stages) - 1
+        offsets, flips = inversion.draws(settings, inverter.data, last, seed, number, batch)
+        crops = [inversion.see(images, offsets[-1].tolist(), bool(flips[-1]), region, "region")]
+    teacher, run = inverter.teacher, inverter.run
+    views = [evaluation.predict(teacher.network, crop, run, mean=teacher.mean, std=teacher.std) for crop in crops]
+    return torch.stack(views).mean(0).half()
+
+
+def batch_count(settings: SynthesisSettings) -> int:
+    """Slot batches of a set; each is made once a round."""
+    kept = settings.rounds if settings.keep_rounds == "all" else 1
+    return max(1, settings.images // (settings.batch * kept))
+
+
+def check(settings: SynthesisSettings, data: DataSettings) -> None:
+    """Refuse settings that do not fit together, before anything is computed.
+
+    Raises
+    ------
+    UserError
+        With the field that is wrong and the values that it can take.
+    """
+    views = ("center", "last_crop", "mean_crops")
+    choices = {
+        "keep_rounds": (settings.keep_rounds, ("all", "last")),
+        "update": (settings.update, ("region", "jitter", "whole")),
+        "flip": (settings.flip, ("random", "always", "never")),
+        "label_view": (settings.label_view.partition(":")[0], views),
+    }
+    for name, (value, known) in choices.items():
+        if value not in known:
+            raise UserError(f"synthesis.{name}={value!r}: there are {', '.join(known)}")
+    if len(settings.learning_rates) != len(settings.stages):
+        raise UserError("synthesis.learning_rates must give one rate for each of synthesis.stages")
+    for scale, iterations, kind in settings.stages:
+        if kind not in ("pool", "grow") or iterations < 1 or scale < 1 or data.canvas % scale or data.region % scale:
+            raise UserError(
+                f"synthesis.stages: ({scale}, {iterations}, {kind!r}) is no stage of canvas {data.canvas} and "
+                f"region {data.region}: write (a scale that divides both, iterations, 'pool' or 'grow')"
+            )
+    kept = settings.rounds if settings.keep_rounds == "all" else 1
+    if settings.batch < 1 or settings.rounds < 1 or settings.images % (settings.batch * kept):
+        raise UserError(
+            f"synthesis.images={settings.images} is no multiple of batch x rounds kept = {settings.batch} x {kept}"
+        )
+
+
+def _drop_early_rounds(folder: Path, settings: SynthesisSettings) -> None:
+    for number in range(settings.rounds - 1):
+        for batch in range(batch_count(settings)):
+            synthetic.shard_path(folder, number, batch).unlink(missing_ok=True)
+
+
+def set_stage(name: str, settings: Settings, teacher: Teacher, synthesis: SynthesisSettings) -> stages.Artefact:
+    """The stage that makes a set under `synthesis`."""
+    data = settings.data
+    return stages.stage(
+        name,
+        lambda folder: synthesise(folder, teacher, synthesis, data, settings.run, settings.seed),
+        {"synthesis": synthesis, "data": splits.geometry(data), "seed": settings.seed},
+        inputs=[teacher.digest],
+        version=VERSION,
+    )

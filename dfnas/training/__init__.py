@@ -1,0 +1,1 @@
+"""Networks trained on whatever source: the loop, its losses, evaluation, and students of a teacher."""

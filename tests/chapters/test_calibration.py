@@ -1,0 +1,124 @@
+"""Measures of labels and images against cases that can be worked out by hand; arms and plans."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from dfnas import profiles
+from dfnas.chapters import calibration
+from dfnas.chapters import index as chapters_index
+from dfnas.data import sources, synthetic, teachers
+from dfnas.data.synthetic import SyntheticSet
+from dfnas.errors import UserError
+from dfnas.runtime import statistics
+from dfnas.synthesis import sets
+
+SETTINGS = profiles.load("smoke")
+
+
+def made_up(logits_by_round, classes):
+    count, rounds = len(classes), len(logits_by_round)
+    return SyntheticSet(
+        torch.zeros(count * rounds, 1, 20, 20, dtype=torch.uint8),
+        torch.cat(logits_by_round).half(),
+        classes.repeat(rounds),
+        torch.arange(rounds).repeat_interleave(count),
+        torch.arange(count).repeat(rounds),
+    )
+
+
+def test_entropy_from_hard_to_uniform():
+    logits = torch.tensor([[0.0] * 10, [100.0] + [0.0] * 9])
+    assert calibration.entropy(logits).tolist() == pytest.approx([math.log(10), 0.0], abs=1e-6)
+
+
+def test_drift_is_nothing_for_labels_that_stand_and_one_for_labels_that_leave():
+    one, other = torch.eye(10) * 60, torch.eye(10).roll(1, 0) * 60
+    whole = made_up([one, one, other], torch.arange(10))
+    assert calibration.drift(whole, 3) == pytest.approx([0.0, 1.0], abs=1e-6)
+
+
+def test_class_similarity_is_the_mean_soft_label_of_each_class():
+    logits = torch.tensor([[math.log(3.0), 0.0], [0.0, 0.0], [0.0, math.log(4.0)]])
+    similarity = calibration.class_similarity(logits, torch.tensor([0, 0, 1]), 2)
+    assert similarity.flatten().tolist() == pytest.approx([0.625, 0.375, 0.2, 0.8])
+
+
+def test_frechet_distance_of_shifted_gaussians_is_the_shift_squared():
+    first = torch.randn(4000, 5, generator=torch.Generator().manual_seed(0))
+    shift = torch.tensor([3.0, 0, 0, 4.0, 0])
+    assert calibration.frechet_distance(first, first + shift) == pytest.approx(25, rel=1e-4)
+    assert calibration.frechet_distance(first, first) == pytest.approx(0, abs=1e-4)
+    assert calibration.frechet_distance(first, 2 * first) == pytest.approx(
+        float(first.var(0).sum() + first.mean(0).square().sum()), rel=1e-3
+    )
+
+
+def test_within_class_distance_forgets_distances_between_classes():
+    features = torch.tensor([[0.0, 0], [3, 4], [100, 100], [100, 101]])
+    assert calibration.within_class_distance(features, torch.tensor([0, 0, 1, 1])) == pytest.approx(3.0, abs=1e-3)
+
+
+def test_a_balanced_subset():
+    labels = torch.tensor([0] * 50 + [1] * 30 + [2] * 20)
+    chosen = sources.balanced(labels, 30, 3, 0)
+    assert torch.bincount(labels[chosen]).tolist() == [10, 10, 10]
+    assert len(set(chosen.tolist())) == 30
+    assert len(sources.balanced(labels, 1000, 3, 0)) == 100
+
+
+def test_noise_is_valid_and_labelled_by_the_teacher(tmp_path):
+    sets.make_noise(tmp_path, SETTINGS, teachers.load(SETTINGS), SETTINGS.calibration.images)
+    noise = synthetic.load(tmp_path)
+    assert len(noise) == SETTINGS.calibration.images
+    assert torch.equal(noise.slot_class, noise.logits.float().argmax(1))
+    assert 20 < float(noise.images.float().std()) < 130
+
+
+def test_every_arm_has_all_its_seeds():
+    keys = chapters_index.stage_keys("03-calibration", SETTINGS)
+    arms = {name.rsplit("-", 1)[0] for name in keys if name.startswith("arm-")}
+    assert arms == {f"arm-{arm}" for arm in (*calibration.ARMS, calibration.REAL)}
+    assert len([name for name in keys if name.startswith("arm-")]) == 8 * SETTINGS.calibration.seeds
+
+
+def test_laptop_meets_the_minima_of_the_book():
+    settings = profiles.load("laptop")
+    assert settings.calibration.seeds >= 5
+    assert settings.calibration.images == 2000
+    assert settings.student.seeds >= 3
+
+
+def test_intervals_of_a_worked_example():
+    values = [1.0, 2.0, 3.0, 4.0, 5.0]
+    interval = statistics.interval(values)
+    half = 2.776445 * np.std(values, ddof=1) / math.sqrt(5)
+    assert interval == pytest.approx((3.0, 3 - half, 3 + half), abs=1e-5)
+    assert statistics.paired_difference(values, [value - 1 for value in values])[0] == pytest.approx(1.0)
+    assert statistics.deviation([1.0]) == 0.0
+    assert math.isnan(statistics.interval([1.0]).low)
+    with pytest.raises(ValueError, match="shape"):
+        statistics.paired_difference([1.0, 2.0], [1.0, 2.0, 3.0])
+
+
+def test_the_plan_at_the_paper_s_scale_adds_up():
+    """8.0 EFLOP for ImageNet with all rounds kept and 0.46 for CIFAR-10, at two FLOP a multiply-add (1.7)."""
+    for name, expected in (("paper-imagenet", 8.0e18), ("paper-cifar10", 0.46e18)):
+        row = next(r for r in chapters_index.plan("02-synthesis", profiles.load(name)) if r["stage"] == "synthesis")
+        assert 2 * row["macs"] == pytest.approx(expected, rel=0.02)
+    assert row["bytes_disk"] == pytest.approx(241e6, rel=0.01)
+
+
+@pytest.mark.parametrize("name", ["12-nothing", "teacher", ""])
+def test_an_unknown_chapter_is_one_line(name):
+    with pytest.raises(UserError, match="there are"):
+        chapters_index.compute(name, SETTINGS)
+
+
+def test_arms_that_differ_in_labels_do_not_differ_in_images(tmp_path, monkeypatch):
+    monkeypatch.setenv("DFNAS_RUNS", str(tmp_path))
+    with pytest.raises(UserError, match=r"student.mixing=0.5"):
+        calibration.compute(profiles.load("smoke", 0, ["calibration.student.mixing=0.5"]))
+    assert not list(tmp_path.rglob("synthesis*"))

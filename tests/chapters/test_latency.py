@@ -1,0 +1,200 @@
+"""Latency: a table that holds every operator, adds up, and is refused where it does not fit."""
+
+import json
+
+import pytest
+import torch
+
+from dfnas import __main__, profiles
+from dfnas.chapters import proxylessnas
+from dfnas.chapters.proxylessnas import experiment, latency
+from dfnas.errors import UserError
+from dfnas.models import mbconv
+from dfnas.runtime import seeds, stages
+
+SETTINGS = profiles.load("smoke")
+SPACE = experiment.space_of(SETTINGS)
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory):
+    path = tmp_path_factory.mktemp("latency") / "table.json"
+    latency.write(path, SETTINGS)
+    return path
+
+
+def test_the_table_says_how_it_was_measured_and_holds_each_operator_once(file):
+    made = latency.read(file)
+    assert (made["format"], made["unit"], made["batch"], made["repeats"]) == (1, "milliseconds", 4, 3)
+    assert made["threads"] == torch.get_num_threads()
+    assert torch.__version__.startswith(made["versions"]["torch"])
+    assert made["machine"]["cpu"]
+    # Two stages of two blocks: four shapes of six operations, and both ends.
+    assert len(made["operators"]) == 4 * 6 + 2
+    assert all(0 < row["low"] <= row["median"] <= row["high"] for row in made["operators"].values())
+
+
+def test_the_operators_are_the_parts_of_a_network():
+    """Whatever path is taken, its operators one after the other are the network."""
+    operators = latency.operators(SETTINGS)
+    choices = (1, 6, 2, 5)
+    network = mbconv.Network(SPACE, choices, 10, 1).eval()
+    parts = [network.head, *(block for block in network.blocks if isinstance(block, mbconv.Block)), network.tail]
+    x = torch.randn(2, 1, 16, 16)
+    names = list(operators)
+    at, chosen = SPACE.sides(16), [names[0]]
+    for choice, shape, side in zip(choices, SPACE.blocks, at, strict=False):
+        chosen += [latency._name(choice, shape, side)] if choice != mbconv.ZERO else []
+    chosen.append(names[-1])
+    for name, part in zip(chosen, parts, strict=True):
+        module, given = operators[name]
+        assert tuple(x.shape[1:]) == given
+        assert [tuple(p.shape) for p in module.parameters()] == [tuple(p.shape) for p in part.parameters()]
+        x = part(x)
+    assert x.shape == (2, 10)
+
+
+def test_predictions_are_sums_of_operators_and_zero_takes_no_time(file):
+    made = latency.read(file)
+    _, rows = latency.costs(made, SETTINGS)
+    assert [len(row) for row in rows] == [shape.operations for shape in SPACE.blocks]
+    assert [row[mbconv.ZERO] for row in rows if len(row) == 7] == [0.0, 0.0]
+    times = made["operators"]
+    least = latency.predict(made, (0, 6, 0, 6), SETTINGS)
+    assert least == pytest.approx(
+        times["head 1>8>4 stride 2 side 16"]["median"]
+        + times["mbconv_3x3_e3 4>8 stride 2 side 8"]["median"]
+        + times["mbconv_3x3_e3 8>16 stride 1 side 4"]["median"]
+        + times["tail 16>32>10 side 4"]["median"]
+    )
+    assert latency.predict(made, (0, 3, 0, 6), SETTINGS) - least == pytest.approx(
+        times["mbconv_5x5_e6 8>8 stride 1 side 4"]["median"]
+    )
+
+
+def test_networks_are_measured_beside_their_prediction(file):
+    found = latency.measure_networks(latency.read(file), SETTINGS)
+    assert {len(column) for column in found.values()} == {5}
+    for text, predicted, low, measured, high, macs in zip(
+        *(found[name] for name in ("architecture", "predicted", "low", "measured", "high", "macs")), strict=True
+    ):
+        choices, space = mbconv.from_text(text)
+        assert space == SPACE
+        assert predicted == latency.predict(latency.read(file), choices, SETTINGS)
+        assert 0 < low <= measured <= high
+        assert macs == mbconv.macs(space, choices, 16, 10, 1)
+
+
+def test_errors_of_predictions():
+    networks = {"predicted": [2.2, 3.3, 4.4], "measured": [2.0, 3.0, 4.0], "macs": [3e6, 2e6, 1e6]}
+    found = latency.errors(networks)
+    assert found == pytest.approx(
+        {"error": 0.1, "bias": 0.1, "spread": 0.0, "spearman_predicted": 1.0, "spearman_macs": -1.0}
+    )
+    assert latency.errors(networks | {"predicted": [1.0, 4.5, 4.0]})["bias"] == pytest.approx(0.0)
+
+
+def test_measuring_is_inference(monkeypatch):
+    """No gradients, statistics as they were, and every module as often as the others."""
+    calls = []
+
+    class Counting(torch.nn.Module):
+        def forward(self, x):
+            calls.append((self.training, torch.is_grad_enabled(), tuple(x.shape)))
+            return x
+
+    monkeypatch.setattr(latency, "ABOUT", 0.0)
+    found = latency.measure({"a": (Counting(), (3, 4, 4)), "b": (Counting(), (3, 4, 4))}, 2, 5, SETTINGS, "test")
+    assert set(found) == {"a", "b"}
+    assert set(calls) == {(False, False, (2, 3, 4, 4))}
+
+
+def test_measuring_leaves_the_network_as_it_was():
+    network = torch.nn.Conv2d(3, 4, 3).train()
+    before = network.weight.stride()
+    latency.measure({"a": (network, (3, 8, 8))}, 2, 1, SETTINGS, "test")
+    assert network.training
+    assert network.weight.stride() == before
+
+
+def test_networks_are_measured_beside_a_table_of_this_machine_whatever_table_is_paid(file):
+    settings = profiles.load("smoke", 0, [f"proxylessnas.latency_table={file}"])
+    plain, given = (stages.keys(lambda s=s: proxylessnas.compute(s)) for s in (SETTINGS, settings))
+    assert given["proxyless-latency-networks"] == plain["proxyless-latency-networks"]
+
+
+def test_a_search_pays_latency_of_a_given_table(file, tmp_path):
+    table = json.loads(file.read_text())
+    for name, row in table["operators"].items():
+        row["median"] = 50.0 if "7x7" in name else 1.0
+    (tmp_path / "made-up.json").write_text(json.dumps(table))
+    overrides = ["proxylessnas.cost=latency", f"proxylessnas.latency_table={tmp_path / 'made-up.json'}"]
+    settings = profiles.load("smoke", 0, overrides)
+    chosen = latency.table(settings)
+    costs = experiment.costs_of(settings, chosen)
+    assert costs.fixed == 2.0
+    assert costs.rows[1] == (1.0, 1.0, 1.0, 1.0, 50.0, 50.0, 0.0)
+    paths = torch.tensor([mbconv.random_choices(SPACE, seeds.generator(0, "paths", n)) for n in range(5)])
+    assert costs.of(paths).tolist() == [latency.predict(table, path, settings) for path in paths.tolist()]
+    assert costs.reference == pytest.approx(2 + 2 * (4 + 100) / 6 + 2 * (4 + 100) / 7)
+
+
+def test_the_table_is_part_of_a_search_s_key_only_where_latency_is_the_cost(file, tmp_path):
+    table = json.loads(file.read_text())
+    table["operators"]["tail 16>32>10 side 4"]["median"] += 1.0
+    other = tmp_path / "other.json"
+    other.write_text(json.dumps(table))
+
+    def key(cost, path):
+        overrides = [f"proxylessnas.cost={cost}", f"proxylessnas.latency_table={path}"]
+        settings = profiles.load("smoke", 0, overrides)
+        return stages.keys(lambda: proxylessnas.compute(settings))["proxyless-search-synthetic"]
+
+    assert key("macs", file) == key("macs", other)
+    assert key("latency", file) != key("latency", other)
+
+
+def test_tables_that_do_not_fit_are_refused(file, tmp_path):
+    def refused(path, words, profile="smoke"):
+        with pytest.raises(UserError, match=words):
+            latency.table(profiles.load(profile, 0, [f"proxylessnas.latency_table={path}"]))
+
+    refused(tmp_path / "none.json", "no latency table at")
+    (tmp_path / "words.json").write_text("[1, 2]")
+    refused(tmp_path / "words.json", "is no latency table")
+    table = json.loads(file.read_text())
+    del table["operators"]["tail 16>32>10 side 4"]
+    (tmp_path / "short.json").write_text(json.dumps(table))
+    refused(tmp_path / "short.json", "has no 'tail 16>32>10 side 4'")
+    refused(file, "has no", "quick")
+
+
+def test_the_command_writes_a_table_and_says_where(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("DFNAS_RUNS", str(tmp_path / "runs"))
+    path = tmp_path / "folder" / "table.json"
+    assert __main__.main(["latency", "--profile", "smoke", "--out", str(path)]) == 0
+    shown = capsys.readouterr().out
+    assert str(path) in shown
+    assert "mbconv_7x7_e6 8>16 stride 1 side 4" in shown
+    assert len(latency.read(path)["operators"]) == 26
+    assert __main__.main(["latency", "--profile", "smoke"]) == 0
+    assert latency.read(tmp_path / "runs" / "latency-smoke.json")["batch"] == 4
+
+
+def test_all_operators_of_a_network_with_depthwise_convolutions_are_timed_in_its_precision(monkeypatch):
+    """The tail has none, and would run in bf16 if it were a network of its own."""
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: True)
+    settings, seen = profiles.load("smoke", 0, ["run.device=cpu"]), []
+
+    class Probe(torch.nn.Identity):
+        def forward(self, x):
+            seen.append(torch.is_autocast_enabled("cpu"))
+            return x
+
+    latency.measure({"tail": (Probe(), (1, 4, 4))}, 1, 1, settings, "a probe")
+    assert set(seen) == {False} == {latency.conditions(settings)["bf16"]}
+
+
+def test_a_profile_without_the_chapter_has_nothing_to_measure(tmp_path, capsys):
+    assert __main__.main(["latency", "--profile", "paper-cifar10"]) == 2
+    assert "no ProxylessNAS search" in capsys.readouterr().err

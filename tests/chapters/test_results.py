@@ -1,0 +1,134 @@
+"""The page of results: which records it reads, and what it says where there is none."""
+
+import json
+import re
+
+import pytest
+
+from dfnas import profiles
+from dfnas.chapters import results
+from dfnas.figures import comparisons
+from dfnas.figures import intervals as drawn
+from dfnas.records import claims
+from dfnas.runtime import paths, stages
+
+SETTINGS = profiles.load("smoke")
+
+
+def record(**metrics):
+    return {"verdict": "good", "commit": "0abc123", "metrics": metrics, "parameters": {"data": {"name": "cifar10"}}}
+
+
+@pytest.fixture
+def book(tmp_path, monkeypatch):
+    """A root without published records, and an empty folder of runs."""
+    monkeypatch.setenv("DFNAS_RUNS", str(tmp_path / "runs"))
+    monkeypatch.setattr(paths, "root", lambda: tmp_path / "root")
+    stages.reset()
+    return tmp_path
+
+
+def write(folder, name, content):
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{name}.json").write_text(json.dumps(content))
+
+
+def test_the_running_profile_is_read_from_its_own_folder_and_others_from_the_book(book):
+    write(book / "runs" / "smoke", "06-spos", record(a=1))
+    write(book / "root" / "book" / "executed", "06-spos", record(a=2))
+    write(book / "root" / "book" / "executed" / "records" / "smoke", "06-spos", record(a=3))
+    write(book / "root" / "book" / "executed" / "records" / "quick", "06-spos", record(a=4))
+    sets = results.gather(SETTINGS)
+    found = {profile: chapters["06-spos"]["metrics"]["a"] for profile, chapters in sets.items() if chapters}
+    assert found == {"smoke": 1, "laptop": 2, "quick": 4}
+
+
+def test_runs_that_are_not_good_and_the_page_itself_do_not_count(book):
+    folder = book / "runs" / "smoke"
+    write(folder, "05-darts", record(a=1) | {"verdict": "unchecked"})
+    write(folder, results.NAME, record(a=1))
+    write(folder, "06-spos", record(a=1))
+    (folder / "03-calibration.json").write_text("{half a rec")
+    assert set(results.gather(SETTINGS)["smoke"]) == {"06-spos"}
+
+
+def test_a_changed_record_makes_the_page_stale_and_a_new_time_does_not(book):
+    def key():
+        return stages.keys(lambda: results.compute(SETTINGS))["results"]
+
+    folder = book / "runs" / "smoke"
+    before = key()
+    write(folder, "06-spos", record(found_on_synthetic=0.5))
+    with_one = key()
+    write(folder, "06-spos", record(found_on_synthetic=0.5) | {"seconds": 3.0})
+    assert key() == with_one
+    write(folder, "06-spos", record(found_on_synthetic=0.51))
+    assert len({before, with_one, key()}) == 3
+
+
+def test_the_paper_s_numbers_are_those_of_our_sources_and_no_others():
+    known = {item.title: item.paper for item in results.EXPERIMENTS if item.paper != results.UNKNOWN}
+    assert set(known) == {"SPOS on synthetic images", "SPOS on real images"}
+    for text, error, macs in zip(known.values(), ("25.8", "25.7"), ("316M", "319M"), strict=True):
+        accuracy = float(re.match(r"([\d.]+)%", text).group(1))
+        assert f"error {error}%" in text
+        assert macs in text
+        assert accuracy == pytest.approx(100 - float(error))
+
+
+def test_what_was_not_run_is_said_to_be_so_at_the_paper_s_scale_too():
+    table = results.experiments({"laptop": {"06-spos": record(found_on_synthetic=0.44)}}, "laptop")
+    row = next(row for row in table.rows if row[0] == "SPOS on synthetic images")
+    assert list(row[2:]) == ["not run here", "44.0%", "not run here"]
+    paper = results.experiments({"paper-imagenet": {"06-spos": record(found_on_synthetic=0.74)}}, "laptop")
+    assert next(row for row in paper.rows if row[0] == "SPOS on synthetic images")[2] == "74.0%"
+
+
+def test_cells_have_spread_or_interval():
+    accuracy = next(item for item in results.EXPERIMENTS if item.metric == "student_accuracy")
+    rank = next(item for item in results.EXPERIMENTS if item.metric == "tau_noise_real")
+    chapters = {
+        accuracy.chapter: record(student_accuracy=0.5571, student_accuracy_std=0.0279, student_accuracy_n=3),
+        rank.chapter: record(tau_noise_real=-0.1, tau_noise_real_low=-0.4, tau_noise_real_high=0.25),
+    }
+    assert results.cell(accuracy, chapters).replace("\N{NO-BREAK SPACE}", " ") == "55.7% ± 2.8 (n = 3)"
+    assert results.cell(rank, chapters) == "\N{MINUS SIGN}0.10 (\N{MINUS SIGN}0.40 to +0.25)"
+
+
+def test_tables_are_escaped_and_their_rows_have_headings():
+    text = results.Table(["a", "<b>"], [["1 < 2", "c & d"]], "the words")._repr_html_()
+    assert '<th scope="row">1 &lt; 2</th><td>c &amp; d</td>' in text
+    assert '<th scope="col">&lt;b&gt;</th>' in text
+    assert text.count("<tr>") == 2
+
+
+def test_every_claim_has_a_state_in_every_small_profile():
+    table = results.states({}, "smoke")
+    assert list(table.head) == ["Claim", "laptop", "quick", "smoke"]
+    assert len(table.rows) == len(claims.CLAIMS)
+    assert {entry for row in table.rows for entry in row[1:]} == {claims.NOT_RUN}
+
+
+def test_estimates_are_drawn_less_their_limits():
+    metrics = {f"difference_synthetic_real{end}": value for end, value in (("", 0.5), ("_low", -0.4), ("_high", 1.4))}
+    (row,) = results.estimates({"06-spos": record(**metrics)})
+    assert row[0] == "spos-not-below-real"
+    assert row[4] == claims.HOLDS
+    assert row[1:4] == pytest.approx((1.5, 0.6, 2.4))
+    for rows in ([], [drawn.Row(*row)], [drawn.Row(*row), drawn.Row("other", 1.0, float("nan"), float("nan"), "x")]):
+        figure = drawn.estimates(rows)
+        assert len(figure.axes[0].get_yticks()) == len(rows)
+
+
+def test_agreement_s_grey_areas_are_those_of_the_bounds():
+    figure = comparisons.agreement_against_accuracy({"one": ([0.5, 0.6], [0.5, 0.55])}, 0.9)
+    low, high = (patch.get_paths()[0].vertices for patch in figure.axes[0].collections)
+    assert low[:, 1].max() == pytest.approx(0.9)
+    assert high[:, 1].min() == pytest.approx(0.1)
+
+
+def test_claims_of_a_notebook_s_blocks():
+    from nbformat.v4 import new_code_cell, new_markdown_cell
+
+    cells = [new_markdown_cell("words\n\n```{claim}\nfirst\nsecond\n```\nfirst\n"), new_code_cell("```{claim}\nx\n```")]
+    assert results.shown_claims(cells) == ["first", "second"]

@@ -1,0 +1,201 @@
+"""Stages: done once, atomically, found again, and honest about what they took."""
+
+import dataclasses
+import json
+import subprocess
+import sys
+
+import pytest
+from safetensors import SafetensorError
+
+from dfnas import profiles
+from dfnas.chapters import index as chapters_index
+from dfnas.errors import UserError
+from dfnas.runtime import stages
+
+
+@pytest.fixture(autouse=True)
+def runs(tmp_path, monkeypatch):
+    monkeypatch.setenv("DFNAS_RUNS", str(tmp_path))
+    stages.reset()
+    yield tmp_path
+    stages.force(False)
+    stages.reset()
+
+
+def count(calls, content="made"):
+    def work(folder):
+        calls.append(folder)
+        (folder / "result").write_text(content)
+
+    return work
+
+
+def test_a_stage_is_done_once(runs):
+    calls = []
+    first, second = (stages.stage("a", count(calls), {"x": 1}) for _ in range(2))
+    assert len(calls) == 1
+    assert first == second
+    assert (first.folder / "result").read_text() == "made"
+    assert not list(runs.glob("stages/*.partial"))
+    assert [artefact.name for artefact in stages.used()] == ["a", "a"]
+
+
+@pytest.mark.parametrize(
+    "change", [{"settings": {"x": 2}}, {"inputs": ["other"]}, {"version": 2}, {"settings": {"x": 1, "y": 0}}]
+)
+def test_the_key_follows_all_that_the_result_depends_on(change):
+    base = {"settings": {"x": 1}, "inputs": ["input"], "version": 1}
+    keys = [stages.stage("a", count([]), **{**base, **more}).key for more in ({}, change)]
+    assert keys[0] != keys[1]
+
+
+def test_an_inputs_key_goes_into_the_key():
+    one, other = (stages.stage("input", count([]), {"x": x}) for x in (1, 2))
+    assert stages.stage("a", count([]), {}, [one]).key != stages.stage("a", count([]), {}, [other]).key
+
+
+def test_how_a_run_is_computed_is_no_part_of_any_key():
+    settings = profiles.load("smoke")
+    other = dataclasses.replace(settings, run=dataclasses.replace(settings.run, device="cpu", compile=True))
+
+    for name in settings.chapters:
+        assert chapters_index.stage_keys(name, settings) == chapters_index.stage_keys(name, other)
+
+
+def test_a_failed_stage_leaves_no_artefact_and_finds_its_work_again():
+    def fail(folder):
+        (folder / "half").write_text("kept")
+        raise RuntimeError("no")
+
+    seen = []
+    with pytest.raises(RuntimeError):
+        stages.stage("a", fail, {})
+    stages.stage("a", lambda folder: seen.append((folder / "half").read_text()), {})
+    assert seen == ["kept"]
+
+
+def test_seconds_of_every_sitting_count():
+    import time
+
+    def fail(folder):
+        time.sleep(0.2)
+        raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        stages.stage("a", fail, {})
+    artefact = stages.stage("a", count([]), {})
+    assert artefact.seconds > 0.2
+    assert json.loads((artefact.folder / "stage.json").read_text())["threads"] >= 1
+
+
+def test_a_full_disk_is_one_line():
+    def full(folder):
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(UserError, match="No space left") as caught:
+        stages.stage("a", full, {})
+    assert "\n" not in str(caught.value)
+
+
+def test_keys_are_known_without_running_anything():
+    calls = []
+    keys = stages.keys(lambda: stages.stage("a", count(calls), {"x": 1}))
+    assert calls == []
+    assert stages.stage("a", count(calls), {"x": 1}).key == keys["a"]
+
+
+def test_a_forced_stage_that_fails_leaves_what_was_there():
+    artefact = stages.stage("a", count([], "first"), {})
+    stages.reset()
+    stages.force()
+
+    def fail(folder):
+        raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        stages.stage("a", fail, {})
+    assert (artefact.folder / "result").read_text() == "first"
+
+
+def test_force_recomputes_once():
+    calls = []
+    stages.stage("a", count(calls), {})
+    stages.reset()
+    stages.force()
+    stages.stage("a", count(calls), {})
+    stages.stage("a", count(calls), {})
+    assert len(calls) == 2
+
+
+@dataclasses.dataclass(frozen=True)
+class Before:
+    rate: float = 0.1
+    steps: int = 5
+
+
+@dataclasses.dataclass(frozen=True)
+class After:
+    rate: float = 0.1
+    steps: int = 5
+    clip: float = 0.0
+
+
+def test_a_setting_that_is_added_later_and_left_alone_changes_no_key() -> None:
+    assert stages.digest({"training": Before(0.2)}) == stages.digest({"training": After(0.2)})
+    assert stages.digest(After(0.2)) != stages.digest(After(0.2, clip=1.0))
+    assert stages.plain(After()) == {"rate": 0.1, "steps": 5, "clip": 0.0}
+
+
+TWICE = """
+import sys, time
+from pathlib import Path
+from dfnas.runtime import stages
+def work(folder):
+    with open(Path(sys.argv[1]), "a") as log:
+        log.write("worked\\n")
+    time.sleep(0.5)
+print(stages.stage("slow", work, {}).folder)
+"""
+
+
+def test_two_processes_do_a_stage_once(tmp_path):
+    log = tmp_path / "log"
+    start = lambda: subprocess.Popen([sys.executable, "-c", TWICE, str(log)], stdout=subprocess.PIPE)  # noqa: E731
+    outputs = [process.communicate()[0] for process in (start(), start())]
+    assert outputs[0] == outputs[1] != b""
+    assert log.read_text() == "worked\n"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(28, "No space left on device"),
+        SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)"),
+        RuntimeError("[enforce fail at inline_container.cc:664] . unexpected pos 128 vs 22\\nmore"),
+    ],
+)
+def test_a_full_disk_is_one_line_whoever_meets_it(error):
+    def work(folder):
+        (folder / "half").write_text("kept")
+        raise error
+
+    with pytest.raises(UserError) as caught:
+        stages.stage("full", work, {})
+    assert "\n" not in str(caught.value)
+    assert "finished work is kept" in str(caught.value)
+
+
+def test_other_errors_are_not_taken_for_a_full_disk():
+    def work(folder):
+        raise RuntimeError("shapes do not match")
+
+    with pytest.raises(RuntimeError, match="shapes"):
+        stages.stage("wrong", work, {})
+
+
+def test_a_stage_s_peak_memory_is_its_own():
+    """Though freed memory is kept while a stage lasts."""
+    big = stages.stage("big", lambda folder: len(bytearray(300_000_000)), {})
+    small = stages.stage("small", lambda folder: None, {})
+    assert small.peak_memory_mb < big.peak_memory_mb - 200

@@ -1,0 +1,129 @@
+"""Facts about the intervals that the chapters report."""
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from dfnas.runtime import statistics
+
+
+def test_the_difference_of_independent_samples_is_welchs():
+    first, second = [1.0, 2.0, 3.0, 4.0, 5.0], [2.0, 4.0, 6.0]
+    low, high = stats.ttest_ind(first, second, equal_var=False).confidence_interval(0.95)
+    assert statistics.difference(first, second) == pytest.approx((-1.0, low, high))
+    assert statistics.difference(second, first) == pytest.approx((1.0, -high, -low))
+
+
+def test_the_pooled_deviation_is_that_of_an_analysis_of_variance():
+    random = np.random.default_rng(0)
+    samples = [(mean + 2.0 * random.standard_normal(size)).tolist() for mean, size in ((0, 400), (50, 600))]
+    residuals = [value - np.mean(sample) for sample in samples for value in sample]
+    assert statistics.pooled_deviation(samples) == pytest.approx(math.sqrt(np.dot(residuals, residuals) / 998))
+    assert statistics.pooled_deviation([[0.3, 0.5], [7.0]]) == statistics.deviation([0.3, 0.5])
+    assert statistics.pooled_deviation([[0.3], [0.5]]) == 0.0
+
+
+def test_a_difference_to_one_value_has_no_interval_and_of_constants_has_no_width():
+    alone = statistics.difference([0.5], [0.1, 0.2, 0.3])
+    assert alone.value == pytest.approx(0.3)
+    assert math.isnan(alone.low)
+    assert math.isnan(alone.high)
+    assert statistics.difference([0.5, 0.5], [0.25, 0.25, 0.25]) == (0.25, 0.25, 0.25)
+
+
+def test_the_degrees_of_freedom_are_welchs_and_the_level_is_the_callers():
+    # worked by hand: errors 0.5 and 4/3, so 3.5328 degrees of freedom and a standard error of 1.35401
+    interval = statistics.difference([1.0, 2.0, 3.0, 4.0, 5.0], [2.0, 4.0, 6.0], level=0.5)
+    assert interval.high - interval.low == pytest.approx(2 * 1.35401 * stats.t.ppf(0.75, 3.5328), abs=1e-4)
+
+
+def test_one_constant_sample_leaves_the_interval_of_the_other():
+    varying = [0.1, 0.2, 0.4]
+    assert statistics.difference(varying, [0.0, 0.0]) == pytest.approx(statistics.interval(varying))
+
+
+@pytest.mark.filterwarnings("error")
+def test_equal_values_give_an_interval_without_width_and_without_a_warning():
+    low, high = statistics.interval([0.1, 0.1, 0.1])[1:]
+    assert (low, high) == pytest.approx((0.1, 0.1))
+    assert statistics.difference([0.3, 0.3], [0.1, 0.2, 0.3]).value == pytest.approx(0.1)
+
+
+def test_coefficients_of_five_and_of_ties():
+    x, y = [1, 2, 3, 4, 5], [3, 1, 2, 5, 4]
+    assert statistics.correlation(x, y, "tau") == pytest.approx(0.4)
+    assert statistics.correlation(x, y, "spearman") == pytest.approx(0.6)
+    assert statistics.correlation([1, 1, 2, 3], [1, 2, 2, 3], "tau") == pytest.approx(0.8)
+    assert statistics.correlation([1, 2, 3], [10, 20, 30], "pearson") == pytest.approx(1.0)
+    with pytest.raises(ValueError, match="tau, spearman, pearson"):
+        statistics.correlation(x, y, "gamma")
+
+
+@pytest.mark.parametrize("coefficient", statistics.COEFFICIENTS)
+def test_an_interval_is_that_of_scipy_s_coefficients_of_resamples(coefficient):
+    generator = np.random.default_rng(5)
+    x = generator.integers(6, size=15).astype(float)  # with ties
+    y = x + generator.normal(size=15)
+    drawn = np.random.default_rng(3).integers(15, size=(300, 15))
+    each = [statistics.correlation(x[row], y[row], coefficient) for row in drawn]
+    interval = statistics.correlation_interval(x, y, coefficient, resamples=300, seed=3)
+    assert interval == pytest.approx((statistics.correlation(x, y, coefficient), *np.quantile(each, [0.025, 0.975])))
+    assert interval.low < interval.value < interval.high
+
+
+@pytest.mark.parametrize("coefficient", statistics.COEFFICIENTS)
+@pytest.mark.filterwarnings("error")
+def test_what_orders_nothing_has_coefficient_0(coefficient):
+    assert statistics.correlation_interval([0.796] * 5, [1, 2, 3, 4, 5], coefficient) == (0.0, 0.0, 0.0)
+    # of two things, half of the resamples are the same thing twice
+    assert statistics.correlation_interval([0.1, 0.2], [0.3, 0.7], coefficient) == pytest.approx((1.0, 0.0, 1.0))
+
+
+def test_a_difference_of_coefficients_is_paired():
+    generator = np.random.default_rng(1)
+    truth = generator.normal(size=30)
+    good, bad = truth + 0.3 * generator.normal(size=30), generator.normal(size=30)
+    difference = statistics.correlation_difference(good, bad, truth)
+    value = statistics.correlation(good, truth) - statistics.correlation(bad, truth)
+    assert difference.value == pytest.approx(value)
+    assert 0 < difference.low < value < difference.high
+    assert statistics.correlation_difference(good, good, truth) == (0.0, 0.0, 0.0)
+    # rankings that differ in one pair alone: the interval is far narrower than that of either
+    close = good.copy()
+    close[[0, 1]] = close[[1, 0]]
+    narrow, own = statistics.correlation_difference(good, close, truth), statistics.correlation_interval(good, truth)
+    assert narrow.high - narrow.low < 0.5 * (own.high - own.low)
+
+
+def test_bootstrap_intervals_cover_what_they_are_said_to():
+    """Of normal pairs with correlation 1/2, tau is 1/3 in the population; a 95 % interval of 40 seldom misses it."""
+    generator, hits = np.random.default_rng(0), 0
+    for _ in range(200):
+        x, noise = generator.normal(size=(2, 40))
+        interval = statistics.correlation_interval(x, 0.5 * x + math.sqrt(0.75) * noise, resamples=400)
+        hits += interval.low <= 1 / 3 <= interval.high
+    assert 175 <= hits <= 199
+
+
+def test_the_deviation_of_tau_is_kendalls():
+    assert statistics.tau_deviation(100) == pytest.approx(0.0678, abs=5e-5)
+    assert statistics.tau_deviation(1000) == pytest.approx(0.0211, abs=5e-5)
+    assert statistics.tau_deviation(2) == pytest.approx(1.0)  # tau is -1 or 1
+
+
+def test_regret_is_what_the_best_of_the_top_lacks():
+    truth, scores = [0.5, 0.9, 0.7, 0.8], [4, 1, 3, 2]
+    assert [statistics.regret(scores, truth, k) for k in (1, 2, 3, 4)] == pytest.approx([0.4, 0.2, 0.1, 0.0])
+    assert statistics.regret([1, 1, 1, 1], truth, 1) == pytest.approx(0.4)  # of equals, the first
+    with pytest.raises(ValueError, match="k is 5"):
+        statistics.regret(scores, truth, 5)
+
+
+def test_chance_regret_is_the_mean_over_all_subsets():
+    truth = [0.5, 0.9, 0.7, 0.8, 0.8]
+    for k in range(1, 6):
+        losses = [0.9 - max(subset) for subset in itertools.combinations(truth, k)]
+        assert statistics.chance_regret(truth, k) == pytest.approx(np.mean(losses))

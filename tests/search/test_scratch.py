@@ -1,0 +1,103 @@
+"""Architectures trained from scratch, and the random ones beside them."""
+
+import dataclasses
+import json
+
+import pytest
+import torch
+
+from dfnas import profiles
+from dfnas.chapters import darts as darts_chapter
+from dfnas.chapters import spos
+from dfnas.errors import UserError
+from dfnas.models import darts
+from dfnas.runtime import stages
+from dfnas.search import scratch
+
+SETTINGS = profiles.load("smoke", 0, ["run.checkpoint_seconds=0"])
+SIZE = darts.Size(4, 3)
+
+
+def draw(generator):
+    return darts.to_text(darts.random_genotype(generator), SIZE)
+
+
+def test_random_architectures_cost_what_was_asked_for():
+    recipe = dataclasses.replace(SETTINGS.darts.scratch, random=5)
+    every = [scratch.macs(draw(torch.Generator().manual_seed(seed)), SETTINGS, recipe) for seed in range(30)]
+    low, high = sorted(every)[5], sorted(every)[25]
+    chosen = scratch.like_cost(draw, low, high, SETTINGS, recipe)
+    assert len(set(chosen)) == 5
+    assert all(low <= scratch.macs(text, SETTINGS, recipe) <= high for text in chosen)
+    assert chosen == scratch.like_cost(draw, low, high, SETTINGS, recipe)
+
+
+@pytest.mark.parametrize(("chapter", "module"), [("darts", darts_chapter), ("spos", spos)])
+@pytest.mark.parametrize("field", ["seeds", "random"])
+def test_one_training_has_no_spread_to_report(chapter, module, field):
+    with pytest.raises(UserError, match="2 or more"):
+        module.chapter_of(profiles.load("smoke", 0, [f"{chapter}.scratch.{field}=1"]))
+
+
+def test_where_nothing_costs_that_much_the_nearest_are_taken():
+    recipe = dataclasses.replace(SETTINGS.darts.scratch, random=2)
+    texts = [draw(torch.Generator().manual_seed(seed)) for seed in range(4)]
+    turn = iter(texts * 250)
+    chosen = scratch.like_cost(lambda generator: next(turn), 1e12, 1e12, SETTINGS, recipe)
+    costs = sorted((scratch.macs(text, SETTINGS, recipe) for text in texts), reverse=True)
+    assert [scratch.macs(text, SETTINGS, recipe) for text in chosen] == costs[:2]
+    with pytest.raises(UserError, match="holds 1 arch"):
+        scratch.like_cost(lambda generator: texts[0], 0, 1, SETTINGS, recipe)
+
+
+def train(folder, text, stop_at=None):
+    folder.mkdir(exist_ok=True)
+    whole = scratch.DropPath.before
+
+    def stopping(self, step, steps, rate, optimiser):
+        if step == stop_at:
+            raise KeyboardInterrupt
+        whole(self, step, steps, rate, optimiser)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(scratch.DropPath, "before", stopping)
+        scratch.train(folder, text, SETTINGS, SETTINGS.darts.scratch, 0)
+    return json.loads((folder / "scratch.json").read_text())
+
+
+def test_training_with_all_extras_goes_on_to_the_same_bits(tmp_path):
+    """Auxiliary head, drop-path and cutout are on in smoke."""
+    text = darts.to_text(darts.DARTS_V2, SIZE)
+    whole = train(tmp_path / "whole", text)
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path / "stopped", text, stop_at=5)
+    assert train(tmp_path / "stopped", text) == whole
+    one, other = ((tmp_path / name / "model.safetensors").read_bytes() for name in ("whole", "stopped"))
+    assert one == other
+    assert whole["architecture"] == text
+    assert 0 <= whole["accuracy"] <= 1
+
+
+def test_drop_path_rises_along_a_line():
+    network = darts.Network(darts.DARTS_V2, SIZE, 10, 1)
+    companion = scratch.DropPath(network, 0.2)
+    seen = []
+    for step in range(5):
+        companion.before(step, 5, 0.1, None)
+        seen.append(network.drop_path)
+    assert seen == pytest.approx([0.0, 0.04, 0.08, 0.12, 0.16])
+
+
+def test_results_are_gathered_by_arm(tmp_path):
+    made = {}
+    for label, accuracy in (("found-synthetic-0", 0.5), ("found-synthetic-1", 0.6), ("random-0", 0.4)):
+        folder = tmp_path / label
+        folder.mkdir()
+        facts = {"accuracy": accuracy, "macs": 10, "parameters": 5, "architecture": "darts:…"}
+        (folder / "scratch.json").write_text(json.dumps(facts))
+        made[label] = stages.Artefact(label, "", folder)
+    made["random"] = stages.Artefact("random", "", tmp_path)  # the draw itself has no accuracy
+    arms = scratch.results(made)
+    assert arms["found_on_synthetic"]["accuracy"] == [0.5, 0.6]
+    assert arms["random"]["accuracy"] == [0.4]
+    assert set(arms) == {"found_on_synthetic", "random"}

@@ -1,0 +1,69 @@
+"""Labels made online: by the teacher, on the crop that the student sees, each process its own part."""
+
+import dataclasses
+
+import pytest
+import torch
+
+from dfnas import profiles
+from dfnas.data.teachers import Teacher
+from dfnas.errors import UserError
+from dfnas.runtime import distributed
+from dfnas.training import students
+
+SETTINGS = profiles.load("smoke")
+
+
+class Sums(torch.nn.Module):
+    """Logits that tell which image they are of."""
+
+    def __init__(self):
+        super().__init__()
+        self.asked = []
+
+    def forward(self, x):
+        self.asked.append(len(x))
+        return x.sum((1, 2, 3))[:, None] * torch.tensor([1.0, -1.0])
+
+
+def sample(step, side):
+    return torch.arange(8.0).view(8, 1, 1, 1).expand(8, 1, side, side), torch.zeros(8, 2)
+
+
+@pytest.mark.parametrize("world", [1, 2, 4])
+def test_each_process_asks_the_teacher_about_its_own_part(monkeypatch, world):
+    network = Sums()
+    teacher = Teacher(network, (0.0,), (1.0,), ("a", "b"), "", {})
+    labelled = students.online(sample, teacher, 16, SETTINGS)
+    inputs, expected = labelled(0, 8)
+    assert torch.equal(expected[:, 0], torch.arange(8.0) * 16**2)
+    assert inputs.shape == (8, 1, 8, 8)
+    monkeypatch.setattr(distributed, "world", lambda: world)
+    for rank in range(world):
+        monkeypatch.setattr(distributed, "rank", lambda rank=rank: rank)
+        network.asked.clear()
+        images, mine = distributed.part(*labelled(0, 8))
+        assert network.asked == [8 // world]
+        assert torch.equal(mine, expected.chunk(world)[rank])
+        assert torch.equal(images, inputs.chunk(world)[rank])
+
+
+def test_mixed_images_are_labelled_as_they_are():
+    network = Sums()
+    teacher = Teacher(network, (0.0,), (1.0,), ("a", "b"), "", {})
+    labelled = students.online(sample, teacher, 16, SETTINGS, mixing=1.0, seed=3)
+    inputs, targets = labelled(0, 16)
+    assert torch.allclose(targets[:, 0], inputs.sum((1, 2, 3)))
+    plain, _ = sample(0, 16)
+    assert not torch.equal(inputs, plain)
+    assert (inputs >= 0).all()
+    assert (inputs <= 7).all()
+    assert torch.equal(inputs, labelled(0, 16)[0])
+    assert not torch.equal(inputs, labelled(1, 16)[0])
+
+
+@pytest.mark.parametrize("wrong", [{"mixing": 1.5}, {"mixing": -0.1}, {"mixing": 0.5, "labels": "stored"}])
+def test_mixing_needs_online_labels_and_a_share(wrong):
+    student = dataclasses.replace(SETTINGS.student, **({"labels": "online"} | wrong))
+    with pytest.raises(UserError, match="from 0 to 1"):
+        students.check(student)
