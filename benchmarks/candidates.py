@@ -20,7 +20,7 @@ IMAGES = 1600
 
 
 def rows() -> list[dict[str, Any]]:
-    """Seconds a candidate, on as many images as laptop's chapter 6 takes."""
+    """Seconds a candidate, on as many images as laptop's SPOS chapter takes."""
     assert SETTINGS.spos is not None
     source = _noise()
     judge = spos.Judge(spos.build_supernet(SETTINGS), source, SETTINGS, SETTINGS.spos)

@@ -18,7 +18,7 @@ RUN = RunSettings("cpu")
 
 
 def rows() -> list[dict[str, Any]]:
-    """For ResNet-20, without depthwise convolutions, and a path of chapter 6, with them: fp32 over bf16, in seconds.
+    """For ResNet-20, without depthwise convolutions, and a path of SPOS, with them: fp32 over bf16, in seconds.
 
     None where bf16 would be emulated.
     """

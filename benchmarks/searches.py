@@ -44,7 +44,7 @@ def _spos() -> dict[str, Any]:
 
 
 def _proxyless() -> dict[str, Any]:
-    """The same for chapter 7's supernet, whose blocks have a shortcut round their operations."""
+    """The same for the ProxylessNAS chapter's supernet, whose blocks have a shortcut round their operations."""
     space = experiment.space_of(SETTINGS)
     supernet = Supernet(space, 10).to(memory_format=torch.channels_last)
     paths = [mbconv.random_choices(space, seeds.generator(0, "benchmark", index)) for index in range(PATHS)]

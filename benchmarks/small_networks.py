@@ -15,7 +15,7 @@ NETWORKS, BATCH, SIDES = 3, 32, (8, 16)
 
 
 def rows() -> list[dict[str, Any]]:
-    """Seconds a step (forward, backward), in fp32 with one thread, over random architectures as in chapters 4 and 5."""
+    """Seconds a step (forward, backward), in fp32 with one thread, over random DARTS architectures."""
     networks = []
     for seed in range(NETWORKS):
         torch.manual_seed(seed)

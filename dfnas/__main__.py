@@ -163,7 +163,7 @@ def latency(
     device: Device = None,
     out: Annotated[Path | None, typer.Option(help="file of the table (else latency-PROFILE.json in runs/)")] = None,
 ) -> None:
-    """Measure chapter 7's operators on this machine into a table that its search can take for its cost."""
+    """Measure ProxylessNAS's operators on this machine into a table that its search can take for its cost."""
     settings = _settings(profile, 0, overrides, device)
     path = (out or paths.runs() / f"latency-{settings.profile}.json").expanduser().resolve()
     paths.make_folder(path.parent)
@@ -174,7 +174,7 @@ def latency(
     print(tabulate(rows, ["operator", "ms", "lower quartile", "upper quartile"], floatfmt=".3f"))
     print(f"{made['batch']} images at once, {made['threads']} threads, {made['repeats']} repeats: {path}")
     chosen = f"--set proxylessnas.cost=latency --set proxylessnas.latency_table={path}"
-    print(f"python -m dfnas run 07-proxylessnas --profile {profile} {chosen}")
+    print(f"python -m dfnas run 06-proxylessnas --profile {profile} {chosen}")
 
 
 def _settings(profile: str, seed: int = 0, overrides: list[str] | None = None, device: str | None = None) -> Settings:

@@ -61,7 +61,7 @@ class Halves(nn.Module):
 
 
 class Path_:
-    """Draws the path of a single-path supernet, as chapter 6's companion does."""
+    """Draws the path of a single-path supernet, as the SPOS chapter's companion does."""
 
     def __init__(self, supernet: shufflenet.Supernet) -> None:
         self.supernet = supernet

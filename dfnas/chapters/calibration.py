@@ -1,4 +1,4 @@
-"""Chapter 3, label calibration: hard labels against recursively calibrated ones, at equal counts and steps."""
+"""Label calibration: hard labels against recursively calibrated ones, at equal counts and steps."""
 
 import base64
 import dataclasses
@@ -42,7 +42,7 @@ REAL = "real_same_count"
 
 
 def compute(settings: Settings) -> dict[str, stages.Artefact]:
-    """Chapter 3's stages: the sets, every arm's students over paired seeds, the verifier, figures of merit."""
+    """The chapter's stages: the sets, every arm's students over paired seeds, the verifier, figures of merit."""
     teacher, chapter = load_teacher(settings), settings.calibration
     if chapter.rounds < 2 or chapter.seeds < 2:
         raise UserError("calibration.rounds and calibration.seeds must be 2 or more: the chapter compares them")
@@ -71,7 +71,7 @@ def compute(settings: Settings) -> dict[str, stages.Artefact]:
 
 
 def plan(settings: Settings) -> list[dict[str, Any]]:
-    """Chapter 3: sets and students of the arms."""
+    """Sets and students of the arms."""
     chapter = settings.calibration
     rounds = calibrated(settings)
     single = dataclasses.replace(settings.synthesis, images=chapter.images, rounds=1)
@@ -107,7 +107,7 @@ def _sets(settings: Settings, teacher: Teacher) -> dict[str, stages.Artefact]:
 
 
 def calibrated(settings: Settings) -> SynthesisSettings:
-    """The settings of the calibrated set: chapter 2's where its slots suffice, as batches are independent."""
+    """The settings of the calibrated set: the profile's own where its slots suffice, as batches are independent."""
     chapter, chosen = settings.calibration, settings.synthesis
     enough = chosen.rounds == chapter.rounds and chosen.images >= chapter.images * chapter.rounds
     if enough and chosen.keep_rounds == "all":

@@ -1,4 +1,4 @@
-"""Chapter 5, DARTS: architecture parameters and weights, moved in turn by gradients (DARTS paper, algorithm 1)."""
+"""DARTS: architecture parameters and weights, moved in turn by gradients (DARTS paper, algorithm 1)."""
 
 import contextlib
 import functools
@@ -32,7 +32,7 @@ WATCHED = 500  # images of the held-out half that the supernet is watched on
 
 
 def compute(settings: Settings) -> dict[str, stages.Artefact]:
-    """Chapter 5's stages: a search on each source, random architectures of like cost, all trained from scratch."""
+    """The chapter's stages: a search on each source, random architectures of like cost, all trained from scratch."""
     chapter, teacher = chapter_of(settings), load_teacher(settings)
     origins = sets.artefacts(settings, teacher)
     made = {name: origin for name, origin in origins.items() if isinstance(origin, stages.Artefact)}
@@ -335,7 +335,7 @@ def agreement(first: str, second: str) -> float:
 
 
 def darts_network(settings: Settings) -> nn.Module:
-    """The supernet of chapter 5 at full size, on the meta device: shapes without memory."""
+    """The supernet of the DARTS chapter at full size, on the meta device: shapes without memory."""
     chapter, data = chapter_of(settings), settings.data
     with torch.device("meta"):
         size = cells.Size(chapter.channels, chapter.cells)

@@ -1,4 +1,4 @@
-"""Chapter 9, distillation: what a teacher knows, passed on to a new network through the synthetic set alone."""
+"""Distillation: what a teacher knows, passed on to a new network through the synthetic set alone."""
 
 import dataclasses
 import functools
@@ -56,7 +56,9 @@ def chapter_of(settings: Settings) -> DistillationSettings:
     if chapter is None:
         raise UserError(f"profile {settings.profile} has no settings for distillation")
     if made.rounds < 2 or made.keep_rounds != "all":
-        raise UserError("chapter 9 compares rounds: synthesis.rounds must be 2 or more, and synthesis.keep_rounds all")
+        raise UserError(
+            "distillation compares rounds: synthesis.rounds is 2 or more, and synthesis.keep_rounds all"
+        )
     if chapter.seeds < 2 or settings.student.seeds < 2:
         raise UserError("distillation.seeds and student.seeds must be 2 or more: without repeats there is no spread")
     # Only the arm of online labels could mix images, and would then differ from the others in more than labels.
@@ -135,7 +137,7 @@ def seeded(settings: Settings) -> Iterator[tuple[Arm, int, str]]:
 
 
 def compute(settings: Settings) -> dict[str, stages.Artefact]:
-    """Chapter 9's stages: the sets, the students of every arm, and what they are worth on real test images."""
+    """The chapter's stages: the sets, the students of every arm, and what they are worth on real test images."""
     teacher = load_teacher(settings)
     made = {
         "synthesis": sets.set_stage("synthesis", settings, teacher, settings.synthesis),
@@ -176,7 +178,7 @@ def _student_stage(
     name = f"distillation-{arm.experiment}-{arm.name}-{seed}"
     if arm.source == "real":
         return _real_stage(name, arm, seed, settings, teacher)
-    if arm.experiment == "full":  # chapter 2's students, found by their key
+    if arm.experiment == "full":  # the synthesis chapter's students, found by their key
         name = f"student-{seed}"
     return students.set_stage(name, settings, teacher, arm.student, made[arm.source], seed, arm.chosen, arm.count)
 

@@ -10,7 +10,7 @@ from dfnas.runtime import stages
 
 
 def module(name: str) -> ModuleType:
-    """The module of a chapter, `chapters/darts` for 05-darts, with its `compute` and `plan`."""
+    """The module of a chapter, `chapters/darts` for 04-darts, with its `compute` and `plan`."""
     return importlib.import_module(f"dfnas.chapters.{name.partition('-')[2]}")
 
 

@@ -1,4 +1,4 @@
-"""Chapter 11, what a step costs: runs the benchmarks in a process of their own, and keeps what they measured."""
+"""What a step costs: runs the benchmarks in a process of their own, and keeps what they measured."""
 
 import json
 import subprocess
@@ -14,7 +14,7 @@ VERSION = 5
 
 
 def compute(settings: Settings) -> dict[str, stages.Artefact]:
-    """Chapter 11's one stage. Its figures belong to the machine that made them; its key does not know of machines."""
+    """The one stage. Its figures belong to the machine that made them; its key does not know of machines."""
     chapter = chapter_of(settings)
     resolved = {"files": chapter.benchmarks, "pairs": chapter.pairs}
     return {

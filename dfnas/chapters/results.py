@@ -1,4 +1,4 @@
-"""Chapter 10, results: every experiment beside the paper's number, from run records alone."""
+"""Results: every experiment beside the paper's number, from run records alone."""
 
 import hashlib
 import html
@@ -15,10 +15,8 @@ from dfnas.records import claims
 from dfnas.runtime import paths, stages
 
 VERSION = 1
-NAME = "10-results"
-BEFORE = profiles.CHAPTERS[
-    : profiles.CHAPTERS.index(NAME)
-]  # a later chapter runs later, and reports nothing of the paper
+NAME = "12-results"
+BEFORE = profiles.CHAPTERS[: profiles.CHAPTERS.index(NAME)]
 BOOK = "laptop"  # the profile whose runs are the published book
 SCALES = (BOOK, "quick")  # the small profiles, whatever runs
 NOT_RUN = "not run here"
@@ -49,18 +47,18 @@ EXPERIMENTS = (
     Experiment("Labels: round 0, hard", "03-calibration", "student_accuracy_hard", CIFAR10),
     Experiment("Labels: round 0, soft", "03-calibration", "student_accuracy_round0", CIFAR10),
     Experiment("Labels: calibrated", "03-calibration", "student_accuracy_calibrated", CIFAR10),
-    Experiment("Ranking: synthetic and real data", "04-consistency", "tau_synthetic_real", CIFAR10, accuracy=False),
-    Experiment("Ranking: noise and real data", "04-consistency", "tau_noise_real", CIFAR10, accuracy=False),
-    Experiment("DARTS on synthetic images", "05-darts", "found_on_synthetic", CIFAR10),
-    Experiment("DARTS on real images", "05-darts", "found_on_real", CIFAR10),
-    Experiment("SPOS on synthetic images", "06-spos", "found_on_synthetic", IMAGENET, "74.2%: error 25.8%, 316M MACs"),
-    Experiment("SPOS on real images", "06-spos", "found_on_real", IMAGENET, "74.3%: error 25.7%, 319M MACs"),
-    Experiment("ProxylessNAS on synthetic images", "07-proxylessnas", "found_on_synthetic", IMAGENET),
-    Experiment("ProxylessNAS on real images", "07-proxylessnas", "found_on_real", IMAGENET),
-    Experiment("Pruning on synthetic images", "08-pruning", "pruned_on_synthetic", IMAGENET),
-    Experiment("Pruning on real images", "08-pruning", "pruned_on_real", IMAGENET),
-    Experiment("Knowledge transfer", "09-distillation", "student_accuracy", IMAGENET),
-    Experiment("… by as many real images", "09-distillation", "student_accuracy_real_same_count", IMAGENET),
+    Experiment("Ranking: synthetic and real data", "07-consistency", "tau_synthetic_real", CIFAR10, accuracy=False),
+    Experiment("Ranking: noise and real data", "07-consistency", "tau_noise_real", CIFAR10, accuracy=False),
+    Experiment("DARTS on synthetic images", "04-darts", "found_on_synthetic", CIFAR10),
+    Experiment("DARTS on real images", "04-darts", "found_on_real", CIFAR10),
+    Experiment("SPOS on synthetic images", "05-spos", "found_on_synthetic", IMAGENET, "74.2%: error 25.8%, 316M MACs"),
+    Experiment("SPOS on real images", "05-spos", "found_on_real", IMAGENET, "74.3%: error 25.7%, 319M MACs"),
+    Experiment("ProxylessNAS on synthetic images", "06-proxylessnas", "found_on_synthetic", IMAGENET),
+    Experiment("ProxylessNAS on real images", "06-proxylessnas", "found_on_real", IMAGENET),
+    Experiment("Pruning on synthetic images", "09-pruning", "pruned_on_synthetic", IMAGENET),
+    Experiment("Pruning on real images", "09-pruning", "pruned_on_real", IMAGENET),
+    Experiment("Knowledge transfer", "10-distillation", "student_accuracy", IMAGENET),
+    Experiment("… by as many real images", "10-distillation", "student_accuracy_real_same_count", IMAGENET),
 )
 
 
@@ -88,7 +86,7 @@ class Table:
 
 
 def compute(settings: Settings) -> dict[str, stages.Artefact]:
-    """Chapter 10's one stage, which depends on every record that the page reads: a new one makes the page stale."""
+    """The one stage, which depends on every record that the page reads: a new one makes the page stale."""
     sets = gather(settings)
     found = {profile: digests(chapters) for profile, chapters in sets.items()}
     work = lambda folder: stages.write_json(folder / "digests.json", found)  # noqa: E731

@@ -1,4 +1,4 @@
-"""Chapter 6, SPOS: a supernet trained a random path at a time, then searched by evolution (SPOS paper, section 3)."""
+"""SPOS: a supernet trained a random path at a time, then searched by evolution (SPOS paper, section 3)."""
 
 import functools
 import itertools
@@ -28,7 +28,7 @@ VERSION = 1
 
 
 def compute(settings: Settings) -> dict[str, stages.Artefact]:
-    """Chapter 6's stages: a supernet and a search on each source, random architectures, all trained from scratch."""
+    """The chapter's stages: a supernet and a search on each source, random architectures, all trained from scratch."""
     chapter, teacher = chapter_of(settings), load_teacher(settings)
     origins = sets.artefacts(settings, teacher)
     made = {name: origin for name, origin in origins.items() if isinstance(origin, stages.Artefact)}

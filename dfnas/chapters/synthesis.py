@@ -1,4 +1,4 @@
-"""Chapter 2, synthesis: a set of images out of a teacher, round by round, with recursively calibrated labels.
+"""Synthesis: a set of images out of a teacher, round by round, with recursively calibrated labels.
 
 Round 0 asks for classes. Each later round redraws the canvases of the same slots and asks for the logits that the
 teacher gave to the slot's previous image: only these logits are carried (as in the authors' code).
@@ -45,7 +45,7 @@ def expected_update_counts(settings: SynthesisSettings, data: DataSettings) -> T
     return iterations * share[:, None] * share[None, :]
 
 
-# Chapter 2's last section: the objective with one part left out or replaced.
+# The synthesis chapter's last section: the objective with one part left out or replaced.
 ABLATIONS: dict[str, dict[str, Any]] = {
     "complete": {},
     "no batch-norm statistics": {"batch_norm_weight": 0.0},
@@ -56,7 +56,7 @@ ABLATIONS: dict[str, dict[str, Any]] = {
 
 
 def compute(settings: Settings) -> dict[str, stages.Artefact]:
-    """Chapter 2's stages: the set, students trained on it, a verifier trained on real data, ablations, measures.
+    """The chapter's stages: the set, students trained on it, a verifier trained on real data, ablations, measures.
 
     The artefacts by name: `synthesis`, `student-<seed>`, `verifier`, `ablation-<name>`, `evaluation`.
     """
@@ -86,7 +86,7 @@ def compute(settings: Settings) -> dict[str, stages.Artefact]:
 
 
 def plan(settings: Settings) -> list[dict[str, Any]]:
-    """Chapter 2: the synthetic set, what judges it, and small sets with a term left out."""
+    """The synthetic set, what judges it, and small sets with a term left out."""
     small = dataclasses.replace(settings.synthesis, images=settings.evaluation.ablation_images, rounds=1)
     students_row = costs.student(
         f"students x {settings.student.seeds}", settings, settings.student, settings.synthesis.images

@@ -1,4 +1,4 @@
-"""Chapter 1, the teacher: the network that is left of the data."""
+"""The teacher: the network that is left of the data."""
 
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ def compute(settings: Settings) -> dict[str, stages.Artefact]:
 
 
 def plan(settings: Settings) -> list[dict[str, Any]]:
-    """Chapter 1: one training, unless a teacher is given."""
+    """One training, unless a teacher is given."""
     if settings.teacher.path:
         return []
     return [

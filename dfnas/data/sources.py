@@ -1,4 +1,4 @@
-"""What a search may learn from: chapter 2's synthetic images, as many real ones, or as many images of noise."""
+"""What a search may learn from: synthetic images, as many real ones, or as many images of noise."""
 
 import contextlib
 import dataclasses

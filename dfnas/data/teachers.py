@@ -34,7 +34,7 @@ class Teacher:
 
 
 def load(settings: Settings) -> Teacher:
-    """The teacher that chapters 2 and on use: `teacher.path` if given, else the one shipped with the package.
+    """The teacher of all chapters after the first: `teacher.path` if given, else the one shipped with the package.
 
     Raises
     ------

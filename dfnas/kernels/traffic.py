@@ -1,4 +1,4 @@
-"""Chapter 11: the bytes that operations move, counted without computing them, and the roofs of machines.
+"""The bytes that operations move, counted without computing them, and the roofs of machines.
 
 Tensors are on the device `meta`, which have a shape and no memory: counting a batch of any size costs nothing.
 """

@@ -4,8 +4,9 @@ A value from the paper cites its section there (A: the appendix); a value that t
 the source of the default.
 """
 
-from dfnas.profiles.resolve import CHAPTERS, NAMES, load, overrides_digest, require_chapter, to_dict
+from dfnas.profiles.resolve import NAMES, load, overrides_digest, require_chapter, to_dict
 from dfnas.profiles.settings import (
+    CHAPTERS,
     CalibrationSettings,
     ConsistencySettings,
     DartsSettings,

@@ -43,24 +43,11 @@ SMALL_STUDENT = StudentSettings(
     temperature=4.0,
     side=16,
 )
-# What the published search of chapter 6 found on synthetic images, under this profile.
+# What the published search of the SPOS chapter found on synthetic images, under this profile.
 SEARCHED = "spos:1;stem=16;stem_stride=1;widths=32,64,128;repeats=2,3,3;strides=2,2,2;tail=256;choices=01010113"
 
 SETTINGS = Settings(
     profile="laptop",
-    chapters=(
-        "01-teacher",
-        "02-synthesis",
-        "03-calibration",
-        "04-consistency",
-        "05-darts",
-        "06-spos",
-        "07-proxylessnas",
-        "08-pruning",
-        "09-distillation",
-        "10-results",
-        "11-kernels",
-    ),
     run=RunSettings(compile=True, processes=0),
     data=DataSettings(name="cifar10", channels=3, classes=10, region=32, canvas=40),
     teacher=TeacherSettings(
@@ -195,7 +182,7 @@ SETTINGS = Settings(
         temperature=4.0,
     ),
     distillation=DistillationSettings(
-        # Half of the steps of chapter 3's students, at a higher rate, so that they are not left behind.
+        # Half of the steps of the calibration chapter's students, at a higher rate, so that they are not left behind.
         comparison=dataclasses.replace(
             SMALL_STUDENT, training=dataclasses.replace(SMALL_STUDENT.training, steps=200, learning_rate=0.8)
         ),

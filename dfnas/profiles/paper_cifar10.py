@@ -29,7 +29,7 @@ STUDENT = StudentSettings(
 
 SETTINGS = Settings(
     profile="paper-cifar10",
-    chapters=("01-teacher", "02-synthesis", "03-calibration", "04-consistency", "05-darts"),
+    chapters=("01-teacher", "02-synthesis", "03-calibration", "04-darts", "07-consistency"),
     run=RunSettings(compile=True),
     data=DataSettings(name="cifar10", channels=3, classes=10, region=32, canvas=40, padding="zero"),  # A.B.1
     teacher=TeacherSettings(

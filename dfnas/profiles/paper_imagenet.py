@@ -47,12 +47,11 @@ SETTINGS = Settings(
         "01-teacher",
         "02-synthesis",
         "03-calibration",
-        "04-consistency",
-        "06-spos",
-        "07-proxylessnas",
-        "08-pruning",
-        "09-distillation",
-        "10-results",
+        "05-spos",
+        "06-proxylessnas",
+        "07-consistency",
+        "09-pruning",
+        "10-distillation",
     ),
     run=RunSettings(compile=True),
     # As many real images as synthetic ones are read: 140 of each class.
@@ -154,7 +153,7 @@ SETTINGS = Settings(
         candidates=1000,
         validation_images=32_000,
         training=TrainingSettings(batch=64, learning_rate=0.025, epochs=50),  # of the DARTS part: none here
-        # The tables are of CIFAR-10; a table of ImageNet would be judged so. The supernet's recipe is chapter 6's.
+        # The tables are of CIFAR-10; a table of ImageNet would be judged so. The recipe is SPOS's.
         tabular=TabularSettings(
             training=TrainingSettings(
                 batch=1024,

@@ -33,24 +33,11 @@ STUDENT = StudentSettings(
     temperature=2.0,
     seeds=3,
 )
-# What the search of chapter 6 found on synthetic images, under this profile.
+# What the search of the SPOS chapter found on synthetic images, under this profile.
 SEARCHED = "spos:1;stem=8;stem_stride=1;widths=16,32,64;repeats=2,2,2;strides=2,2,1;tail=128;choices=303030"
 
 SETTINGS = Settings(
     profile="quick",
-    chapters=(
-        "01-teacher",
-        "02-synthesis",
-        "03-calibration",
-        "04-consistency",
-        "05-darts",
-        "06-spos",
-        "07-proxylessnas",
-        "08-pruning",
-        "09-distillation",
-        "10-results",
-        "11-kernels",
-    ),
     run=RunSettings(processes=0),
     # The mirror image of a digit is no digit.
     data=DataSettings(name="digits", channels=1, classes=10, region=16, canvas=20, padding="zero", flip=False),

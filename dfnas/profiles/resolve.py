@@ -12,22 +12,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from dfnas.errors import UserError
-from dfnas.profiles.settings import Settings
+from dfnas.profiles.settings import CHAPTERS, Settings
 
 NAMES = ("smoke", "quick", "laptop", "paper-cifar10", "paper-imagenet")
-CHAPTERS = (
-    "01-teacher",
-    "02-synthesis",
-    "03-calibration",
-    "04-consistency",
-    "05-darts",
-    "06-spos",
-    "07-proxylessnas",
-    "08-pruning",
-    "09-distillation",
-    "10-results",
-    "11-kernels",
-)
 
 
 def load(profile: str, seed: int = 0, overrides: Sequence[str] = (), device: str | None = None) -> Settings:

@@ -1,6 +1,21 @@
 """The settings of each stage. Fields without a default must be given by every profile."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+
+# The chapters of the book, in their order; a notebook, a module and a record share each name.
+CHAPTERS = (
+    "01-teacher",
+    "02-synthesis",
+    "03-calibration",
+    "04-darts",
+    "05-spos",
+    "06-proxylessnas",
+    "07-consistency",
+    "09-pruning",
+    "10-distillation",
+    "11-kernels",
+    "12-results",
+)
 
 
 @dataclass(frozen=True)
@@ -54,7 +69,7 @@ class TrainingSettings:
 
 @dataclass(frozen=True)
 class TeacherSettings:
-    """Chapter 1: the network that is left of the data. `path` replaces the shipped teacher from chapter 2 on."""
+    """Teacher: the network that is left of the data. `path` replaces the shipped teacher from the second chapter on."""
 
     network: str
     training: TrainingSettings
@@ -67,7 +82,7 @@ class TeacherSettings:
 
 @dataclass(frozen=True)
 class SynthesisSettings:
-    """Chapter 2: model inversion with batch-norm statistics, regional update, recursive label calibration."""
+    """Synthesis: model inversion with batch-norm statistics, regional update, recursive label calibration."""
 
     images: int  # in all, over the rounds kept
     batch: int
@@ -105,7 +120,7 @@ class StudentSettings:
 
 @dataclass(frozen=True)
 class CalibrationSettings:
-    """Chapter 3: arms at equal counts and steps, over paired seeds."""
+    """Calibration: arms at equal counts and steps, over paired seeds."""
 
     images: int
     rounds: int
@@ -139,7 +154,7 @@ class ScratchSettings:
 
 @dataclass(frozen=True)
 class DartsSettings:
-    """Chapter 5: differentiable search; cells of `channels` at the start, and those that are judged."""
+    """DARTS: differentiable search; cells of `channels` at the start, and those that are judged."""
 
     channels: int
     cells: int
@@ -158,7 +173,7 @@ class DartsSettings:
 
 @dataclass(frozen=True)
 class EvolutionSettings:
-    """Constrained evolutionary search (SPOS paper, section 3.4; shared by chapters 6 and 8)."""
+    """Constrained evolutionary search (SPOS paper, section 3.4; shared by SPOS and pruning)."""
 
     population: int = 50
     generations: int = 20
@@ -171,7 +186,7 @@ class EvolutionSettings:
 
 @dataclass(frozen=True)
 class SpaceSettings:
-    """The single-path space of chapter 6: a stem, stages of choice blocks, a 1x1 convolution before the classifier."""
+    """SPOS's single-path space: a stem, stages of choice blocks, a 1x1 convolution before the classifier."""
 
     stem: int = 16
     stem_stride: int = 2
@@ -184,7 +199,7 @@ class SpaceSettings:
 
 @dataclass(frozen=True)
 class SposSettings:
-    """Chapter 6: single-path one-shot search."""
+    """SPOS: single-path one-shot search."""
 
     space: SpaceSettings
     search: TrainingSettings  # of the supernet's weights
@@ -201,7 +216,7 @@ class SposSettings:
 
 @dataclass(frozen=True)
 class MobileSpaceSettings:
-    """The space of chapter 7: a stem, a fixed block, stages of MBConv blocks, a 1x1 convolution before the classifier.
+    """ProxylessNAS's space: a stem, a fixed block, stages of MBConv blocks, a 1x1 convolution before the classifier.
 
     The defaults are ProxylessNAS's (its code's, where its published network for phones has 32 for the first width).
     """
@@ -227,7 +242,7 @@ class LatencySettings:
 
 @dataclass(frozen=True)
 class ProxylessSettings:
-    """Chapter 7: a path-binarised supernet; the architecture parameters are moved by REINFORCE or by gradients."""
+    """ProxylessNAS: a path-binarised supernet; the architecture parameters are moved by REINFORCE or by gradients."""
 
     space: MobileSpaceSettings
     warm_up: TrainingSettings  # of the supernet's weights, before the architecture parameters move
@@ -255,7 +270,7 @@ class ProxylessSettings:
 
 @dataclass(frozen=True)
 class PruningSettings:
-    """Chapter 8: a PruningNet, searches for widths that keep to windows of cost, and trainings of what they find."""
+    """Pruning: a PruningNet, searches for widths that keep to windows of cost, and trainings of what they find."""
 
     network: str  # what is pruned: resnet50, or a CIFAR ResNet such as resnet20
     search: TrainingSettings  # of the PruningNet
@@ -274,7 +289,7 @@ class PruningSettings:
 
 @dataclass(frozen=True)
 class DistillationSettings:
-    """Chapter 9: students from the synthetic set alone; the full recipe is the profile's `student`, as in chapter 2."""
+    """Distillation: students from the synthetic set alone; the full recipe is the profile's `student`."""
 
     comparison: StudentSettings  # a cheaper recipe, for the many arms; each arm has labels of its own
     sizes: tuple[int, ...]  # of parts of the synthetic set, in slots: accuracy against the number of images
@@ -288,7 +303,7 @@ class DistillationSettings:
 
 @dataclass(frozen=True)
 class TabularSettings:
-    """Chapter 4's second opinion, where a table is given: its space's supernet, trained on the synthetic set."""
+    """A second opinion, where a table is given: its space's supernet, trained on the synthetic set."""
 
     training: TrainingSettings  # of the supernet's weights, a uniform path a step
     architectures: int = 200  # of the table's, drawn at random; 0: all
@@ -301,7 +316,7 @@ class TabularSettings:
 
 @dataclass(frozen=True)
 class ConsistencySettings:
-    """Chapter 4: random architectures, ranked by what they reach when they learn from each source."""
+    """Consistency: random architectures, ranked by what they reach when they learn from each source."""
 
     training: TrainingSettings  # of each DARTS architecture, on every source
     tabular: TabularSettings
@@ -312,7 +327,7 @@ class ConsistencySettings:
     temperature: float = 1.0  # of the loss on soft labels
     test_images: int = 0  # real test images that judge a network, the classes in equal shares; 0: all
     held_out: float = 0.1  # share of a source without real data that judges networks too, and trains none
-    candidates: int = 0  # random SPOS paths, judged by the supernets of chapter 6; 0: leave this part out
+    candidates: int = 0  # random SPOS paths, judged by the supernets of the SPOS chapter; 0: leave this part out
     validation_images: int = 1000  # real validation images that judge a path too; 0: all
     resamples: int = 2000  # of the bootstrap
     table: str = ""  # a CSV file: architecture, accuracy, macs, parameters; "": no second opinion
@@ -320,7 +335,7 @@ class ConsistencySettings:
 
 @dataclass(frozen=True)
 class KernelsSettings:
-    """Chapter 11: what is measured, by files of benchmarks/; (): all of it."""
+    """Kernels: what is measured, by files of benchmarks/; (): all of it."""
 
     benchmarks: tuple[str, ...] = ()
     pairs: int = 5  # timings of plain and ours, in turn, that a ratio is the median of
@@ -331,7 +346,6 @@ class Settings:
     """A profile, resolved for one run."""
 
     profile: str
-    chapters: tuple[str, ...]
     run: RunSettings
     data: DataSettings
     teacher: TeacherSettings
@@ -346,5 +360,6 @@ class Settings:
     pruning: PruningSettings | None = None
     distillation: DistillationSettings | None = None
     kernels: KernelsSettings | None = None
+    chapters: tuple[str, ...] = CHAPTERS
     seed: int = 0
-    overrides: tuple[str, ...] = field(default=())
+    overrides: tuple[str, ...] = ()

@@ -36,19 +36,6 @@ STUDENT = StudentSettings(
 
 SETTINGS = Settings(
     profile="smoke",
-    chapters=(
-        "01-teacher",
-        "02-synthesis",
-        "03-calibration",
-        "04-consistency",
-        "05-darts",
-        "06-spos",
-        "07-proxylessnas",
-        "08-pruning",
-        "09-distillation",
-        "10-results",
-        "11-kernels",
-    ),
     run=RunSettings(),
     # The mirror image of a digit is no digit.
     data=DataSettings(name="digits", channels=1, classes=10, region=16, canvas=20, padding="zero", flip=False),

@@ -8,6 +8,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from dfnas.profiles import CHAPTERS
 from dfnas.records import claims
 
 DIRECTIVE = re.compile(
@@ -99,6 +100,9 @@ def _role(name: str, text: str, known: dict[str, str]) -> str:
     label = (target or shown).strip()
     if name == "num":
         return f"`{text.partition('|')[0]}`"
+    if name.lower() == "chapter":  # by its file: a handout stands alone
+        number = next(file for file in CHAPTERS if file.partition("-")[2] == text)[:2]
+        return f"{name} {int(number)}"
     if name == "impl":
         return f"`{label}`"
     if name == "eq":

@@ -1,6 +1,6 @@
 """Networks that hold many others, whatever these differ in: trained a random one a step, then judged one by one.
 
-Shared by chapters 4, 6, 7 and 8. A supernet's `choose` sets which of its networks the next forward passes run.
+A supernet's `choose` sets which of its networks the next forward passes run.
 """
 
 import dataclasses

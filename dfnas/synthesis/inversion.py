@@ -197,7 +197,7 @@ def see(view: Tensor, offset: list[int], flip: bool, region: int, update: str) -
 def draws(
     settings: SynthesisSettings, data: DataSettings, stage: int, seed: int, round_number: int, batch: int
 ) -> tuple[Tensor, Tensor]:
-    """Every offset [iterations, 2] and flip [iterations] of a stage: one for the whole batch (chapter 2).
+    """Every offset [iterations, 2] and flip [iterations] of a stage: one for the whole batch (the synthesis chapter).
 
     Offsets are uniform on [0, (S - s) / scale], both ends included; for jitter, on [-jitter, jitter] / scale.
     """
@@ -228,7 +228,7 @@ def learning_rate(iteration: int, iterations: int, base: float, warm_up: int) ->
 
 
 def clip_bounds(mean: tuple[float, ...], std: tuple[float, ...]) -> tuple[Tensor, Tensor]:
-    """The teacher's normalised values of black and white, by channel (chapter 2)."""
+    """The teacher's normalised values of black and white, by channel (the synthesis chapter)."""
     m, s = torch.tensor(mean, dtype=torch.float64), torch.tensor(std, dtype=torch.float64)
     return (-m / s).float(), ((1 - m) / s).float()
 

@@ -72,17 +72,17 @@ def test_records_hold_the_metrics_that_every_profile_has(runs):
         },
     }
     arms = ("found_on_synthetic", "found_on_real", "found_on_noise", "random")
-    for name in ("05-darts", "06-spos", "07-proxylessnas"):
+    for name in ("04-darts", "05-spos", "06-proxylessnas"):
         chapters[name] = {f"{arm}{part}" for arm in arms for part in ("", "_std", "_n", "_macs")}
     pruned = ("pruned_on_synthetic", "pruned_on_real", "uniform", "random")
-    chapters["08-pruning"] = {f"{arm}{part}" for arm in pruned for part in ("", "_std", "_n")}
-    chapters["08-pruning"] |= {"pruned_macs", "full_macs", "teacher_accuracy"}
+    chapters["09-pruning"] = {f"{arm}{part}" for arm in pruned for part in ("", "_std", "_n")}
+    chapters["09-pruning"] |= {"pruned_macs", "full_macs", "teacher_accuracy"}
     correlations = ("synthetic_real", "noise_real", "real_real", "difference")
     kinds = ("tau", "spearman", "pearson", "spos_tau")
-    chapters["04-consistency"] = {
+    chapters["07-consistency"] = {
         f"{kind}_{pair}{end}" for kind in kinds for pair in correlations for end in ("", "_low", "_high")
     }
-    chapters["09-distillation"] = {
+    chapters["10-distillation"] = {
         "student_accuracy",
         "student_accuracy_real_same_count",
         "student_accuracy_real_all",

@@ -177,7 +177,7 @@ def test_of_two_processes_each_judges_every_other_path(rank, tmp_path, supernet,
 
 
 def test_supernets_are_those_of_chapter_6():
-    here, there = (chapters_index.stage_keys(name, SETTINGS) for name in ("04-consistency", "06-spos"))
+    here, there = (chapters_index.stage_keys(name, SETTINGS) for name in ("07-consistency", "05-spos"))
     for name in ("synthetic", "noise"):
         assert here[f"spos-supernet-{name}"] == there[f"spos-supernet-{name}"]
     with stages.dry():
@@ -190,10 +190,10 @@ def test_supernets_are_those_of_chapter_6():
 
 def test_a_part_without_architectures_is_left_out():
     without = profiles.load("smoke", 0, ["consistency.candidates=0"])
-    names = chapters_index.stage_keys("04-consistency", without)
+    names = chapters_index.stage_keys("07-consistency", without)
     assert not [name for name in names if "supernet" in name or "judged" in name]
     without = profiles.load("smoke", 0, ["consistency.architectures=0"])
-    assert not [name for name in chapters_index.stage_keys("04-consistency", without) if "trained" in name]
+    assert not [name for name in chapters_index.stage_keys("07-consistency", without) if "trained" in name]
 
 
 def test_settings_that_make_no_sense_are_refused():

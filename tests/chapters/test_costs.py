@@ -27,7 +27,7 @@ def test_devices_share_whole_pieces():
 
 def test_pieces_are_slot_batches_images_of_a_batch_and_candidates():
     settings = profiles.load("laptop")
-    names, made = ("01-teacher", "02-synthesis", "06-spos"), settings.synthesis
+    names, made = ("01-teacher", "02-synthesis", "05-spos"), settings.synthesis
     pieces = {row["stage"].split(" x ")[0]: row["pieces"] for name in names for row in index.plan(name, settings)}
     assert pieces["teacher"] == settings.teacher.training.batch
     assert pieces["synthesis"] == made.images / (made.batch * made.rounds)
@@ -52,7 +52,7 @@ def test_the_paper_s_spos_supernet_on_the_meta_device():
 def test_a_second_order_step_is_planned_as_thirteen_passes_and_a_first_order_one_as_five():
     second = profiles.load("paper-cifar10")
     first = profiles.load("paper-cifar10", 0, ["darts.order=first"])
-    macs = [index.plan("05-darts", settings)[1]["macs"] for settings in (first, second)]
+    macs = [index.plan("04-darts", settings)[1]["macs"] for settings in (first, second)]
     assert macs[1] / macs[0] == pytest.approx(13 / 5)
     steps = round(50 * 25_000 / 64)
     assert macs[0] == pytest.approx(5 * 300_255_744 * 64 * steps * 4)

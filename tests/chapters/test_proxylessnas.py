@@ -279,7 +279,7 @@ def test_settings_that_make_no_sense_are_refused():
 
 def test_the_chapter_is_not_in_the_paper_s_cifar_10_part():
     with pytest.raises(UserError, match="not in the paper"):
-        index.stage_keys("07-proxylessnas", profiles.load("paper-cifar10"))
+        index.stage_keys("06-proxylessnas", profiles.load("paper-cifar10"))
 
 
 def test_the_paper_s_supernet_on_the_meta_device():
@@ -290,7 +290,7 @@ def test_the_paper_s_supernet_on_the_meta_device():
 
 
 def test_a_plan_counts_the_images_that_paths_are_judged_on():
-    judged = index.plan("07-proxylessnas", SETTINGS)[4]
+    judged = index.plan("06-proxylessnas", SETTINGS)[4]
     assert judged["stage"] == "paths judged x 3"
     assert judged["images"] == 3 * 10 * 4 * 30
     assert PAPER.proxylessnas.updates == 35_700

@@ -172,7 +172,7 @@ def logits_of(folder):
 
 
 def lines_of_the_chapter():
-    notebook = nbformat.read(paths.root() / "notebooks" / "08-pruning.ipynb", as_version=4)
+    notebook = nbformat.read(paths.root() / "notebooks" / "09-pruning.ipynb", as_version=4)
     assigned = [
         node.value
         for cell in notebook.cells

@@ -34,22 +34,22 @@ def write(folder, name, content):
 
 
 def test_the_running_profile_is_read_from_its_own_folder_and_others_from_the_book(book):
-    write(book / "runs" / "smoke", "06-spos", record(a=1))
-    write(book / "root" / "book" / "executed", "06-spos", record(a=2))
-    write(book / "root" / "book" / "executed" / "records" / "smoke", "06-spos", record(a=3))
-    write(book / "root" / "book" / "executed" / "records" / "quick", "06-spos", record(a=4))
+    write(book / "runs" / "smoke", "05-spos", record(a=1))
+    write(book / "root" / "book" / "executed", "05-spos", record(a=2))
+    write(book / "root" / "book" / "executed" / "records" / "smoke", "05-spos", record(a=3))
+    write(book / "root" / "book" / "executed" / "records" / "quick", "05-spos", record(a=4))
     sets = results.gather(SETTINGS)
-    found = {profile: chapters["06-spos"]["metrics"]["a"] for profile, chapters in sets.items() if chapters}
+    found = {profile: chapters["05-spos"]["metrics"]["a"] for profile, chapters in sets.items() if chapters}
     assert found == {"smoke": 1, "laptop": 2, "quick": 4}
 
 
 def test_runs_that_are_not_good_and_the_page_itself_do_not_count(book):
     folder = book / "runs" / "smoke"
-    write(folder, "05-darts", record(a=1) | {"verdict": "unchecked"})
+    write(folder, "04-darts", record(a=1) | {"verdict": "unchecked"})
     write(folder, results.NAME, record(a=1))
-    write(folder, "06-spos", record(a=1))
+    write(folder, "05-spos", record(a=1))
     (folder / "03-calibration.json").write_text("{half a rec")
-    assert set(results.gather(SETTINGS)["smoke"]) == {"06-spos"}
+    assert set(results.gather(SETTINGS)["smoke"]) == {"05-spos"}
 
 
 def test_a_changed_record_makes_the_page_stale_and_a_new_time_does_not(book):
@@ -58,11 +58,11 @@ def test_a_changed_record_makes_the_page_stale_and_a_new_time_does_not(book):
 
     folder = book / "runs" / "smoke"
     before = key()
-    write(folder, "06-spos", record(found_on_synthetic=0.5))
+    write(folder, "05-spos", record(found_on_synthetic=0.5))
     with_one = key()
-    write(folder, "06-spos", record(found_on_synthetic=0.5) | {"seconds": 3.0})
+    write(folder, "05-spos", record(found_on_synthetic=0.5) | {"seconds": 3.0})
     assert key() == with_one
-    write(folder, "06-spos", record(found_on_synthetic=0.51))
+    write(folder, "05-spos", record(found_on_synthetic=0.51))
     assert len({before, with_one, key()}) == 3
 
 
@@ -77,10 +77,10 @@ def test_the_paper_s_numbers_are_those_of_our_sources_and_no_others():
 
 
 def test_what_was_not_run_is_said_to_be_so_at_the_paper_s_scale_too():
-    table = results.experiments({"laptop": {"06-spos": record(found_on_synthetic=0.44)}}, "laptop")
+    table = results.experiments({"laptop": {"05-spos": record(found_on_synthetic=0.44)}}, "laptop")
     row = next(row for row in table.rows if row[0] == "SPOS on synthetic images")
     assert list(row[2:]) == ["not run here", "44.0%", "not run here"]
-    paper = results.experiments({"paper-imagenet": {"06-spos": record(found_on_synthetic=0.74)}}, "laptop")
+    paper = results.experiments({"paper-imagenet": {"05-spos": record(found_on_synthetic=0.74)}}, "laptop")
     assert next(row for row in paper.rows if row[0] == "SPOS on synthetic images")[2] == "74.0%"
 
 
@@ -111,7 +111,7 @@ def test_every_claim_has_a_state_in_every_small_profile():
 
 def test_estimates_are_drawn_less_their_limits():
     metrics = {f"difference_synthetic_real{end}": value for end, value in (("", 0.5), ("_low", -0.4), ("_high", 1.4))}
-    (row,) = results.estimates({"06-spos": record(**metrics)})
+    (row,) = results.estimates({"05-spos": record(**metrics)})
     assert row[0] == "spos-not-below-real"
     assert row[4] == claims.HOLDS
     assert row[1:4] == pytest.approx((1.5, 0.6, 2.4))

@@ -140,7 +140,7 @@ def test_the_users_normalisation(tmp_path):
 
 
 def test_a_given_network_is_reported_and_read_again(tmp_path, monkeypatch):
-    """Chapter 1 with the user's own builder: the artefact knows how to build it, and has no curve to show."""
+    """The teacher chapter with the user's own builder: the artefact knows how to build it, and has no curve to show."""
     monkeypatch.setenv("DFNAS_RUNS", str(tmp_path / "runs"))
     path = save(tmp_path / "own.safetensors", network="resnet5")
     settings = profiles.load("smoke", 0, [f"teacher.path={path}", f"teacher.builder={__name__}:small"])

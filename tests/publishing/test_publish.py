@@ -136,7 +136,7 @@ def test_the_folder_has_a_limit_as_a_whole(book: tiny.Book) -> None:
     book.write(GOOD)
     book.run(profile="laptop")
     publishing.executed().mkdir(parents=True)
-    (publishing.executed() / "05-darts.ipynb").write_text("x" * publishing.FOLDER_BYTES)
+    (publishing.executed() / "04-darts.ipynb").write_text("x" * publishing.FOLDER_BYTES)
     with pytest.raises(UserError, match="MB of at most 8"):
         publish()
 

@@ -20,10 +20,10 @@ RUN = profiles.load("smoke").run
 TWO = dataclasses.replace(RUN, processes=2)
 ORPHANS = """
 import os, signal, sys, time
-from dfnas import parallel
-from tests import test_parallel
+from dfnas.runtime import processes
+from tests.runtime import test_processes
 if __name__ == "__main__":
-    for pid in parallel.each(test_parallel.identify, range(2), test_parallel.TWO):
+    for pid in processes.each(test_processes.identify, range(2), test_processes.TWO):
         print(pid, flush=True)
     os.kill(os.getpid(), signal.SIGKILL)
 """
@@ -77,7 +77,7 @@ def test_one_of_two_processes_counts_half_of_the_time_and_the_memory_of_both(tmp
     monkeypatch.setenv("DFNAS_RUNS", str(tmp_path))
     clock = [0.0]
     monkeypatch.setattr(stages.time, "perf_counter", lambda: clock[0])
-    monkeypatch.setattr(stages.provenance, "peak_memory_mb", lambda: 100.0)
+    monkeypatch.setattr(stages.machine, "peak_memory_mb", lambda: 100.0)
 
     def made_by_one_of(count):
         def work(folder):

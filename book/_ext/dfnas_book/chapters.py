@@ -1,14 +1,29 @@
-"""The list of chapters: {chapter-list}, one line a chapter, linked where the set being rendered holds its run.
+"""Chapters by name: {chapter}`spos` is a link that says "chapter 5", {chapter-list} lists all that there are.
 
-Each line of the content reads `01-teacher | The teacher | what the chapter is about`.
+Numbers are those of the table of contents, so a change of order costs nothing. Each line of the list's content reads
+`01-teacher | The teacher | what the chapter is about`. What the set being rendered does not hold is not linked.
 """
 
 from docutils import nodes
 from sphinx import addnodes
 from sphinx.application import Sphinx
-from sphinx.util.docutils import SphinxDirective
+from sphinx.util.docutils import SphinxDirective, SphinxRole
 
 from . import record
+
+
+class Chapter(SphinxRole):
+    """A chapter's number, by the name that it shares with its module; {Chapter} begins a sentence."""
+
+    def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
+        """A numbered reference to the chapter's label, `ch-` and its name."""
+        word, docs = self.name, self.env.found_docs
+        if not any((record.name_of(page) or "").partition("-")[2] == self.text for page in docs):
+            return [nodes.Text(f"{'The' if word[0].isupper() else 'the'} chapter on {self.text}")], []
+        options = {"refdomain": "std", "reftype": "numref", "refexplicit": True, "refwarn": True}
+        link = addnodes.pending_xref("", reftarget=f"ch-{self.text}", refdoc=self.env.docname, **options)
+        link += nodes.inline("", f"{word}\N{NO-BREAK SPACE}%s")
+        return [link], []
 
 
 class ChapterList(SphinxDirective):
@@ -40,5 +55,7 @@ class ChapterList(SphinxDirective):
 
 
 def setup(app: Sphinx) -> None:
-    """Register the directive."""
+    """Register roles and directive."""
+    app.add_role("chapter", Chapter())
+    app.add_role("Chapter", Chapter())
     app.add_directive("chapter-list", ChapterList)

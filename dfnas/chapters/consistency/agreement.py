@@ -1,4 +1,4 @@
-"""What chapter 4 compares: rankings of the same architectures, how far they agree, and what trusting one costs."""
+"""Rankings of the same architectures: how far they agree, and what trusting one costs."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

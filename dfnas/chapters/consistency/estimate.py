@@ -1,4 +1,4 @@
-"""What chapter 4 would cost."""
+"""What the consistency chapter would cost."""
 
 from typing import Any
 
@@ -26,7 +26,7 @@ def plan(settings: Settings) -> list[dict[str, Any]]:
             planned.append(costs.times(row, chapter.architectures) | {"pieces": chapter.architectures})
     if chapter.candidates:
         supernets = next(row for row in spos_plan.plan(settings) if row["stage"].startswith("supernets"))
-        # Chapter 6 plans three; one more is trained for the ceiling.
+        # The SPOS chapter plans three; one more is trained for the ceiling.
         several = {**costs.times(supernets, len(experiment.ARMS)), "stage": f"supernets x {len(experiment.ARMS)}"}
         planned += [costs.scaled(several, 1 / 3), _judgements(settings)]
     return planned

@@ -1,4 +1,4 @@
-"""Chapter 4, consistency: do rankings of architectures on synthetic data agree with rankings on real data?
+"""Consistency: do rankings of architectures on synthetic data agree with rankings on real data?
 
 Two ways to rank (appendix to the letter, consistency exploration): DARTS architectures by what they reach when trained
 from scratch on a source, and SPOS paths by what a supernet of a source makes of them.
@@ -40,7 +40,7 @@ LOG, DONE = "judged.jsonl", "done.jsonl"
 
 
 def compute(settings: Settings) -> dict[str, stages.Artefact]:
-    """Chapter 4's stages, of the parts that the profile has: networks from scratch, paths of supernets, a table."""
+    """The stages, of the parts that the profile has: networks from scratch, paths of supernets, a table."""
     chapter, teacher = chapter_of(settings), load_teacher(settings)
     origins = sets.artefacts(settings, teacher)
     made = {name: origin for name, origin in origins.items() if isinstance(origin, stages.Artefact)}
@@ -232,13 +232,13 @@ def _paths_of(
 def supernet_stage(
     arm: str, origins: dict[str, stages.Artefact | str], settings: Settings, teacher: Teacher
 ) -> stages.Artefact:
-    """Chapter 6's stage that trains a supernet; for the ceiling, the one of real data under the next seed."""
+    """The SPOS chapter's stage that trains a supernet; for the ceiling, the one of real data under the next seed."""
     name = source_of(arm)
     return spos.supernet_stage(name, origins[name], _seeded(arm, settings), teacher)
 
 
 def _seeded(arm: str, settings: Settings) -> Settings:
-    # The supernets of chapter 6 all have the run's seed, and are not trained anew here.
+    # The supernets of the SPOS chapter all have the run's seed, and are not trained anew here.
     return dataclasses.replace(settings, seed=settings.seed + (arm == "again"))
 
 
@@ -306,7 +306,7 @@ def judge_all(
 
 
 def candidates(settings: Settings) -> list[shufflenet.Choices]:
-    """Different random paths of chapter 6's space, uniformly; no limit of cost."""
+    """Different random paths of the SPOS chapter's space, uniformly; no limit of cost."""
     chapter, space = chapter_of(settings), spos.space_of(settings)
     generator, drawn = seeds.generator(settings.seed, "consistency paths"), dict[shufflenet.Choices, None]()
     while len(drawn) < chapter.candidates:

@@ -1,4 +1,4 @@
-"""Chapter 4's second opinion: a supernet trained on the synthetic set, against a table of a published benchmark.
+"""A second opinion: a supernet trained on the synthetic set, against a table of a published benchmark.
 
 The user gives the table: a CSV file with the columns architecture, accuracy (a fraction), macs and parameters, of the
 cell space of NAS-Bench-201 or of the chains of NAS-Bench-Macro. Nothing of a real table comes with the package.

@@ -1,4 +1,4 @@
-"""What chapter 7 would cost."""
+"""What the ProxylessNAS chapter would cost."""
 
 from typing import Any
 
@@ -44,7 +44,7 @@ def plan(settings: Settings) -> list[dict[str, Any]]:
 
 
 def supernet(settings: Settings) -> Supernet:
-    """The supernet of chapter 7 at full size, on the meta device: shapes without memory."""
+    """The supernet of the ProxylessNAS chapter at full size, on the meta device: shapes without memory."""
     with torch.device("meta"):
         return experiment.build_supernet(settings)
 

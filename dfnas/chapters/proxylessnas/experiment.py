@@ -1,4 +1,4 @@
-"""Chapter 7, ProxylessNAS: paths of a supernet drawn from probabilities that REINFORCE or gradients move (section 3).
+"""ProxylessNAS: paths of a supernet drawn from probabilities that REINFORCE or gradients move (section 3).
 
 The weights learn on one source's images; the architecture parameters on images that were held out from them.
 """
@@ -29,7 +29,7 @@ CHOICES = {"update": ("reinforce", "gradient"), "cost": ("macs", "latency"), "la
 
 
 def compute(settings: Settings) -> dict[str, stages.Artefact]:
-    """Chapter 7's stages: latency, a warm-up and a search on each source, random architectures, all from scratch."""
+    """The chapter's stages: latency, a warm-up and a search on each source, random architectures, all from scratch."""
     chapter, teacher = chapter_of(settings), load_teacher(settings)
     table = latency.table(settings)
     origins = sets.artefacts(settings, teacher)

@@ -1,6 +1,6 @@
 """Latency of MBConv operators on this machine, and of whole networks as the sum over a table of them.
 
-`python -m dfnas latency` writes such a table to a file; chapter 7's search can take it for its cost.
+`python -m dfnas latency` writes such a table to a file; the ProxylessNAS chapter's search can take it for its cost.
 """
 
 import copy

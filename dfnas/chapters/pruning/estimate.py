@@ -1,4 +1,4 @@
-"""What chapter 8 would cost."""
+"""What the pruning chapter would cost."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Chapter 8, pruning: how wide each layer should be, without data (MetaPruning, Liu et al., 2019).
+"""Pruning: how wide each layer should be, without data (MetaPruning, Liu et al., 2019).
 
 A PruningNet makes weights for any widths; evolution looks for widths that do well with them inside a window of cost;
 what it finds is trained from scratch on synthetic images and soft labels.
@@ -29,7 +29,7 @@ VERSION = 1
 
 
 def compute(settings: Settings) -> dict[str, stages.Artefact]:
-    """Chapter 8's stages: PruningNets, a search for each window on each, baselines, trainings, the export."""
+    """The chapter's stages: PruningNets, a search for each window on each, baselines, trainings, the export."""
     chapter, teacher = chapter_of(settings), load_teacher(settings)
     made = {"synthetic": sets.set_stage("synthesis", settings, teacher, settings.synthesis)}
     origins: dict[str, stages.Artefact | str] = {

@@ -1,4 +1,4 @@
-"""What chapter 8 found: accuracies by arm and window, how they differ, and what goes into the record."""
+"""What the pruning chapter found: accuracies by arm and window, how they differ, and what goes into the record."""
 
 import itertools
 import json
