@@ -81,14 +81,14 @@ def compute(
         os.environ["DFNAS_DATA"] = str(_data(data))
     paths.make_folder(paths.runs())
     from dfnas.chapters import index  # imported late: what brings torch takes seconds
-    from dfnas.runtime import distributed, stages
+    from dfnas.runtime import artefacts, distributed
 
-    stages.force(force)
-    stages.reset()
+    artefacts.force(force)
+    artefacts.reset()
     with distributed.session(settings.run.device):
         index.compute(chapter, settings)
     if os.environ.get("RANK", "0") == "0":
-        rows = [[item.name, f"{item.seconds:.1f}", f"{item.peak_memory_mb:.0f}"] for item in stages.used()]
+        rows = [[item.name, f"{item.seconds:.1f}", f"{item.peak_memory_mb:.0f}"] for item in artefacts.used()]
         print(tabulate(rows, ["stage", "seconds", "memory (MB)"]))
 
 

@@ -5,7 +5,7 @@ import dataclasses
 import functools
 import io
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +17,14 @@ from torch import Tensor, nn
 from dfnas.chapters import costs
 from dfnas.data import real as real_data
 from dfnas.data import sources, splits, synthetic
-from dfnas.data.images import center_crop, pad
-from dfnas.data.synthetic import SyntheticSet
+from dfnas.data.sources import Source
 from dfnas.data.teachers import Teacher
 from dfnas.data.teachers import load as load_teacher
 from dfnas.errors import UserError
 from dfnas.profiles import Settings, SynthesisSettings
 from dfnas.runtime import processes, stages
+from dfnas.runtime.artefacts import Artefact
+from dfnas.runtime.files import write_json
 from dfnas.synthesis import sets
 from dfnas.training import evaluation, students
 
@@ -41,33 +42,41 @@ ARMS = {
 REAL = "real_same_count"
 
 
-def compute(settings: Settings) -> dict[str, stages.Artefact]:
+def compute(settings: Settings) -> dict[str, Artefact]:
     """The chapter's stages: the sets, every arm's students over paired seeds, the verifier, figures of merit."""
     teacher, chapter = load_teacher(settings), settings.calibration
     if chapter.rounds < 2 or chapter.seeds < 2:
         raise UserError("calibration.rounds and calibration.seeds must be 2 or more: the chapter compares them")
     students.check(dataclasses.replace(chapter.student, labels="stored"))  # arms differ in labels, not in images
-    made = _sets(settings, teacher)
-    calls: dict[str, Callable[[], stages.Artefact]] = {}
-    for arm, (source, chosen, labels) in ARMS.items():
+    artefacts = _sets(settings, teacher)
+    calls: dict[str, Callable[[], Artefact]] = {}
+    for arm, (name_of_set, rounds, labels) in ARMS.items():
         student = dataclasses.replace(chapter.student, labels=labels)
         for seed in _seeds(settings):
             name = f"arm-{arm}-{seed}"
             calls[name] = functools.partial(
-                students.set_stage, name, settings, teacher, student, made[source], seed, chosen, chapter.images
+                students.set_stage,
+                name,
+                settings,
+                teacher,
+                student,
+                artefacts[name_of_set],
+                seed,
+                rounds,
+                chapter.images,
             )
     for seed in _seeds(settings):
         calls[f"arm-{REAL}-{seed}"] = functools.partial(_real_stage, settings, seed)
-    made |= processes.made(calls, settings.run, "students")
-    made["verifier"] = students.verifier_stage(settings)
-    made["evaluation"] = stages.stage(
+    artefacts |= processes.made(calls, settings.run, "students")
+    artefacts["verifier"] = students.verifier_stage(settings)
+    artefacts["evaluation"] = stages.stage(
         "calibration-evaluation",
-        lambda folder: _evaluate(folder, settings, teacher, made),
+        lambda folder: _evaluate(folder, settings, teacher, artefacts),
         {"slots": chapter.slots_shown, "images": chapter.images},
-        inputs=[*made.values(), real_data.digest(settings.data)],
+        inputs=[*artefacts.values(), real_data.digest(settings.data)],
         version=VERSION,
     )
-    return made
+    return artefacts
 
 
 def plan(settings: Settings) -> list[dict[str, Any]]:
@@ -93,17 +102,17 @@ def _seeds(settings: Settings) -> range:
     return range(settings.seed, settings.seed + settings.calibration.seeds)
 
 
-def _sets(settings: Settings, teacher: Teacher) -> dict[str, stages.Artefact]:
+def _sets(settings: Settings, teacher: Teacher) -> dict[str, Artefact]:
     """The calibrated set, its variants of one round, and noise."""
     chapter = settings.calibration
     rounds = calibrated(settings)
     single = dataclasses.replace(rounds, images=chapter.images, rounds=1)
-    made = {"synthesis": sets.set_stage("synthesis", settings, teacher, rounds)}
+    artefacts = {"synthesis": sets.set_stage("synthesis", settings, teacher, rounds)}
     for name, update in (("synthesis-jitter", "jitter"), ("synthesis-noregion", "whole")):
         variant = dataclasses.replace(single, update=update)
-        made[name] = sets.set_stage(name, settings, teacher, variant)
-    made["noise"] = sets.noise_stage(settings, teacher, chapter.images)
-    return made
+        artefacts[name] = sets.set_stage(name, settings, teacher, variant)
+    artefacts["noise"] = sets.noise_stage(settings, teacher, chapter.images)
+    return artefacts
 
 
 def calibrated(settings: Settings) -> SynthesisSettings:
@@ -115,65 +124,51 @@ def calibrated(settings: Settings) -> SynthesisSettings:
     return dataclasses.replace(chosen, images=chapter.images * chapter.rounds, rounds=chapter.rounds, keep_rounds="all")
 
 
-def _real_stage(settings: Settings, seed: int) -> stages.Artefact:
+def _real_stage(settings: Settings, seed: int) -> Artefact:
     """The ceiling: a student of the same recipe on as many real images, class by class, with their labels."""
     chapter, data = settings.calibration, settings.data
 
     def work(folder: Path) -> None:
-        real = real_data.load(data)
-        chosen = sources.balanced(real.train.labels, chapter.images, data.classes, seed)
-        canvases = pad(real.train.images[chosen], data.canvas, data.padding)
-        labels = real.train.labels[chosen]
         student = dataclasses.replace(chapter.student, labels="hard")
-        students.train(folder, canvases, labels, settings, student, seed, real.mean, real.std)
+        students.train(folder, real_data.train(data, chapter.images, seed), settings, student, seed)
 
-    resolved = {"student": chapter.student, "images": chapter.images, "seed": seed}
-    return stages.stage(f"arm-{REAL}-{seed}", work, resolved, inputs=[real_data.digest(data)], version=VERSION)
+    depends = {"student": chapter.student, "images": chapter.images, "seed": seed}
+    return stages.stage(f"arm-{REAL}-{seed}", work, depends, inputs=[real_data.digest(data)], version=VERSION)
 
 
-def _evaluate(folder: Path, settings: Settings, teacher: Teacher, made: dict[str, stages.Artefact]) -> None:
+def _evaluate(folder: Path, settings: Settings, teacher: Teacher, artefacts: dict[str, Artefact]) -> None:
     """Accuracies on real test images, and the measures of each round's images and labels: evaluation.json."""
     real, chapter = real_data.load(settings.data), settings.calibration
-    arms = {arm: [_accuracy(arm, seed, settings, teacher, made, real) for seed in _seeds(settings)] for arm in ARMS}
-    arms[REAL] = [_accuracy(REAL, seed, settings, real, made, real) for seed in _seeds(settings)]
-    whole = students.part(synthetic.load(made["synthesis"].folder), "all", chapter.images)
-    verifier = students.read(made["verifier"].folder, settings, settings.evaluation.verifier_network)
-    judge = Judge(settings, verifier, real)
-    logits = evaluation.predict(
-        teacher.network, real.validation.images, settings.run, mean=teacher.mean, std=teacher.std
-    )
-    similarity = class_similarity(logits, real.validation.labels, settings.data.classes)
-    rounds = [
-        {**label_measures(part, similarity), **judge.measures(part.images, part.slot_class)}
-        for part in (whole.of_round(number) for number in range(chapter.rounds))
-    ]
-    noise = synthetic.load(made["noise"].folder)
+
+    def accuracies(arm: str, test: Source) -> list[float]:
+        folders = [artefacts[f"arm-{arm}-{seed}"].folder for seed in _seeds(settings)]
+        return [students.accuracy(folder, settings, chapter.student, test) for folder in folders]
+
+    # A student is tested under the normalisation that it learned with.
+    arms = {arm: accuracies(arm, real.test.under(teacher)) for arm in ARMS} | {REAL: accuracies(REAL, real.test)}
+    rounds = rounds_of(artefacts["synthesis"], settings, teacher)
+    judge = Verifier(settings, artefacts["verifier"], real)
+    logits = evaluation.answers(teacher, real.validation.images, settings.run)
+    similarity = class_similarity(logits, real.validation.classes, settings.data.classes)
     result = {
         "arms": arms,
-        "rounds": rounds,
-        "drift": drift(whole, chapter.rounds),
-        "noise": judge.measures(noise.images, noise.slot_class),
+        "rounds": [{**label_measures(part, similarity), **judge.measures(part)} for part in rounds],
+        "drift": drift(rounds),
+        "noise": judge.measures(synthetic.load(artefacts["noise"].folder, teacher)),
         "real": {
             "label_entropy": float(entropy(logits).mean()),
             "class_similarity": similarity.tolist(),
-            **judge.measures(real.validation.images, real.validation.labels),
+            **judge.measures(real.validation),
         },
     }
-    stages.write_json(folder / "evaluation.json", result)
-    stages.write_json(folder / "explorer.json", explorer(whole, settings))
+    write_json(folder / "evaluation.json", result)
+    write_json(folder / "explorer.json", explorer(rounds, settings))
 
 
-def _accuracy(
-    arm: str,
-    seed: int,
-    settings: Settings,
-    trained_on: Teacher | splits.Dataset,
-    made: dict[str, stages.Artefact],
-    real: splits.Dataset,
-) -> float:
-    """Test accuracy of an arm's student, under the normalisation of what it was trained on."""
-    folder, student = made[f"arm-{arm}-{seed}"].folder, settings.calibration.student
-    return students.test_accuracy(folder, settings, student, real, trained_on.mean, trained_on.std)
+def rounds_of(artefact: Artefact, settings: Settings, teacher: Teacher) -> list[Source]:
+    """The calibrated set round by round, the same slots in each."""
+    chapter = settings.calibration
+    return [synthetic.load(artefact.folder, teacher, number, chapter.images) for number in range(chapter.rounds)]
 
 
 def entropy(logits: Tensor) -> Tensor:
@@ -188,58 +183,59 @@ def class_similarity(logits: Tensor, classes: Tensor, count: int) -> Tensor:
     return torch.stack([soft[classes == k].mean(0) for k in range(count)])
 
 
-def label_measures(part: SyntheticSet, real: Tensor) -> dict[str, Any]:
+def label_measures(part: Source, real: Tensor) -> dict[str, Any]:
     """Entropy, class similarity and its rank correlation with the teacher's on real data, off the diagonal."""
-    similarity = class_similarity(part.logits, part.slot_class, len(real))
+    similarity = class_similarity(part.targets, part.classes, len(real))
     off = ~torch.eye(len(real), dtype=torch.bool)
     return {
-        "label_entropy": float(entropy(part.logits).mean()),
+        "label_entropy": float(entropy(part.targets).mean()),
         "class_similarity": similarity.tolist(),
         "similarity_correlation": float(stats.spearmanr(similarity[off], real[off]).statistic),
-        "off_slot": float((part.logits.argmax(1) != part.slot_class).double().mean()),
+        "off_slot": float((part.targets.argmax(1) != part.classes).double().mean()),
     }
 
 
-def drift(whole: SyntheticSet, rounds: int) -> list[float]:
+def drift(rounds: Sequence[Source]) -> list[float]:
     """For each round after the first, the total variation distance between a slot's soft labels then and one before.
 
     Half the L1 distance, averaged over slots: 0 where labels stand still, 1 where they have nothing in common.
     """
-    soft = [whole.of_round(number).logits.float().softmax(1) for number in range(rounds)]
+    soft = [part.targets.softmax(1) for part in rounds]
     return [float((after - before).abs().sum(1).mean() / 2) for before, after in itertools.pairwise(soft)]
 
 
-class Judge:
-    """Semantics, diversity and domain gap of a set, in the features of a verifier trained on real data."""
+class Verifier:
+    """Semantics, diversity and domain gap of a set, in the features of a network trained on real data."""
 
-    def __init__(self, settings: Settings, verifier: nn.Module, real: splits.Dataset) -> None:
-        self.settings, self.verifier, self.real = settings, verifier, real
-        self.reference = self.features(real.validation.images)[1]
-        self.spread = within_class_distance(self.reference, real.validation.labels)
+    def __init__(self, settings: Settings, artefact: Artefact, real: splits.Dataset) -> None:
+        self.network = students.read(artefact.folder, settings, settings.evaluation.verifier_network)
+        self.settings, self.real = settings, real
+        self.reference = self.features(real.validation)[1]
+        self.spread = within_class_distance(self.reference, real.validation.classes)
 
-    def features(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """The verifier's logits [N, K] and penultimate features [N, D] on the central regions."""
-        kept: list[Tensor] = []
-        linear = [layer for layer in self.verifier.modules() if isinstance(layer, nn.Linear)][-1]
-        handle = linear.register_forward_pre_hook(lambda _, inputs: kept.append(inputs[0].float().cpu()))
-        seen = center_crop(images, self.settings.data.region).contiguous()
-        logits = evaluation.predict(self.verifier, seen, self.settings.run, mean=self.real.mean, std=self.real.std)
+    def features(self, source: Source) -> tuple[Tensor, Tensor]:
+        """The network's logits [N, K] and penultimate features [N, D] on the central regions."""
+        parts: list[Tensor] = []
+        linear = [layer for layer in self.network.modules() if isinstance(layer, nn.Linear)][-1]
+        handle = linear.register_forward_pre_hook(lambda _, inputs: parts.append(inputs[0].float().cpu()))
+        regions = sources.judged(source.under(self.real.train), self.settings)
+        logits = evaluation.predict(self.network, regions, self.settings.run)
         handle.remove()
-        return logits, torch.cat(kept)
+        return logits, torch.cat(parts)
 
-    def measures(self, images: Tensor, classes: Tensor) -> dict[str, float]:
+    def measures(self, source: Source) -> dict[str, float]:
         """The three numbers of a set.
 
-        semantics: the fraction that the verifier gives to the class it was made for.
+        semantics: the fraction that the network gives to the class it was made for.
         diversity: mean distance between features of two images of a class, over the same of real images (1: equal).
         domain_gap: Frechet distance between Gaussians fitted to the set's features and to real ones, over the
         features' total variance in real data (0: same mean and covariance).
         """
-        logits, features = self.features(images)
+        logits, features = self.features(source)
         gap = frechet_distance(features, self.reference) / float(self.reference.var(0).sum())
         return {
-            "semantics": evaluation.accuracy(logits, classes),
-            "diversity": within_class_distance(features, classes) / self.spread,
+            "semantics": evaluation.accuracy(logits, source.classes),
+            "diversity": within_class_distance(features, source.classes) / self.spread,
             "domain_gap": gap,
         }
 
@@ -263,22 +259,20 @@ def frechet_distance(first: Tensor, second: Tensor) -> float:
     return max(0.0, float(((a.mean(0) - b.mean(0)) ** 2).sum() + trace))
 
 
-def explorer(whole: SyntheticSet, settings: Settings) -> dict[str, Any]:
+def explorer(rounds: Sequence[Source], settings: Settings) -> dict[str, Any]:
     """What the page's explorer shows: a few slots of each class, their soft labels and images in every round."""
-    rounds = range(settings.calibration.rounds)
-    parts = [whole.of_round(number) for number in rounds]
-    each = max(1, settings.calibration.slots_shown // settings.data.classes)
-    chosen = torch.cat([(parts[0].slot_class == k).nonzero()[:each, 0] for k in range(settings.data.classes)])
+    first, each = rounds[0], max(1, settings.calibration.slots_shown // settings.data.classes)
+    rows = torch.cat([(first.classes == k).nonzero()[:each, 0] for k in range(settings.data.classes)])
     slots = [
         {
             "slot": slot,
-            "class": int(parts[0].slot_class[slot]),
-            "labels": [[round(value, 4) for value in part.logits[slot].float().softmax(0).tolist()] for part in parts],
-            "images": [picture(part.images[slot]) for part in parts],
+            "class": int(first.classes[slot]),
+            "labels": [[round(value, 4) for value in part.targets[slot].softmax(0).tolist()] for part in rounds],
+            "images": [picture(part.images[slot]) for part in rounds],
         }
-        for slot in chosen.tolist()
+        for slot in rows.tolist()
     ]
-    return {"classes": list(real_data.class_names(settings.data)), "rounds": len(parts), "slots": slots}
+    return {"classes": list(real_data.class_names(settings.data)), "rounds": len(rounds), "slots": slots}
 
 
 def picture(image: Tensor) -> str:

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from dfnas import models
-from dfnas.data import sources
+from dfnas.data.origins import NAMES
 from dfnas.models import cost
 from dfnas.profiles import ScratchSettings, Settings, StudentSettings, SynthesisSettings, TrainingSettings
 from dfnas.synthesis import sets
@@ -23,7 +23,7 @@ CPU_BANDWIDTH, GPU_BANDWIDTH, TRAFFIC = 1e10, 1e12, 4
 
 def from_scratch(settings: Settings, scratch: ScratchSettings, text: str) -> dict[str, Any]:
     """The trainings of what three searches found, and of the random architectures beside it."""
-    count = len(sources.NAMES) * scratch.seeds + scratch.random
+    count = len(NAMES) * scratch.seeds + scratch.random
     row = train(f"from scratch x {count}", settings, text, scratch.training, real_images(settings), scratch.side)
     return times(row, count)
 

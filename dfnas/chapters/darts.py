@@ -7,21 +7,23 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from dfnas.chapters import costs
 from dfnas.data import sources
+from dfnas.data.origins import NAMES, Origin, held
 from dfnas.data.sources import Source
 from dfnas.data.teachers import Teacher
 from dfnas.data.teachers import load as load_teacher
 from dfnas.errors import UserError
-from dfnas.models import darts as cells
 from dfnas.models import darts as space
 from dfnas.models import darts_supernet
 from dfnas.models.darts_supernet import Supernet
 from dfnas.profiles import DartsSettings, Settings
 from dfnas.runtime import devices, distributed, processes, stages
+from dfnas.runtime.artefacts import Artefact
+from dfnas.runtime.files import write_tensors
 from dfnas.search import scratch
 from dfnas.synthesis import sets
 from dfnas.training import evaluation, loop, losses
@@ -31,38 +33,39 @@ KEEP_EVERY = 10  # steps between two snapshots of the architecture parameters
 WATCHED = 500  # images of the held-out half that the supernet is watched on
 
 
-def compute(settings: Settings) -> dict[str, stages.Artefact]:
+def compute(settings: Settings) -> dict[str, Artefact]:
     """The chapter's stages: a search on each source, random architectures of like cost, all trained from scratch."""
-    chapter, teacher = chapter_of(settings), load_teacher(settings)
-    origins = sets.artefacts(settings, teacher)
-    made = {name: origin for name, origin in origins.items() if isinstance(origin, stages.Artefact)}
-    runs = [(f"search-{name}", name, settings.seed) for name in sources.NAMES]
+    check(settings)
+    chapter, teacher = settings.darts, load_teacher(settings)
+    origins = sets.origins_of(settings, teacher)
+    artefacts = held(origins)
+    runs = [(f"search-{name}", name, settings.seed) for name in origins]
     more = range(settings.seed + 1, settings.seed + chapter.search_seeds)
     runs += [(f"search-synthetic-{seed}", "synthetic", seed) for seed in more]
     calls = {
-        label: functools.partial(search_stage, name, origins[name], settings, teacher, seed)
-        for label, name, seed in runs
+        label: functools.partial(search_stage, origins[name], settings, teacher, seed) for label, name, seed in runs
     }
-    made |= processes.made(calls, settings.run, "searches")
-    searches = [made[f"search-{name}"] for name in sources.NAMES]
-    made["random"] = scratch.random_stage(
+    artefacts |= processes.made(calls, settings.run, "searches")
+    searches = [artefacts[f"search-{name}"] for name in origins]
+    artefacts["random"] = scratch.random_stage(
         "darts-random", settings, chapter.scratch, searches, lambda generator: _random_text(chapter, generator)
     )
-    return made | scratch.band(settings, chapter.scratch, "darts", made)
+    return artefacts | scratch.band(settings, chapter.scratch, "darts", artefacts)
 
 
 def plan(settings: Settings) -> list[dict[str, Any]]:
     """The searches, each step of which takes several passes, and the trainings of what they find."""
-    chapter = chapter_of(settings)
-    searches = len(sources.NAMES) + chapter.search_seeds - 1
+    check(settings)
+    chapter = settings.darts
+    searches = len(NAMES) + chapter.search_seeds - 1
     network = darts_network(settings)
     half, recipe = settings.synthesis.images // 2, chapter.search
     row = costs.train(f"searches x {searches}", settings, network, recipe, half, chapter.side)
     # In passes over the supernet's multiply-adds: 3 move the weights. First order: forward and the gradient of what
     # flows. Second order: two whole gradients, and two of the parameters alone.
     row = costs.scaled(row, (3 + (2 if chapter.order == "first" else 10)) / 3)
-    size = cells.Size(chapter.scratch_channels, chapter.scratch_cells)
-    judged = cells.to_text(cells.DARTS_V2, size)  # of the cost of what is found, which is not known yet
+    size = space.Size(chapter.scratch_channels, chapter.scratch_cells)
+    judged = space.to_text(space.DARTS_V2, size)  # of the cost of what is found, which is not known yet
     return [
         costs.synthetic_set("synthesis", settings, settings.synthesis),
         costs.times(row, searches),
@@ -70,13 +73,13 @@ def plan(settings: Settings) -> list[dict[str, Any]]:
     ]
 
 
-def chapter_of(settings: Settings) -> DartsSettings:
-    """The chapter's settings, checked.
+def check(settings: Settings) -> None:
+    """Refuse settings that do not fit together.
 
     Raises
     ------
     UserError
-        A field with a value that there is not.
+        With the field that is wrong, or where the profile has no such search.
     """
     chapter = settings.darts
     if chapter is None:
@@ -88,7 +91,6 @@ def chapter_of(settings: Settings) -> DartsSettings:
         raise UserError("darts.search_seeds must be 2 or more: the chapter asks whether two searches agree")
     if chapter.search.averaging:
         raise UserError("darts.search.averaging must be 0: architecture parameters follow the weights of the step")
-    return chapter
 
 
 def _size(chapter: DartsSettings) -> space.Size:
@@ -99,25 +101,23 @@ def _random_text(chapter: DartsSettings, generator: torch.Generator) -> str:
     return space.to_text(space.random_genotype(generator), _size(chapter))
 
 
-def search_stage(
-    name: str, origin: stages.Artefact | str, settings: Settings, teacher: Teacher, seed: int
-) -> stages.Artefact:
+def search_stage(origin: Origin, settings: Settings, teacher: Teacher, seed: int) -> Artefact:
     """The stage that searches on one source; writes architectures.json, alphas.safetensors and history.json."""
-    chapter = chapter_of(settings)
 
     def work(folder: Path) -> None:
-        with sources.guarded(name):
-            search(folder, sources.load(name, origin, settings, teacher), settings, chapter, seed)
+        with origin.guarded():
+            search(folder, origin.load(settings, teacher), settings, seed)
 
-    left_out = ("scratch", "search_seeds")
-    resolved = {key: value for key, value in vars(chapter).items() if key not in left_out}
-    resolved |= {"source": name, "seed": seed, "images": settings.synthesis.images}
-    return stages.stage(f"darts-search-{name}-{seed}", work, resolved, inputs=[origin, teacher.digest], version=VERSION)
+    depends = stages.without(settings.darts, "scratch", "search_seeds")
+    depends |= {"source": origin.name, "seed": seed, "images": settings.synthesis.images}
+    inputs = [origin.given, teacher.digest]
+    return stages.stage(f"darts-search-{origin.name}-{seed}", work, depends, inputs=inputs, version=VERSION)
 
 
-def search(folder: Path, source: Source, settings: Settings, chapter: DartsSettings, seed: int) -> None:
+def search(folder: Path, source: Source, settings: Settings, seed: int) -> None:
     """Search on a source: its one half moves the weights, its other half the architecture parameters."""
-    data, side = settings.data, chapter.side or settings.data.region
+    chapter, data = settings.darts, settings.data
+    side = chapter.side or data.region
     for_weights, for_alphas = sources.split(source, len(source) // 2, data.classes, seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -132,7 +132,7 @@ def search(folder: Path, source: Source, settings: Settings, chapter: DartsSetti
         lambda inputs, targets: _loss(supernet, inputs, targets, loss, settings),
         chapter,
     )
-    watched = sources.seen(for_alphas.select(torch.arange(min(WATCHED, len(for_alphas)))), settings, side)
+    watched = sources.judged(for_alphas.select(torch.arange(min(WATCHED, len(for_alphas)))), settings, side)
     _, history = loop.train(
         supernet,
         sample,
@@ -148,9 +148,8 @@ def search(folder: Path, source: Source, settings: Settings, chapter: DartsSetti
     )
     genotype = space.discretise(*(alpha.detach().cpu() for alpha in supernet.alphas))
     scratch.write_architectures(folder, [space.to_text(genotype, _size(chapter))])
-    save_file({"alphas": torch.stack(companion.snapshots).cpu()}, folder / "alphas.safetensors")
-    stages.write_json(folder / "history.json", vars(history))
-    (folder / "checkpoint.pt").unlink(missing_ok=True)
+    write_tensors(folder / "alphas.safetensors", {"alphas": torch.stack(companion.snapshots).cpu()})
+    loop.keep(folder, None, history)
 
 
 def _held_out(
@@ -304,7 +303,7 @@ def _copy(weights: Sequence[Tensor], values: Sequence[Tensor]) -> None:
         weight.copy_(value)
 
 
-def snapshots(artefact: stages.Artefact) -> Tensor:
+def snapshots(artefact: Artefact) -> Tensor:
     """The architecture parameters [T, 2, 14, 8] of a search, every `KEEP_EVERY` steps and after the last."""
     return load_file(artefact.folder / "alphas.safetensors")["alphas"]
 
@@ -336,7 +335,7 @@ def agreement(first: str, second: str) -> float:
 
 def darts_network(settings: Settings) -> nn.Module:
     """The supernet of the DARTS chapter at full size, on the meta device: shapes without memory."""
-    chapter, data = chapter_of(settings), settings.data
+    chapter, data = settings.darts, settings.data
     with torch.device("meta"):
-        size = cells.Size(chapter.channels, chapter.cells)
+        size = space.Size(chapter.channels, chapter.cells)
         return darts_supernet.Supernet(size, data.classes, data.channels, fast=False)

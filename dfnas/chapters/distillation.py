@@ -13,13 +13,14 @@ from torch import Tensor
 
 from dfnas.chapters import costs
 from dfnas.data import real as real_data
-from dfnas.data import sources
-from dfnas.data.images import center_crop, pad
+from dfnas.data.images import center_crop
 from dfnas.data.teachers import Teacher
 from dfnas.data.teachers import load as load_teacher
 from dfnas.errors import UserError
-from dfnas.profiles import DistillationSettings, Settings, StudentSettings, SynthesisSettings
+from dfnas.profiles import Settings, StudentSettings, SynthesisSettings
 from dfnas.runtime import processes, stages
+from dfnas.runtime.artefacts import Artefact
+from dfnas.runtime.files import write_json
 from dfnas.synthesis import sets
 from dfnas.training import evaluation, students
 
@@ -31,34 +32,32 @@ MEASURES = ("accuracy", "agreement", "agreement_where_wrong", "divergence")
 class Arm:
     """A student to be trained, with one network and recipe, over paired seeds.
 
-    `source` is synthesis, fewer (a set made in fewer iterations), noise or real. Of a synthetic source, `chosen` names
-    the rounds (all | first | last) and `count` the slots; of the real one, `count` is the number of images. 0: all.
+    `source` is synthesis, fewer (a set made in fewer iterations), noise or real. Of a synthetic source, `rounds` names
+    them (all | first | last) and `count` the slots; of the real one, `count` is the number of images. 0: all.
     """
 
     experiment: str  # full | labels | images | networks
     name: str
     student: StudentSettings
     source: str
-    chosen: str = "all"
+    rounds: str = "all"
     count: int = 0
     seeds: int = 1
 
 
-def chapter_of(settings: Settings) -> DistillationSettings:
-    """The chapter's settings.
+def check(settings: Settings) -> None:
+    """Refuse settings that do not fit together.
 
     Raises
     ------
     UserError
         The profile has none, or they do not fit the synthetic set.
     """
-    chapter, made = settings.distillation, settings.synthesis
+    chapter, synthesis = settings.distillation, settings.synthesis
     if chapter is None:
         raise UserError(f"profile {settings.profile} has no settings for distillation")
-    if made.rounds < 2 or made.keep_rounds != "all":
-        raise UserError(
-            "distillation compares rounds: synthesis.rounds is 2 or more, and synthesis.keep_rounds all"
-        )
+    if synthesis.rounds < 2 or synthesis.keep_rounds != "all":
+        raise UserError("distillation compares rounds: synthesis.rounds is 2 or more, and synthesis.keep_rounds all")
     if chapter.seeds < 2 or settings.student.seeds < 2:
         raise UserError("distillation.seeds and student.seeds must be 2 or more: without repeats there is no spread")
     # Only the arm of online labels could mix images, and would then differ from the others in more than labels.
@@ -68,7 +67,6 @@ def chapter_of(settings: Settings) -> DistillationSettings:
         raise UserError(f"distillation.sizes={chapter.sizes}: parts of the set have 1 to {slots - 1} slots")
     if not 0 < chapter.iterations_share < 1:
         raise UserError(f"distillation.iterations_share={chapter.iterations_share} must lie between 0 and 1")
-    return chapter
 
 
 def slots_of(settings: Settings) -> int:
@@ -78,25 +76,25 @@ def slots_of(settings: Settings) -> int:
 
 def fewer(settings: Settings) -> SynthesisSettings:
     """The settings of the set that is made in a share of the iterations: round 0 alone, as many slots."""
-    made, share = settings.synthesis, chapter_of(settings).iterations_share
-    plan = tuple((scale, max(1, round(share * count)), kind) for scale, count, kind in made.stages)
-    warm_up = round(share * made.warm_up)
-    return dataclasses.replace(made, images=slots_of(settings), rounds=1, stages=plan, warm_up=warm_up)
+    whole, share = settings.synthesis, settings.distillation.iterations_share
+    plan = tuple((scale, max(1, round(share * count)), kind) for scale, count, kind in whole.stages)
+    warm_up = round(share * whole.warm_up)
+    return dataclasses.replace(whole, images=slots_of(settings), rounds=1, stages=plan, warm_up=warm_up)
 
 
 def arms(settings: Settings) -> list[Arm]:
     """Every arm of the chapter, experiment by experiment."""
-    chapter, full = chapter_of(settings), settings.student
+    chapter, full = settings.distillation, settings.student
     count, rounds = settings.synthesis.images, settings.synthesis.rounds
     stored = dataclasses.replace(chapter.comparison, labels="stored")
     hard, full_hard = (dataclasses.replace(recipe, labels="hard", mixing=0.0) for recipe in (stored, full))
     online = dataclasses.replace(stored, labels="online")
     other = dataclasses.replace(stored, temperature=chapter.other_temperature)
 
-    def compared(name: str, student: StudentSettings, source: str, chosen: str = "all", count: int = 0) -> Arm:
-        return Arm("labels", name, student, source, chosen, count, chapter.seeds)
+    def compared(name: str, student: StudentSettings, source: str, rounds: str = "all", count: int = 0) -> Arm:
+        return Arm("labels", name, student, source, rounds, count, chapter.seeds)
 
-    made = [
+    arms = [
         Arm("full", "synthetic", full, "synthesis", seeds=full.seeds),
         Arm("full", "real_same_count", full_hard, "real", count=count, seeds=full.seeds),
         Arm("full", "real_all", full_hard, "real", seeds=chapter.real_all_seeds),
@@ -113,19 +111,19 @@ def arms(settings: Settings) -> list[Arm]:
     ]
     for slots in chapter.sizes:
         images = slots * rounds
-        made += [
+        arms += [
             Arm("images", f"synthetic-{images}", stored, "synthesis", count=slots, seeds=chapter.seeds),
             Arm("images", f"real-{images}", hard, "real", count=images, seeds=chapter.seeds),
         ]
     for name, network in networks(settings).items():
         student = dataclasses.replace(stored, network=network)
-        made.append(Arm("networks", name, student, "synthesis", seeds=chapter.seeds))
-    return made
+        arms.append(Arm("networks", name, student, "synthesis", seeds=chapter.seeds))
+    return arms
 
 
 def networks(settings: Settings) -> dict[str, str]:
     """The students that are compared under one recipe, beside the comparisons' own, by name or text."""
-    chapter = chapter_of(settings)
+    chapter = settings.distillation
     return {"full": settings.student.network, "narrow": chapter.narrow, "searched": chapter.searched}
 
 
@@ -136,88 +134,84 @@ def seeded(settings: Settings) -> Iterator[tuple[Arm, int, str]]:
             yield arm, seed, f"{arm.experiment}-{arm.name}-{seed}"
 
 
-def compute(settings: Settings) -> dict[str, stages.Artefact]:
+def compute(settings: Settings) -> dict[str, Artefact]:
     """The chapter's stages: the sets, the students of every arm, and what they are worth on real test images."""
+    check(settings)
     teacher = load_teacher(settings)
-    made = {
+    artefacts = {
         "synthesis": sets.set_stage("synthesis", settings, teacher, settings.synthesis),
         "fewer": sets.set_stage("synthesis-fewer", settings, teacher, fewer(settings)),
         "noise": sets.noise_stage(settings, teacher, settings.synthesis.images),
     }
     calls = {
-        name: functools.partial(_student_stage, arm, seed, settings, teacher, made)
+        name: functools.partial(_student_stage, arm, seed, settings, teacher, artefacts)
         for arm, seed, name in seeded(settings)
     }
-    made |= processes.made(calls, settings.run, "students")
-    made["evaluation"] = stages.stage(
+    artefacts |= processes.made(calls, settings.run, "students")
+    artefacts["evaluation"] = stages.stage(
         "distillation-evaluation",
-        lambda folder: _evaluate(folder, settings, teacher, made),
+        lambda folder: _evaluate(folder, settings, teacher, artefacts),
         {"arms": [name for _, _, name in seeded(settings)]},
-        inputs=[*made.values(), real_data.digest(settings.data)],
+        inputs=[*artefacts.values(), real_data.digest(settings.data)],
         version=VERSION,
     )
-    return made
+    return artefacts
 
 
 def plan(settings: Settings) -> list[dict[str, Any]]:
     """The sets, and a row for the students of each arm."""
-    made = [
+    rows = [
         costs.synthetic_set("synthesis", settings, settings.synthesis),
         costs.synthetic_set("fewer iterations", settings, fewer(settings)),
     ]
     for arm in arms(settings):
         name = f"{arm.experiment} {arm.name} x {arm.seeds}"
         row = costs.student(name, settings, arm.student, images_of(arm, settings))
-        made.append(costs.times(row, arm.seeds))
-    return made
+        rows.append(costs.times(row, arm.seeds))
+    return rows
 
 
 def _student_stage(
-    arm: Arm, seed: int, settings: Settings, teacher: Teacher, made: dict[str, stages.Artefact]
-) -> stages.Artefact:
+    arm: Arm, seed: int, settings: Settings, teacher: Teacher, artefacts: dict[str, Artefact]
+) -> Artefact:
     name = f"distillation-{arm.experiment}-{arm.name}-{seed}"
     if arm.source == "real":
         return _real_stage(name, arm, seed, settings, teacher)
     if arm.experiment == "full":  # the synthesis chapter's students, found by their key
         name = f"student-{seed}"
-    return students.set_stage(name, settings, teacher, arm.student, made[arm.source], seed, arm.chosen, arm.count)
+    return students.set_stage(name, settings, teacher, arm.student, artefacts[arm.source], seed, arm.rounds, arm.count)
 
 
-def _real_stage(name: str, arm: Arm, seed: int, settings: Settings, teacher: Teacher) -> stages.Artefact:
+def _real_stage(name: str, arm: Arm, seed: int, settings: Settings, teacher: Teacher) -> Artefact:
     """The stage that trains a student on real images: with true classes, or with the teacher's logits on them."""
     data = settings.data
 
     def work(folder: Path) -> None:
-        real = real_data.load(data)
-        count = arm.count or len(real.train)
-        chosen = sources.balanced(real.train.labels, count, data.classes, seed)
-        canvases = pad(real.train.images[chosen], data.canvas, data.padding)
-        labels, mean, std = real.train.labels[chosen], real.mean, real.std
+        source = real_data.train(data, arm.count or len(real_data.load(data).train), seed)
         if arm.student.labels != "hard":
-            mean, std = teacher.mean, teacher.std
-            seen = center_crop(canvases, data.region).contiguous()
-            labels = evaluation.predict(teacher.network, seen, settings.run, mean=mean, std=std)
-        students.train(folder, canvases, labels, settings, arm.student, seed, mean, std)
+            regions = center_crop(source.images, data.region).contiguous()
+            source = source.under(teacher).labelled(evaluation.answers(teacher, regions, settings.run))
+        students.train(folder, source, settings, arm.student, seed)
 
-    resolved = {"student": arm.student, "images": arm.count, "seed": seed}
+    depends = {"student": arm.student, "images": arm.count, "seed": seed}
     inputs = [real_data.digest(data), teacher.digest] if arm.student.labels != "hard" else [real_data.digest(data)]
-    return stages.stage(name, work, resolved, inputs=inputs, version=VERSION)
+    return stages.stage(name, work, depends, inputs=inputs, version=VERSION)
 
 
-def _evaluate(folder: Path, settings: Settings, teacher: Teacher, made: dict[str, stages.Artefact]) -> None:
+def _evaluate(folder: Path, settings: Settings, teacher: Teacher, artefacts: dict[str, Artefact]) -> None:
     """Each student on the real test images, beside the teacher: evaluation.json."""
-    real = real_data.load(settings.data)
-    theirs = evaluation.predict(teacher.network, real.test.images, settings.run, mean=teacher.mean, std=teacher.std)
+    test = real_data.load(settings.data).test
+    theirs = evaluation.answers(teacher, test.images, settings.run)
     results: dict[str, dict[str, dict[str, list[float]]]] = {}
     for arm, _, name in seeded(settings):
         # A student sees test images under the normalisation that it learned with.
-        own = real if arm.source == "real" and arm.student.labels == "hard" else teacher
-        logits = students.test_logits(made[name].folder, settings, arm.student, real, own.mean, own.std)
+        own = test if arm.source == "real" and arm.student.labels == "hard" else test.under(teacher)
+        logits = students.logits(artefacts[name].folder, settings, arm.student, own)
         columns = results.setdefault(arm.experiment, {}).setdefault(arm.name, {key: [] for key in MEASURES})
-        for key, value in compare(logits, theirs, real.test.labels).items():
+        for key, value in compare(logits, theirs, test.classes).items():
             columns[key].append(value)
-    accuracy = evaluation.accuracy(theirs, real.test.labels)
-    stages.write_json(folder / "evaluation.json", {"teacher_accuracy": accuracy, "results": results})
+    accuracy = evaluation.accuracy(theirs, test.classes)
+    write_json(folder / "evaluation.json", {"teacher_accuracy": accuracy, "results": results})
 
 
 def compare(logits: Tensor, teacher: Tensor, labels: Tensor) -> dict[str, float]:
@@ -238,9 +232,9 @@ def compare(logits: Tensor, teacher: Tensor, labels: Tensor) -> dict[str, float]
     }
 
 
-def read(made: dict[str, stages.Artefact]) -> dict[str, Any]:
+def read(artefacts: dict[str, Artefact]) -> dict[str, Any]:
     """What `compute` found: {"teacher_accuracy": …, "results": {experiment: {arm: {measure: a value a seed}}}}."""
-    return json.loads((made["evaluation"].folder / "evaluation.json").read_text())
+    return json.loads((artefacts["evaluation"].folder / "evaluation.json").read_text())
 
 
 def curves(results: dict[str, Any], settings: Settings) -> dict[str, tuple[list[int], list[list[float]]]]:
@@ -248,7 +242,7 @@ def curves(results: dict[str, Any], settings: Settings) -> dict[str, tuple[list[
 
     The whole set's students are those of the arms `stored` and `real`.
     """
-    sizes = [slots * settings.synthesis.rounds for slots in sorted(chapter_of(settings).sizes)]
+    sizes = [slots * settings.synthesis.rounds for slots in sorted(settings.distillation.sizes)]
     found = {}
     for name, whole in (("synthetic", "stored"), ("real", "real")):
         parts = [results["images"][f"{name}-{size}"]["accuracy"] for size in sizes]
@@ -262,5 +256,5 @@ def images_of(arm: Arm, settings: Settings) -> int:
         there = costs.real_images(settings)
         return min(arm.count or there, there)
     slots = arm.count or slots_of(settings)
-    one_round = arm.source == "fewer" or arm.chosen != "all"
+    one_round = arm.source == "fewer" or arm.rounds != "all"
     return slots if one_round else slots * settings.synthesis.rounds

@@ -9,13 +9,14 @@ from typing import Any
 from dfnas.errors import UserError
 from dfnas.profiles import KernelsSettings, Settings
 from dfnas.runtime import paths, stages
+from dfnas.runtime.artefacts import Artefact
 
 VERSION = 5
 
 
-def compute(settings: Settings) -> dict[str, stages.Artefact]:
+def compute(settings: Settings) -> dict[str, Artefact]:
     """The one stage. Its figures belong to the machine that made them; its key does not know of machines."""
-    chapter = chapter_of(settings)
+    chapter = settings.kernels
     resolved = {"files": chapter.benchmarks, "pairs": chapter.pairs}
     return {
         "benchmarks": stages.stage("benchmarks", lambda folder: measure(folder, chapter), resolved, version=VERSION)
@@ -25,19 +26,6 @@ def compute(settings: Settings) -> dict[str, stages.Artefact]:
 def plan(settings: Settings) -> list[dict[str, Any]]:
     """Nothing that shapes tell: benchmarks take some minutes, whatever the sizes."""
     return []
-
-
-def chapter_of(settings: Settings) -> KernelsSettings:
-    """The chapter's settings.
-
-    Raises
-    ------
-    UserError
-        A profile without this chapter.
-    """
-    if settings.kernels is None:
-        raise UserError(f"profile {settings.profile} measures no kernels")
-    return settings.kernels
 
 
 def measure(folder: Path, chapter: KernelsSettings) -> None:
@@ -58,6 +46,6 @@ def measure(folder: Path, chapter: KernelsSettings) -> None:
         raise UserError(f"benchmarks: exit code {done.returncode}: {last[0]}")
 
 
-def results(artefact: stages.Artefact) -> dict[str, Any]:
+def results(artefact: Artefact) -> dict[str, Any]:
     """What was measured: machine, versions, rows, growths and the processor's peaks."""
     return json.loads((artefact.folder / "results.json").read_text())

@@ -2,6 +2,7 @@
 
 import functools
 import itertools
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +12,17 @@ from torch import nn
 
 from dfnas import models
 from dfnas.chapters import costs
-from dfnas.data import sources
+from dfnas.data import origins, sources
+from dfnas.data.origins import Origin, held
 from dfnas.data.sources import Source
 from dfnas.data.teachers import Teacher
 from dfnas.data.teachers import load as load_teacher
 from dfnas.errors import UserError
 from dfnas.models import cost, shufflenet
 from dfnas.models.shufflenet import Choices, Space, Supernet
-from dfnas.profiles import Settings, SposSettings
-from dfnas.runtime import processes, seeds, stages
+from dfnas.profiles import Settings
+from dfnas.runtime import processes, stages
+from dfnas.runtime.artefacts import Artefact
 from dfnas.search import evolution, scratch, supernets
 from dfnas.synthesis import sets
 from dfnas.training import evaluation
@@ -27,41 +30,43 @@ from dfnas.training import evaluation
 VERSION = 1
 
 
-def compute(settings: Settings) -> dict[str, stages.Artefact]:
+def compute(settings: Settings) -> dict[str, Artefact]:
     """The chapter's stages: a supernet and a search on each source, random architectures, all trained from scratch."""
-    chapter, teacher = chapter_of(settings), load_teacher(settings)
-    origins = sets.artefacts(settings, teacher)
-    made = {name: origin for name, origin in origins.items() if isinstance(origin, stages.Artefact)}
-    calls = {name: functools.partial(_on_source, name, origins[name], settings, teacher) for name in sources.NAMES}
+    check(settings)
+    chapter, teacher = settings.spos, load_teacher(settings)
+    origins = sets.origins_of(settings, teacher)
+    artefacts = held(origins)
+    calls = {name: functools.partial(_on_source, origin, settings, teacher) for name, origin in origins.items()}
     for name, (supernet, search) in processes.made(calls, settings.run, "searches").items():
-        made |= {f"supernet-{name}": supernet, f"search-{name}": search}
-    searches = [made[f"search-{name}"] for name in sources.NAMES]
-    made["random"] = scratch.random_stage(
+        artefacts |= {f"supernet-{name}": supernet, f"search-{name}": search}
+    searches = [artefacts[f"search-{name}"] for name in origins]
+    artefacts["random"] = scratch.random_stage(
         "spos-random", settings, chapter.scratch, searches, lambda generator: _random_text(settings, generator)
     )
-    return made | scratch.band(settings, chapter.scratch, "spos", made)
+    return artefacts | scratch.band(settings, chapter.scratch, "spos", artefacts)
 
 
 def plan(settings: Settings) -> list[dict[str, Any]]:
     """The supernets, the candidates' forward passes, and the trainings of what is found."""
-    chapter, data = chapter_of(settings), settings.data
+    check(settings)
+    chapter, data = settings.spos, settings.data
     space, side = space_of(settings), chapter.side or data.region
     path = tuple(index % len(shufflenet.CHOICES) for index in range(len(space.blocks)))  # of middling cost
     text = shufflenet.to_text(path, space)
     held_out = chapter.validation_each * data.classes
     learnt = settings.synthesis.images - held_out
-    supernets = costs.train(f"supernets x {len(sources.NAMES)}", settings, text, chapter.search, learnt, chapter.side)
+    training = costs.train(f"supernets x {len(origins.NAMES)}", settings, text, chapter.search, learnt, chapter.side)
     with torch.device("meta"):
         network = shufflenet.Supernet(space, data.classes, data.channels)
-    supernets["bytes_disk"] = 4 * cost.parameters(network)
+    training["bytes_disk"] = 4 * cost.parameters(network)
     if chapter.labels == "online":
         teacher = models.build(settings.teacher.network, data.classes, data.channels)
         forward = cost.macs(teacher, (data.channels, data.region, data.region))
-        supernets = costs.scaled(supernets, 1 + forward * supernets["images"] / supernets["macs"])
+        training = costs.scaled(training, 1 + forward * training["images"] / training["macs"])
     candidates = chapter.evolution.population * (chapter.evolution.generations + 1)
     images = candidates * (min(chapter.recalibration * chapter.search.batch, learnt) + held_out)
     searches = costs.cost_row(
-        f"evolution x {len(sources.NAMES)}",
+        f"evolution x {len(origins.NAMES)}",
         settings,
         iterations=candidates,
         images=images,
@@ -75,26 +80,24 @@ def plan(settings: Settings) -> list[dict[str, Any]]:
     )
     return [
         costs.synthetic_set("synthesis", settings, settings.synthesis),
-        costs.times(supernets, len(sources.NAMES)),
-        costs.times(searches, len(sources.NAMES)),
+        costs.times(training, len(origins.NAMES)),
+        costs.times(searches, len(origins.NAMES)),
         costs.from_scratch(settings, chapter.scratch, text),
     ]
 
 
-def _on_source(
-    name: str, origin: stages.Artefact | str, settings: Settings, teacher: Teacher
-) -> tuple[stages.Artefact, stages.Artefact]:
-    supernet = supernet_stage(name, origin, settings, teacher)
-    return supernet, search_stage(name, origin, supernet, settings, teacher)
+def _on_source(origin: Origin, settings: Settings, teacher: Teacher) -> tuple[Artefact, Artefact]:
+    supernet = supernet_stage(origin, settings, teacher)
+    return supernet, search_stage(origin, supernet, settings, teacher)
 
 
-def chapter_of(settings: Settings) -> SposSettings:
-    """The chapter's settings, checked.
+def check(settings: Settings) -> None:
+    """Refuse settings that do not fit together.
 
     Raises
     ------
     UserError
-        Values that do not fit together.
+        With the field that is wrong, or where the profile has no such search.
     """
     chapter = settings.spos
     if chapter is None:
@@ -109,17 +112,14 @@ def chapter_of(settings: Settings) -> SposSettings:
         raise UserError(
             f"spos.validation_each={chapter.validation_each} leaves no image for the supernet to learn from"
         )
-    return chapter
 
 
 def space_of(settings: Settings) -> Space:
     """The chapter's space."""
-    assert settings.spos is not None
     return Space(**vars(settings.spos.space))
 
 
 def _side(settings: Settings) -> int:
-    assert settings.spos is not None
     return settings.spos.scratch.side or settings.data.region
 
 
@@ -138,39 +138,41 @@ def _random_text(settings: Settings, generator: torch.Generator) -> str:
     return shufflenet.to_text(shufflenet.random_choices(space, generator), space)
 
 
-def supernet_stage(name: str, origin: stages.Artefact | str, settings: Settings, teacher: Teacher) -> stages.Artefact:
+def supernet_stage(origin: Origin, settings: Settings, teacher: Teacher) -> Artefact:
     """The stage that trains a supernet on one source; writes model.safetensors and history.json."""
-    chapter = chapter_of(settings)
+    chapter = settings.spos
 
     def work(folder: Path) -> None:
-        with sources.guarded(name):
-            train_supernet(folder, sources.load(name, origin, settings, teacher), settings, chapter, teacher)
+        with origin.guarded():
+            train_supernet(folder, origin.load(settings, teacher), settings, teacher)
 
-    left_out = ("scratch", "evolution", "recalibration", "limit_macs")
-    resolved = {key: value for key, value in vars(chapter).items() if key not in left_out}
-    resolved |= {"source": name, "seed": settings.seed, "images": settings.synthesis.images}
-    return stages.stage(f"spos-supernet-{name}", work, resolved, inputs=[origin, teacher.digest], version=VERSION)
+    depends = stages.without(chapter, "scratch", "evolution", "recalibration", "limit_macs")
+    depends |= {"source": origin.name, "seed": settings.seed, "images": settings.synthesis.images}
+    if chapter.bins:  # of multiply-adds, at the side that paths are judged at
+        depends["cost_side"] = _side(settings)
+    inputs = [origin.given, teacher.digest]
+    return stages.stage(f"spos-supernet-{origin.name}", work, depends, inputs=inputs, version=VERSION)
 
 
-def _split(source: Source, settings: Settings, chapter: SposSettings) -> tuple[Source, Source]:
+def _split(source: Source, settings: Settings) -> tuple[Source, Source]:
     """What the supernet learns from, and what candidates are judged by."""
     classes = settings.data.classes
-    return sources.split(source, chapter.validation_each * classes, classes, settings.seed)
+    return sources.split(source, settings.spos.validation_each * classes, classes, settings.seed)
 
 
-def train_supernet(folder: Path, source: Source, settings: Settings, chapter: SposSettings, teacher: Teacher) -> None:
+def train_supernet(folder: Path, source: Source, settings: Settings, teacher: Teacher) -> None:
     """Train all paths of the supernet, one a step."""
-    learnt, held_out = _split(source, settings, chapter)
-    side, supernet = chapter.side or settings.data.region, build_supernet(settings)
-    watched = sources.seen(held_out, settings, side)
+    chapter, supernet = settings.spos, build_supernet(settings)
+    learnt, held_out = _split(source, settings)
+    watched = sources.judged(held_out, settings, chapter.side)
     supernets.train(
         folder,
         supernet,
         learnt,
-        Paths(supernet, settings, chapter),
+        supernets.RandomChoice(supernet, path_draw(settings), settings.seed),
         chapter.search,
         settings,
-        side=side,
+        side=chapter.side or settings.data.region,
         temperature=chapter.temperature,
         online=teacher if chapter.labels == "online" else None,
         evaluate=lambda network: evaluation.accuracy_on(network, watched, settings.run)[0],
@@ -178,70 +180,49 @@ def train_supernet(folder: Path, source: Source, settings: Settings, chapter: Sp
     )
 
 
+def path_draw(settings: Settings) -> Callable[[torch.Generator], Choices]:
+    """How a step's path is drawn: uniformly, or from a bin of multiply-adds that is itself drawn uniformly."""
+    space, bins = space_of(settings), list(itertools.pairwise(settings.spos.bins))
+    if not bins:
+        return functools.partial(shufflenet.random_choices, space)
+    price = functools.lru_cache(maxsize=4096)(functools.partial(macs, settings))
+    return functools.partial(shufflenet.binned_choices, space, price, bins)
+
+
 def build_supernet(settings: Settings) -> Supernet:
     """The chapter's supernet, with the initial weights of the run's seed."""
     return Supernet(space_of(settings), settings.data.classes, settings.data.channels, settings.seed)
 
 
-class Paths:
-    """The companion that draws the path of each step: uniformly, or from a bin of multiply-adds drawn uniformly."""
-
-    def __init__(self, supernet: Supernet, settings: Settings, chapter: SposSettings) -> None:
-        self.supernet, self.settings = supernet, settings
-        self.bins = list(itertools.pairwise(chapter.bins))
-        self.cost = functools.lru_cache(maxsize=4096)(functools.partial(macs, settings))
-
-    def before(self, step: int, steps: int, rate: float, optimiser: torch.optim.Optimizer) -> None:
-        generator = seeds.generator(self.settings.seed, "path", step)
-        space = self.supernet.space
-        if self.bins:
-            self.supernet.choose(shufflenet.binned_choices(space, self.cost, self.bins, generator))
-        else:
-            self.supernet.choose(shufflenet.random_choices(space, generator))
-
-    def state_dict(self) -> dict[str, Any]:
-        return {}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        pass
-
-
-def search_stage(
-    name: str, origin: stages.Artefact | str, supernet: stages.Artefact, settings: Settings, teacher: Teacher
-) -> stages.Artefact:
-    """The stage that searches a supernet by evolution; writes architectures.json and the log of all it visited."""
-    chapter = chapter_of(settings)
-
-    def work(folder: Path) -> None:
-        with sources.guarded(name):
-            source = sources.load(name, origin, settings, teacher)
-            search(folder, source, read(supernet, settings), settings, chapter)
-
-    resolved = {
-        "evolution": chapter.evolution,
-        "limit": chapter.limit_macs,
-        "recalibration": chapter.recalibration,
-        "side": [chapter.side, chapter.scratch.side],
-        "seed": settings.seed,
-    }
-    return stages.stage(f"spos-search-{name}", work, resolved, inputs=[supernet], version=VERSION)
-
-
-def read(artefact: stages.Artefact, settings: Settings) -> Supernet:
+def read(artefact: Artefact, settings: Settings) -> Supernet:
     """A trained supernet."""
     supernet = build_supernet(settings)
     supernet.load_state_dict(load_file(artefact.folder / "model.safetensors"))
     return supernet
 
 
-def search(folder: Path, source: Source, supernet: Supernet, settings: Settings, chapter: SposSettings) -> None:
+def search_stage(origin: Origin, supernet: Artefact, settings: Settings, teacher: Teacher) -> Artefact:
+    """The stage that searches a supernet by evolution; writes architectures.json and the log of all it visited."""
+    chapter = settings.spos
+
+    def work(folder: Path) -> None:
+        with origin.guarded():
+            search(folder, origin.load(settings, teacher), read(supernet, settings), settings)
+
+    # What trained the supernet is in its key.
+    depends = stages.without(chapter, "scratch", "search", "bins", "labels", "temperature", "space", "validation_each")
+    depends |= {"cost_side": _side(settings), "batch": chapter.search.batch, "seed": settings.seed}
+    return stages.stage(f"spos-search-{origin.name}", work, depends, inputs=[supernet], version=VERSION)
+
+
+def search(folder: Path, source: Source, supernet: Supernet, settings: Settings) -> None:
     """Evolution over paths of at most `limit_macs`, each judged on the source's held-out images."""
-    space = space_of(settings)
+    chapter, space = settings.spos, space_of(settings)
     problem = evolution.Problem(
         random=functools.partial(shufflenet.random_choices, space),
         redraw=lambda candidate, position, generator: int(torch.randint(4, (), generator=generator)),
         admissible=lambda candidate: macs(settings, candidate) <= chapter.limit_macs,
-        evaluate=Judge(supernet, source, settings, chapter),
+        evaluate=judge_of(supernet, source, settings),
     )
     visited = evolution.search(
         problem,
@@ -254,22 +235,10 @@ def search(folder: Path, source: Source, supernet: Supernet, settings: Settings,
     scratch.write_architectures(folder, [shufflenet.to_text(best.candidate, space)], score=best.scores[0])
 
 
-class Judge:
-    """Judges paths of a trained supernet, each with batch-norm statistics of its own (SPOS paper, section 3.4)."""
-
-    def __init__(self, supernet: Supernet, source: Source, settings: Settings, chapter: SposSettings) -> None:
-        self.supernet = supernet
-        side, batch = chapter.side or settings.data.region, chapter.search.batch
-        self.judge = supernets.Judge(*_split(source, settings, chapter), chapter.recalibration, batch, side, settings)
-        self.recalibration, self.held_out = self.judge.recalibration, self.judge.held_out
-
-    def __call__(self, candidate: Choices) -> tuple[float, float]:
-        """Accuracy on the held-out images: against their classes, and against the largest entry of their labels."""
-        return self.judge(self.supernet, candidate)
-
-    def recalibrate(self, candidate: Choices) -> nn.Module:
-        """The supernet, on the candidate's path and with its statistics."""
-        return self.judge.recalibrate(self.supernet, candidate)
+def judge_of(supernet: Supernet, source: Source, settings: Settings) -> supernets.Judge:
+    """Judges paths of a trained supernet on the source's held-out images."""
+    chapter, parts = settings.spos, _split(source, settings)
+    return supernets.judge(supernet, parts, chapter.recalibration, chapter.search.batch, chapter.side, settings)
 
 
 def share_of_choices(visited: list[evolution.Visited], generations: int) -> torch.Tensor:

@@ -15,12 +15,14 @@ from torch import Tensor
 
 from dfnas.chapters import costs
 from dfnas.data import real as real_data
-from dfnas.data import synthetic
-from dfnas.data.images import center_crop
+from dfnas.data import sources, synthetic
+from dfnas.data.sources import Source
 from dfnas.data.teachers import Teacher
 from dfnas.data.teachers import load as load_teacher
 from dfnas.profiles import DataSettings, RunSettings, Settings, SynthesisSettings
 from dfnas.runtime import processes, stages
+from dfnas.runtime.artefacts import Artefact
+from dfnas.runtime.files import write_json
 from dfnas.synthesis import inversion, moments, sets
 from dfnas.synthesis.sets import VERSION
 from dfnas.training import evaluation, students
@@ -55,34 +57,34 @@ ABLATIONS: dict[str, dict[str, Any]] = {
 }
 
 
-def compute(settings: Settings) -> dict[str, stages.Artefact]:
+def compute(settings: Settings) -> dict[str, Artefact]:
     """The chapter's stages: the set, students trained on it, a verifier trained on real data, ablations, measures.
 
     The artefacts by name: `synthesis`, `student-<seed>`, `verifier`, `ablation-<name>`, `evaluation`.
     """
     teacher = load_teacher(settings)
     small = dataclasses.replace(settings.synthesis, images=settings.evaluation.ablation_images, rounds=1)
-    for chosen in (settings.synthesis, small):
-        sets.check(chosen, settings.data)
+    for variant in (settings.synthesis, small):
+        sets.check(variant, settings.data)
     students.check(settings.student)
-    made = {"synthesis": sets.set_stage("synthesis", settings, teacher, settings.synthesis)}
-    calls: dict[str, Callable[[], stages.Artefact]] = {}
+    artefacts = {"synthesis": sets.set_stage("synthesis", settings, teacher, settings.synthesis)}
+    calls: dict[str, Callable[[], Artefact]] = {}
     for seed in range(settings.seed, settings.seed + settings.student.seeds):
-        label, common = f"student-{seed}", (settings, teacher, settings.student, made["synthesis"])
+        label, common = f"student-{seed}", (settings, teacher, settings.student, artefacts["synthesis"])
         calls[label] = functools.partial(students.set_stage, label, *common, seed)
     calls["verifier"] = functools.partial(students.verifier_stage, settings)
-    made |= processes.made(calls, settings.run, "students")
+    artefacts |= processes.made(calls, settings.run, "students")
     for name, changes in ABLATIONS.items():
         variant = dataclasses.replace(small, **changes)
-        made[f"ablation-{name}"] = sets.set_stage(f"ablation-{name.replace(' ', '-')}", settings, teacher, variant)
-    made["evaluation"] = stages.stage(
+        artefacts[f"ablation-{name}"] = sets.set_stage(f"ablation-{name.replace(' ', '-')}", settings, teacher, variant)
+    artefacts["evaluation"] = stages.stage(
         "synthesis-evaluation",
-        lambda folder: _evaluate(folder, settings, teacher, made),
+        lambda folder: _evaluate(folder, settings, teacher, artefacts),
         {"batch": settings.synthesis.batch},
-        inputs=[*made.values(), real_data.digest(settings.data)],
+        inputs=[*artefacts.values(), real_data.digest(settings.data)],
         version=VERSION,
     )
-    return made
+    return artefacts
 
 
 def plan(settings: Settings) -> list[dict[str, Any]]:
@@ -99,42 +101,43 @@ def plan(settings: Settings) -> list[dict[str, Any]]:
     ]
 
 
-def _evaluate(folder: Path, settings: Settings, teacher: Teacher, made: dict[str, stages.Artefact]) -> None:
+def _evaluate(folder: Path, settings: Settings, teacher: Teacher, artefacts: dict[str, Artefact]) -> None:
     """Figures of merit, on real data where they need it: evaluation.json."""
     real, data = real_data.load(settings.data), settings.data
-    verifier = students.read(made["verifier"].folder, settings, settings.evaluation.verifier_network)
+    verifier = students.read(artefacts["verifier"].folder, settings, settings.evaluation.verifier_network)
 
-    def merits(images: Tensor, classes: Tensor) -> dict[str, Any]:
-        seen = center_crop(images, data.region).contiguous()
-        logits = evaluation.predict(verifier, seen, settings.run, mean=real.mean, std=real.std)
-        hits = (logits.argmax(1) == classes).double()
+    def merits(source: Source) -> dict[str, Any]:
+        source = sources.judged(source, settings)
+        logits = evaluation.predict(verifier, source.under(real.train), settings.run)
+        hits, images = (logits.argmax(1) == source.classes.cpu()).double(), source.images.cpu()
         return {
             "verifier_accuracy": float(hits.mean()),
-            "verifier_accuracy_by_class": [float(hits[classes == k].mean()) for k in range(data.classes)],
-            "batch_norm_distance": batch_norm_distance(teacher, seen, settings.synthesis.batch, settings.run),
-            "roughness": roughness(seen),
+            "verifier_accuracy_by_class": [float(hits[source.classes.cpu() == k].mean()) for k in range(data.classes)],
+            "batch_norm_distance": batch_norm_distance(teacher, images, settings.synthesis.batch, settings.run),
+            "roughness": roughness(images),
         }
 
-    whole = synthetic.load(made["synthesis"].folder)
+    sets = {name: synthetic.load(artefacts[name].folder, teacher) for name in ("synthesis", *map(_ablated, ABLATIONS))}
+    test = real.test.under(teacher)
     accuracies = [
-        students.test_accuracy(artefact.folder, settings, settings.student, real, teacher.mean, teacher.std)
-        for name, artefact in made.items()
+        students.accuracy(artefact.folder, settings, settings.student, test)
+        for name, artefact in artefacts.items()
         if name.startswith("student-")
     ]
-    stages.write_json(
+    write_json(
         folder / "evaluation.json",
         {
             "student_accuracies": accuracies,
-            "digest": synthetic.digest(whole),
-            "synthetic": merits(whole.images, whole.slot_class),
-            "real": merits(real.validation.images, real.validation.labels),
-            "ablations": {
-                name: merits(part.images, part.slot_class)
-                for name in ABLATIONS
-                for part in [synthetic.load(made[f"ablation-{name}"].folder)]
-            },
+            "digest": synthetic.digest(artefacts["synthesis"].folder),
+            "synthetic": merits(sets["synthesis"]),
+            "real": merits(real.validation),
+            "ablations": {name: merits(sets[_ablated(name)]) for name in ABLATIONS},
         },
     )
+
+
+def _ablated(name: str) -> str:
+    return f"ablation-{name}"
 
 
 @torch.no_grad()
@@ -144,7 +147,7 @@ def batch_norm_distance(teacher: Teacher, images: Tensor, batch: int, run: RunSe
     with moments.BatchNormDistance(teacher.network) as distance:
         for part in images[: max(batch, len(images) // batch * batch)].split(batch):
             distance.start()
-            evaluation.predict(teacher.network, part, run, mean=teacher.mean, std=teacher.std, batch=batch)
+            evaluation.answers(teacher, part, run, batch)
             values.append(distance.total())
     return float(torch.stack(values).mean())
 

@@ -3,30 +3,31 @@
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import save_file
 from torch import nn
 
 from dfnas import models
 from dfnas.chapters import costs
 from dfnas.data import real as real_data
 from dfnas.data import sources, splits, teachers
-from dfnas.data.images import pad
+from dfnas.data.sources import Normalised
 from dfnas.models import cost
 from dfnas.profiles import Settings
-from dfnas.runtime import devices, stages
+from dfnas.runtime import stages
+from dfnas.runtime.artefacts import Artefact
+from dfnas.runtime.files import write_json, write_tensors
 from dfnas.training import evaluation, loop, losses
 
 VERSION = 2
 
 
-def compute(settings: Settings) -> dict[str, stages.Artefact]:
+def compute(settings: Settings) -> dict[str, Artefact]:
     """Train the chapter's teacher, once, or report the one that `teacher.path` gives: {"teacher": artefact}."""
     teacher = settings.teacher
-    resolved = {"network": teacher.network, "training": teacher.training, "seed": settings.seed}
+    depends = {"network": teacher.network, "training": teacher.training, "seed": settings.seed}
     if teacher.path:
-        resolved = {"given": teachers.load(settings).digest}
+        depends = {"given": teachers.load(settings).digest}
     inputs = [real_data.digest(settings.data)]
-    return {"teacher": stages.stage("teacher", lambda folder: _make(folder, settings), resolved, inputs, VERSION)}
+    return {"teacher": stages.stage("teacher", lambda folder: _make(folder, settings), depends, inputs, VERSION)}
 
 
 def plan(settings: Settings) -> list[dict[str, Any]]:
@@ -43,49 +44,31 @@ def plan(settings: Settings) -> list[dict[str, Any]]:
 def _make(folder: Path, settings: Settings) -> None:
     """Train the teacher, or take the one given, and report it on test images."""
     data = real_data.load(settings.data)
+    normalised: Normalised = data.train
     if settings.teacher.path:
         given = teachers.load(settings)
-        trained, history, mean, std = given.network, loop.History(), given.mean, given.std
+        trained, history, normalised = given.network, loop.History(), given
     else:
-        (trained, history), mean, std = _train(folder, settings, data), data.mean, data.std
-    test = evaluation.predict(trained, data.test.images, settings.run, mean=mean, std=std)
-    state = {name: value.contiguous() for name, value in trained.state_dict().items()}
-    save_file(state, folder / "model.safetensors")
-    save_file({"logits": test, "labels": data.test.labels}, folder / "test.safetensors")
-    stages.write_json(folder / "history.json", vars(history))
-    accuracy = evaluation.accuracy(test, data.test.labels)
-    stages.write_json(folder / "card.json", _card(settings, data, trained, mean, std, accuracy))
-    (folder / "checkpoint.pt").unlink(missing_ok=True)
+        trained, history = _train(folder, settings, data)
+    logits = evaluation.predict(trained, data.test.under(normalised), settings.run)
+    write_tensors(folder / "test.safetensors", {"logits": logits, "labels": data.test.classes})
+    accuracy = evaluation.accuracy(logits, data.test.classes)
+    write_json(folder / "card.json", _card(settings, data, trained, normalised, accuracy))
+    loop.keep(folder, trained, history)
 
 
 def _train(folder: Path, settings: Settings, data: splits.Dataset) -> tuple[nn.Module, loop.History]:
     recipe = settings.teacher.training
-    where = devices.device(settings.run)
-    sample = sources.image_sampler(
-        pad(data.train.images, settings.data.canvas, settings.data.padding).to(where),
-        data.train.labels.to(where),
-        recipe,
-        region=settings.data.region,
-        flip=settings.data.flip,
-        mean=data.mean,
-        std=data.std,
-        seed=settings.seed,
-    )
-
-    def judge(network: nn.Module) -> float:
-        logits = evaluation.predict(network, data.validation.images, settings.run, mean=data.mean, std=data.std)
-        return evaluation.accuracy(logits, data.validation.labels)
-
     return loop.train(
         models.build(settings.teacher.network, settings.data.classes, settings.data.channels, settings.seed),
-        sample,
+        sources.sampler(data.train.on_canvas(settings.data), recipe, settings, settings.seed),
         losses.hard_loss(recipe.label_smoothing),
         recipe,
         settings.run,
         steps=loop.steps_of(recipe, len(data.train)),
         side=settings.data.region,
         folder=folder,
-        evaluate=judge,
+        evaluate=lambda network: evaluation.accuracy_on(network, data.validation, settings.run, 500)[0],
         description="teacher",
     )
 
@@ -94,8 +77,7 @@ def _card(
     settings: Settings,
     data: splits.Dataset,
     network: nn.Module,
-    mean: tuple[float, ...],
-    std: tuple[float, ...],
+    normalised: Normalised,
     accuracy: float,
 ) -> dict[str, Any]:
     shape = (settings.data.channels, settings.data.region, settings.data.region)
@@ -104,9 +86,9 @@ def _card(
         "network": settings.teacher.network,
         "builder": settings.teacher.builder if settings.teacher.path else "",
         "channels": settings.data.channels,
-        "classes": list(data.classes),
-        "mean": list(mean),
-        "std": list(std),
+        "classes": list(data.class_names),
+        "mean": list(normalised.mean),
+        "std": list(normalised.std),
         "seed": settings.seed,
         "recipe": stages.plain(settings.teacher.training),
         "train_images": len(data.train),
@@ -114,5 +96,5 @@ def _card(
         "test_accuracy": accuracy,
         "parameters": cost.parameters(network),
         "macs": cost.macs(network, shape),
-        "digest": teachers.digest(network, mean, std),
+        "digest": teachers.digest(network, normalised.mean, normalised.std),
     }

@@ -2,21 +2,21 @@
 
 import hashlib
 import io
-import os
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 from dfnas.data import splits
-from dfnas.data.splits import CIFAR10_CLASSES, Dataset, Split
+from dfnas.data.splits import CIFAR10_CLASSES, Dataset
 from dfnas.errors import UserError
 from dfnas.profiles import DataSettings
 from dfnas.runtime import paths
+from dfnas.runtime.files import write_tensors
 from dfnas.runtime.progress import bar
 
 
@@ -29,7 +29,7 @@ def load(settings: DataSettings) -> Dataset:
     validation = torch.cat([(labels == k).nonzero()[-500:, 0] for k in range(10)])
     held_out = torch.zeros(len(labels), dtype=torch.bool)
     held_out[validation] = True
-    train = Split(images[~held_out], labels[~held_out])
+    train = images[~held_out], labels[~held_out]
     watched = splits.shuffled(images[held_out], labels[held_out])
     return splits.dataset(train, watched, splits.shuffled(test_images, test_labels), CIFAR10_CLASSES)
 
@@ -77,9 +77,7 @@ def decoded_file(source: Path) -> Path:
     if not file.exists():
         train, test = _read(source, train=True), _read(source, train=False)
         tensors = {"images": train[0], "labels": train[1], "test_images": test[0], "test_labels": test[1]}
-        temporary = file.with_suffix(".tmp")
-        save_file(tensors, temporary, {"digest": splits.tensors_digest([train[0], test[0]])})
-        os.replace(temporary, file)
+        write_tensors(file, tensors, {"digest": splits.tensors_digest([train[0], test[0]])})
     return file
 
 

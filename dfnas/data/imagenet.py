@@ -51,7 +51,7 @@ def load(settings: DataSettings) -> splits.Dataset:
         rest = files[:-VALIDATION_PER_CLASS]
         train.append(rest[: settings.images_per_class or None])
         test.append(sorted((root / "val" / name).iterdir()))
-    return splits.Dataset(
+    return splits.dataset(
         _split(train, settings.canvas, "train"),
         _split(validation, settings.region, "validation"),
         _split(test, settings.region, "test"),
@@ -79,10 +79,10 @@ def _root() -> Path:
     return root
 
 
-def _split(files: list[list[Path]], side: int, name: str) -> splits.Split:
+def _split(files: list[list[Path]], side: int, name: str) -> tuple[Tensor, Tensor]:
     images = [_image(path, side) for part in bar(files, desc=f"reading {name}", unit="class") for path in part]
     labels = [k for k, part in enumerate(files) for _ in part]
-    return splits.Split(torch.stack(images), torch.tensor(labels))
+    return torch.stack(images), torch.tensor(labels)
 
 
 def _image(path: Path, side: int) -> Tensor:

@@ -7,7 +7,8 @@ import torch
 from safetensors import safe_open
 
 from dfnas.data import cifar10, imagenet, splits
-from dfnas.data.splits import CIFAR10_CLASSES, Dataset, Split
+from dfnas.data.sources import Source, balanced
+from dfnas.data.splits import CIFAR10_CLASSES, Dataset
 from dfnas.errors import UserError
 from dfnas.profiles import DataSettings
 from dfnas.runtime import stages
@@ -31,6 +32,14 @@ def load(settings: DataSettings) -> Dataset:
     if settings.name == "imagenet":
         return imagenet.load(settings)
     raise UserError(f"no data set {settings.name!r}; there are digits, cifar10 and imagenet")
+
+
+def train(settings: DataSettings, count: int = 0, seed: int = 0) -> Source:
+    """The train split on canvases, to learn from: all of it, or `count` images of it, class by class, of a seed."""
+    source = load(settings).train
+    if count:
+        source = source.select(balanced(source.classes, count, settings.classes, seed))
+    return source.on_canvas(settings)
 
 
 def digest(settings: DataSettings) -> str:
@@ -71,7 +80,7 @@ def _digits() -> Dataset:
     order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(0))
     test, rest = order[:360], order[360:]
     validation, train = rest[:287], rest[287:]
-    parts = [Split(images[chosen], labels[chosen]) for chosen in (train, validation, test)]
+    parts = [(images[rows], labels[rows]) for rows in (train, validation, test)]
     return splits.dataset(parts[0], parts[1], parts[2], tuple(map(str, range(10))))
 
 

@@ -1,67 +1,78 @@
-"""What a search may learn from: synthetic images, as many real ones, or as many images of noise."""
+"""What flows from a teacher, a disk or noise to a network: images with what they are labelled, as one `Source`."""
 
-import contextlib
 import dataclasses
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from dfnas.data import real as real_data
-from dfnas.data import splits, synthetic
 from dfnas.data.images import batch_indices, center_crop, cutout, pad, random_crop, resize, to_input
-from dfnas.data.teachers import Teacher
-from dfnas.profiles import Settings, TrainingSettings
-from dfnas.runtime import devices, seeds, stages
-
-NAMES = ("synthetic", "real", "noise")
-
+from dfnas.profiles import DataSettings, Settings, TrainingSettings
+from dfnas.runtime import devices, seeds
 
 Sample = Callable[[int, int], tuple[Tensor, Tensor]]  # (step, side) -> normalised inputs, targets
 
 
+class Normalised(Protocol):
+    """What says how images are normalised: a teacher, or another source."""
+
+    @property
+    def mean(self) -> tuple[float, ...]: ...
+
+    @property
+    def std(self) -> tuple[float, ...]: ...
+
+
 @dataclass(frozen=True)
 class Source:
-    """Canvases uint8 [N, C, S, S] with what they are labelled: soft labels as logits [N, K], or classes [N].
+    """Images uint8 [N, C, S, S] with what they are labelled: soft labels as logits [N, K], or classes [N].
 
-    `classes` int64 [N] is what accuracy is counted against: the slot's class, on noise the teacher's answer. `mean`
-    and `std` normalise the images for whoever learns from them.
+    `classes` int64 [N] is what accuracy is counted against: the true class, the slot's, on noise the teacher's answer.
+    `mean` and `std` (a value a channel, of pixels in [0, 1]) normalise the images for whoever sees them.
     """
 
-    name: str
     images: Tensor
     targets: Tensor
     classes: Tensor
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    name: str = ""  # for progress bars
 
     def __len__(self) -> int:
         return len(self.images)
 
-    def select(self, chosen: Tensor) -> "Source":
+    @property
+    def soft(self) -> bool:
+        """Whether the labels are logits."""
+        return self.targets.dim() == 2
+
+    def select(self, rows: Tensor) -> "Source":
         """The images that an index or mask picks."""
-        images, targets, classes = (values[chosen] for values in (self.images, self.targets, self.classes))
+        images, targets, classes = (values[rows] for values in (self.images, self.targets, self.classes))
         return dataclasses.replace(self, images=images, targets=targets, classes=classes)
 
+    def labelled(self, targets: Tensor) -> "Source":
+        """The same images under other labels."""
+        return dataclasses.replace(self, targets=targets)
 
-def load(name: str, artefact: stages.Artefact | str, settings: Settings, teacher: Teacher) -> Source:
-    """A source in memory. The real one has as many images as the synthetic set (or all there are), and true classes."""
-    if isinstance(artefact, stages.Artefact):
-        made = synthetic.load(artefact.folder)
-        return Source(name, made.images, made.logits.float(), made.slot_class, teacher.mean, teacher.std)
-    data = settings.data
-    real = real_data.load(data)
-    chosen = balanced(real.train.labels, settings.synthesis.images, data.classes, settings.seed)
-    labels = real.train.labels[chosen]
-    canvases = pad(real.train.images[chosen], data.canvas, data.padding)
-    return Source(name, canvases, labels, labels, real.mean, real.std)
+    def hard(self) -> "Source":
+        """The same images, labelled with their classes."""
+        return self.labelled(self.classes)
 
+    def under(self, other: Normalised) -> "Source":
+        """The same images under the normalisation of another source, or of a teacher."""
+        return dataclasses.replace(self, mean=other.mean, std=other.std)
 
-def guarded(name: str) -> AbstractContextManager:
-    """A context in which real data is out of reach, unless the source is real data."""
-    return contextlib.nullcontext() if name == "real" else splits.no_real_data()
+    def on_canvas(self, data: DataSettings) -> "Source":
+        """The same images with a border, so that crops of the region can be drawn from them."""
+        return dataclasses.replace(self, images=pad(self.images, data.canvas, data.padding))
+
+    def to(self, where: torch.device) -> "Source":
+        """The same on a device."""
+        images, targets, classes = (values.to(where) for values in (self.images, self.targets, self.classes))
+        return dataclasses.replace(self, images=images, targets=targets, classes=classes)
 
 
 def balanced(labels: Tensor, count: int, classes: int, seed: int, name: str = "subset") -> Tensor:
@@ -84,58 +95,31 @@ def split(source: Source, held_out: int, classes: int, seed: int) -> tuple[Sourc
 
 
 def sampler(source: Source, recipe: TrainingSettings, settings: Settings, seed: int, name: str = "train") -> Sample:
-    """Batches of random crops of a source, on the device."""
-    where = devices.device(settings.run)
-    return image_sampler(
-        source.images.to(where),
-        source.targets.to(where),
-        recipe,
-        region=settings.data.region,
-        flip=settings.data.flip,
-        mean=source.mean,
-        std=source.std,
-        seed=seed,
-        name=name,
-    )
-
-
-@torch.no_grad()
-def seen(source: Source, settings: Settings, side: int) -> Source:
-    """A source whose images are what a network is shown when it is judged: the central regions, at `side`, in uint8."""
-    where = devices.device(settings.run)
-    images = center_crop(source.images, settings.data.region)
-    if side != images.shape[-1]:
-        shrunk = [resize(part.to(where).float(), side).round().byte().cpu() for part in images.split(1000)]
-        images = torch.cat(shrunk)
-    return dataclasses.replace(source, images=images.contiguous().to(where))
-
-
-def image_sampler(
-    images: Tensor,
-    targets: Tensor,
-    settings: TrainingSettings,
-    *,
-    region: int,
-    flip: bool,
-    mean: tuple[float, ...],
-    std: tuple[float, ...],
-    seed: int,
-    name: str = "train",
-) -> Sample:
-    """Batches of random crops: `images` uint8 [N, C, canvas, canvas], `targets` [N, ...] go with them.
+    """Batches of random crops of a source's canvases, on the device.
 
     Two samplers of one seed draw apart where `name` differs.
     """
+    source, region, flip = source.to(devices.device(settings.run)), settings.data.region, settings.data.flip
     apart = "" if name == "train" else f" {name}"
 
     def sample(step: int, side: int) -> tuple[Tensor, Tensor]:
-        chosen = batch_indices(len(images), settings.batch, step, seed, name).to(images.device)
-        random = seeds.generator(seed, f"crops{apart}", step)
-        crops = random_crop(images[chosen], region, flip, random)
-        inputs = resize(to_input(crops, mean, std), side)
-        if settings.cutout:
+        rows = batch_indices(len(source), recipe.batch, step, seed, name).to(source.images.device)
+        crops = random_crop(source.images[rows], region, flip, seeds.generator(seed, f"crops{apart}", step))
+        inputs = resize(to_input(crops, source.mean, source.std), side)
+        if recipe.cutout:
             # In proportion where images are smaller than the region, as the resolution stages make them.
-            inputs = cutout(inputs, settings.cutout * side // region, seeds.generator(seed, f"cutout{apart}", step))
-        return inputs, targets[chosen]
+            inputs = cutout(inputs, recipe.cutout * side // region, seeds.generator(seed, f"cutout{apart}", step))
+        return inputs, source.targets[rows]
 
     return sample
+
+
+@torch.no_grad()
+def judged(source: Source, settings: Settings, side: int = 0) -> Source:
+    """A source as a network sees it when it is judged: the central regions, at `side` (0: whole), on the device."""
+    where = devices.device(settings.run)
+    images = center_crop(source.images, settings.data.region)
+    if side and side != images.shape[-1]:
+        parts = [resize(part.to(where).float(), side).round().byte().cpu() for part in images.split(1000)]
+        images = torch.cat(parts)
+    return dataclasses.replace(source, images=images.contiguous()).to(where)

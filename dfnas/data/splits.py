@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from dfnas.data.sources import Source
 from dfnas.profiles import DataSettings
 
 CIFAR10_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
@@ -26,26 +27,13 @@ class RealDataError(RuntimeError):
 
 
 @dataclass(frozen=True)
-class Split:
-    """Images uint8 [N, C, H, W] in [0, 255] and labels int64 [N]."""
-
-    images: Tensor
-    labels: Tensor
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-
-@dataclass(frozen=True)
 class Dataset:
-    """The three splits of one data set, with its class names and per-channel mean and deviation in [0, 1]."""
+    """The three splits of one data set, labelled with true classes, all under the normalisation of the train split."""
 
-    train: Split
-    validation: Split
-    test: Split
-    classes: tuple[str, ...]
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
+    train: Source
+    validation: Source
+    test: Source
+    class_names: tuple[str, ...]
 
 
 @contextmanager
@@ -69,10 +57,10 @@ def geometry(settings: DataSettings) -> DataSettings:
     return dataclasses.replace(settings, download=False, images_per_class=0)
 
 
-def shuffled(images: Tensor, labels: Tensor) -> Split:
-    """A split in an order drawn once for all: any part of it holds all classes."""
+def shuffled(images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Images and labels in an order drawn once for all: any part of them holds all classes."""
     order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(0))
-    return Split(images[order], labels[order])
+    return images[order], labels[order]
 
 
 def tensors_digest(tensors: Sequence[Tensor]) -> str:
@@ -83,12 +71,21 @@ def tensors_digest(tensors: Sequence[Tensor]) -> str:
     return sha.hexdigest()[:16]
 
 
-def dataset(train: Split, validation: Split, test: Split, classes: tuple[str, ...]) -> Dataset:
-    """A data set with the mean and deviation of its train split."""
-    pixels = train.images.double() / 255
-    mean = tuple(round(float(value), 6) for value in pixels.mean((0, 2, 3)))
-    std = tuple(round(float(value), 6) for value in pixels.std((0, 2, 3)))
-    return Dataset(train, validation, test, classes, mean, std)
+def dataset(
+    train: tuple[Tensor, Tensor],
+    validation: tuple[Tensor, Tensor],
+    test: tuple[Tensor, Tensor],
+    class_names: tuple[str, ...],
+    mean: tuple[float, ...] = (),
+    std: tuple[float, ...] = (),
+) -> Dataset:
+    """A data set from images uint8 [N, C, H, W] and labels int64 [N]; by default normalised as its train split is."""
+    if not mean:
+        pixels = train[0].double() / 255
+        mean = tuple(round(float(value), 6) for value in pixels.mean((0, 2, 3)))
+        std = tuple(round(float(value), 6) for value in pixels.std((0, 2, 3)))
+    parts = [Source(images, labels, labels, mean, std, "real") for images, labels in (train, validation, test)]
+    return Dataset(parts[0], parts[1], parts[2], class_names)
 
 
 def data_path() -> str:

@@ -353,13 +353,14 @@ class Settings:
     student: StudentSettings
     calibration: CalibrationSettings
     evaluation: EvaluationSettings
-    darts: DartsSettings | None = None
-    spos: SposSettings | None = None
-    consistency: ConsistencySettings | None = None
-    proxylessnas: ProxylessSettings | None = None
-    pruning: PruningSettings | None = None
-    distillation: DistillationSettings | None = None
-    kernels: KernelsSettings | None = None
+    # What a profile lacks is None, and its chapter is refused before anything reads it.
+    darts: DartsSettings = None  # type: ignore[assignment]
+    spos: SposSettings = None  # type: ignore[assignment]
+    consistency: ConsistencySettings = None  # type: ignore[assignment]
+    proxylessnas: ProxylessSettings = None  # type: ignore[assignment]
+    pruning: PruningSettings = None  # type: ignore[assignment]
+    distillation: DistillationSettings = None  # type: ignore[assignment]
+    kernels: KernelsSettings = None  # type: ignore[assignment]
     chapters: tuple[str, ...] = CHAPTERS
     seed: int = 0
     overrides: tuple[str, ...] = ()

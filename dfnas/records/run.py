@@ -21,7 +21,8 @@ from dfnas import profiles
 from dfnas.errors import UserError
 from dfnas.profiles import Settings
 from dfnas.records import provenance
-from dfnas.runtime import machine, paths
+from dfnas.runtime import artefacts, machine, paths
+from dfnas.runtime.artefacts import Artefact
 from dfnas.runtime.files import write_json, write_text
 
 PARAMETERS = {"profile": str, "seed": int, "overrides": list}
@@ -40,12 +41,8 @@ def begin(name: str, profile: str, seed: int = 0, overrides: Sequence[str] = ())
     settings = profiles.load(profile, seed, overrides)
     profiles.require_chapter(name, settings)
     _draw_as_svg()
-    if os.environ.get("DFNAS_FORCE"):
-        from dfnas.runtime import stages  # imported late: it brings torch, which not every notebook needs
-
-        stages.force(True)
-    if "dfnas.runtime.stages" in sys.modules:
-        sys.modules["dfnas.runtime.stages"].reset()
+    artefacts.force(bool(os.environ.get("DFNAS_FORCE")))
+    artefacts.reset()
     return Run(name, settings, _folder(name, settings), *provenance.commit(), provenance.imported_modules())
 
 
@@ -126,7 +123,7 @@ class Run:
             "attachments": self.attachments,
         }
 
-    def _own_seconds(self, stages: list[Any]) -> float:
+    def _own_seconds(self, stages: list[Artefact]) -> float:
         """The notebook's time without the stages that were computed during it."""
         since = self.started.timestamp()
         made = [item for item in stages if (item.folder / "stage.json").stat().st_mtime >= since]
@@ -221,12 +218,11 @@ def _draw_as_svg() -> None:
     backend.figure_formats = {"svg"}
 
 
-def _stages_used() -> list[Any]:
-    stages = sys.modules.get("dfnas.runtime.stages")  # a notebook that imported no stages used none
-    return list({item.key: item for item in stages.used()}.values()) if stages else []
+def _stages_used() -> list[Artefact]:
+    return list({item.key: item for item in artefacts.used()}.values())
 
 
-def _stage_facts(stages: list[Any]) -> dict[str, dict[str, Any]]:
+def _stage_facts(stages: list[Artefact]) -> dict[str, dict[str, Any]]:
     """What each stage took, by name; a name that comes again is numbered."""
     facts: dict[str, dict[str, Any]] = {}
     for item in stages:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from dfnas.runtime import stages
+from dfnas.runtime.files import write_text
 
 
 def append(file: Path, row: dict[str, Any]) -> None:
@@ -31,7 +32,5 @@ def mend(file: Path) -> None:
 
 
 def write(file: Path, rows: Iterable[dict[str, Any]]) -> None:
-    """Write a whole log, under a temporary name first."""
-    temporary = file.with_name(file.name + ".tmp")
-    temporary.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    os.replace(temporary, file)
+    """Write a whole log."""
+    write_text(file, "".join(json.dumps(row) + "\n" for row in rows))

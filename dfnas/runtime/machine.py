@@ -34,13 +34,14 @@ def versions() -> dict[str, str]:
 
 def description() -> dict[str, Any]:
     """Processor, cores that this process may use, threads, memory in GB and graphics card ("" where none)."""
-    torch = sys.modules.get("torch")  # not imported here: what did not need torch was not computed with it
+    import torch  # imported late: the command line does not need it
+
     return {
         "cpu": _processor(),
         "cores": cores(),
-        "threads": torch.get_num_threads() if torch else 1,
+        "threads": torch.get_num_threads(),
         "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9, 1),
-        "gpu": torch.cuda.get_device_name() if torch and torch.cuda.is_available() else "",
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else "",
     }
 
 

@@ -9,43 +9,25 @@ import hashlib
 import json
 import os
 import platform
-import re
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from contextvars import ContextVar
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy
 import torch
 from filelock import FileLock
-from safetensors import SafetensorError
 
 from dfnas.errors import UserError
-from dfnas.runtime import distributed, machine, memory, paths
+from dfnas.runtime import artefacts, distributed, machine, memory, paths
+from dfnas.runtime.artefacts import Artefact
+from dfnas.runtime.files import write_json
 
-# How torch.save says that it could not write.
-FULL_DISK = re.compile("No space left|inline_container|file write failed")
-
-
-@dataclass(frozen=True)
-class Artefact:
-    """The result of a stage: its folder, and what making it took (seconds over all sittings, peak memory in MB)."""
-
-    name: str
-    key: str
-    folder: Path
-    seconds: float = 0.0
-    peak_memory_mb: float = 0.0
-    threads: int = 0
-
-
-_used: ContextVar[list[Artefact]] = ContextVar("used")
 _dry: ContextVar[bool] = ContextVar("dry", default=False)
-_force: ContextVar[bool] = ContextVar("force", default=False)
 _sharing: ContextVar[int] = ContextVar("sharing", default=1)
 _current: ContextVar["_Sittings | None"] = ContextVar("current", default=None)
 
@@ -76,7 +58,7 @@ def stage(
     if _dry.get():
         artefact = Artefact(name, key, folder)
     else:
-        forced = _force.get() and all(known.key != key for known in used())
+        forced = artefacts.forced() and all(known.key != key for known in artefacts.used())
         if distributed.first(forced or not (folder / "stage.json").exists()):
             with _alone(folder):
                 if forced and distributed.rank() == 0:
@@ -85,51 +67,35 @@ def stage(
                 if distributed.first(forced or not (folder / "stage.json").exists()):
                     _work(name, key, folder, function, settings)
         artefact = _read(folder)
-    _used.set([*used(), artefact])
+    artefacts.note(artefact)
     return artefact
-
-
-def used() -> list[Artefact]:
-    """Every artefact asked for since `reset`, in order."""
-    return _used.get([])
-
-
-def reset() -> None:
-    """Forget which artefacts were asked for."""
-    _used.set([])
-
-
-def force(on: bool = True) -> None:
-    """Recompute each stage, once, even where its artefact is there."""
-    _force.set(on)
 
 
 @contextlib.contextmanager
 def dry() -> Iterator[None]:
     """Inside, `stage` computes keys and runs nothing."""
-    before, token = used(), _dry.set(True)
-    reset()
+    token = _dry.set(True)
     try:
-        yield
+        with artefacts.apart():
+            yield
     finally:
         _dry.reset(token)
-        _used.set(before)
 
 
 def keys(compute: Callable[[], Any]) -> dict[str, str]:
     """The keys of the stages that `compute` would ask for, by name, without running any."""
     with dry():
         compute()
-        return {artefact.name: artefact.key for artefact in used()}
+        return {artefact.name: artefact.key for artefact in artefacts.used()}
 
 
 def left(call: Callable[[], Any]) -> bool:
     """Whether a stage that `call` asks for is still to be made; no where stages are forced, or only named."""
-    if _dry.get() or _force.get():
+    if _dry.get() or artefacts.forced():
         return False
     with dry():
         call()
-        return not all((artefact.folder / "stage.json").exists() for artefact in used())
+        return not all((artefact.folder / "stage.json").exists() for artefact in artefacts.used())
 
 
 def share(count: int) -> None:
@@ -149,11 +115,12 @@ def digest(value: Any) -> str:
     return hashlib.sha256(json.dumps(plain(value, defaults=False), sort_keys=True).encode()).hexdigest()
 
 
-def write_json(path: Path, value: Any) -> None:
-    """Write JSON under a temporary name and rename it: a reader never sees half a file."""
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(json.dumps(value, indent=1))
-    os.replace(temporary, path)
+def without(part: Any, *names: str) -> dict[str, Any]:
+    """A dataclass's fields but some, for a stage that does not depend on these: what is added later is in its key."""
+    unknown = set(names) - {field.name for field in fields(part)}
+    if unknown:
+        raise ValueError(f"{type(part).__name__} has no {', '.join(sorted(unknown))}")
+    return {name: value for name, value in vars(part).items() if name not in names}
 
 
 def plain(value: Any, defaults: bool = True) -> Any:
@@ -196,10 +163,8 @@ def _work(name: str, key: str, folder: Path, function: Callable[[Path], None], s
     memory.keep()
     try:
         function(own)
-    except (OSError, SafetensorError, RuntimeError) as error:
-        if isinstance(error, RuntimeError) and not FULL_DISK.search(str(error)):
-            raise
-        reason = str(error).splitlines()[0]
+    except OSError as error:
+        reason = error.strerror or error
         raise UserError(f"stage {name} stopped ({reason}): mend it and run again, finished work is kept") from error
     finally:
         _current.reset(token)
@@ -237,7 +202,7 @@ class _Sittings:
 
     def close(self) -> None:
         # Where the disk is full the error that matters is already on its way.
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(UserError):
             write_json(self.path, self.total())
 
 

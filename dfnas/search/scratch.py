@@ -7,19 +7,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
 from torch import nn
 
 from dfnas import models
+from dfnas.data import origins, sources
 from dfnas.data import real as real_data
-from dfnas.data import sources
-from dfnas.data.images import pad
-from dfnas.data.sources import Source
 from dfnas.errors import UserError
 from dfnas.kernels import separable
 from dfnas.models import cost
 from dfnas.profiles import ScratchSettings, Settings
 from dfnas.runtime import devices, processes, seeds, stages
+from dfnas.runtime.artefacts import Artefact
+from dfnas.runtime.files import write_json
 from dfnas.training import evaluation, loop, losses
 
 VERSION = 1
@@ -33,7 +32,7 @@ def check(scratch: ScratchSettings, chapter: str) -> None:
 
 def write_architectures(folder: Path, texts: Iterable[str], **facts: Any) -> None:
     """What a search, or a draw of random architectures, leaves behind for those who build them."""
-    stages.write_json(folder / "architectures.json", {"architectures": list(texts), **facts})
+    write_json(folder / "architectures.json", {"architectures": list(texts), **facts})
 
 
 def read_architectures(folder: Path) -> list[str]:
@@ -45,9 +44,9 @@ def random_stage(
     name: str,
     settings: Settings,
     scratch: ScratchSettings,
-    searches: list[stages.Artefact],
+    searches: list[Artefact],
     draw: Callable[[torch.Generator], str],
-) -> stages.Artefact:
+) -> Artefact:
     """The stage that draws random architectures whose cost is like that of the found ones."""
 
     def work(folder: Path) -> None:
@@ -56,8 +55,8 @@ def random_stage(
         low, high = min(costs) * (1 - scratch.tolerance), max(costs) * (1 + scratch.tolerance)
         write_architectures(folder, like_cost(draw, low, high, settings, scratch), low=low, high=high)
 
-    resolved = {"random": scratch.random, "tolerance": scratch.tolerance, "side": scratch.side, "seed": settings.seed}
-    return stages.stage(name, work, resolved, inputs=searches, version=VERSION)
+    depends = {"random": scratch.random, "tolerance": scratch.tolerance, "side": scratch.side, "seed": settings.seed}
+    return stages.stage(name, work, depends, inputs=searches, version=VERSION)
 
 
 def like_cost(
@@ -94,36 +93,26 @@ def macs(text: str, settings: Settings, scratch: ScratchSettings) -> int:
     return cost.macs(network, (data.channels, side, side))
 
 
-def stage(
-    name: str, settings: Settings, scratch: ScratchSettings, source: stages.Artefact, index: int, seed: int
-) -> stages.Artefact:
+def stage(name: str, settings: Settings, scratch: ScratchSettings, search: Artefact, index: int, seed: int) -> Artefact:
     """The stage that trains architecture `index` of a search or a draw on real data, and tests it."""
 
     def work(folder: Path) -> None:
-        train(folder, read_architectures(source.folder)[index], settings, scratch, seed)
+        train(folder, read_architectures(search.folder)[index], settings, scratch, seed)
 
-    resolved = {"scratch": _recipe(scratch), "index": index, "seed": seed}
-    return stages.stage(name, work, resolved, inputs=[source, real_data.digest(settings.data)], version=VERSION)
-
-
-def _recipe(scratch: ScratchSettings) -> dict[str, Any]:
-    """What one training depends on: not how many there are."""
-    return {name: value for name, value in vars(scratch).items() if name not in ("seeds", "random", "tolerance")}
+    # How many trainings there are, and how costs are matched, one training does not know.
+    depends = {"scratch": stages.without(scratch, "seeds", "random", "tolerance"), "index": index, "seed": seed}
+    return stages.stage(name, work, depends, inputs=[search, real_data.digest(settings.data)], version=VERSION)
 
 
 def train(folder: Path, text: str, settings: Settings, scratch: ScratchSettings, seed: int) -> None:
     """Train an architecture on the real training images; writes model.safetensors and scratch.json."""
-    data, real = settings.data, real_data.load(settings.data)
+    data, source = settings.data, real_data.train(settings.data)
     side, where = scratch.side or data.region, devices.device(settings.run)
     auxiliary = scratch.auxiliary_weight > 0
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = models.build(text, data.classes, data.channels, auxiliary=auxiliary)
-    labels = real.train.labels
-    canvases = pad(real.train.images, data.canvas, data.padding)
-    sample = sources.sampler(
-        Source("real", canvases, labels, labels, real.mean, real.std), scratch.training, settings, seed
-    )
+    sample = sources.sampler(source, scratch.training, settings, seed)
     loss = losses.hard_loss(scratch.training.label_smoothing)
     trained, history = loop.train(
         separable.quicken(network),
@@ -131,7 +120,7 @@ def train(folder: Path, text: str, settings: Settings, scratch: ScratchSettings,
         losses.auxiliary_loss(loss, scratch.auxiliary_weight) if auxiliary else loss,
         scratch.training,
         settings.run,
-        steps=loop.steps_of(scratch.training, len(labels)),
+        steps=loop.steps_of(scratch.training, len(source)),
         side=side,
         folder=folder,
         companion=DropPath(network, scratch.drop_path),
@@ -139,19 +128,18 @@ def train(folder: Path, text: str, settings: Settings, scratch: ScratchSettings,
         description=f"from scratch {seed}",
     )
     if scratch.recalibration:
-        batch_list = (sample(step, side)[0].to(where) for step in range(scratch.recalibration))
-        evaluation.recalibrate(trained, batch_list, settings.run)
-    save_file({name: value.contiguous() for name, value in trained.state_dict().items()}, folder / "model.safetensors")
-    test = Source("real", real.test.images, real.test.labels, real.test.labels, real.mean, real.std)
-    accuracy, _ = evaluation.accuracy_on(trained, sources.seen(test, settings, side), settings.run)
+        inputs = (sample(step, side)[0].to(where) for step in range(scratch.recalibration))
+        evaluation.recalibrate(trained, inputs, settings.run)
+    test = sources.judged(real_data.load(data).test, settings, side)
+    accuracy, _ = evaluation.accuracy_on(trained, test, settings.run)
     plain = models.build(text, data.classes, data.channels)
     facts = {"architecture": text, "accuracy": accuracy, "parameters": cost.parameters(plain)}
     facts["macs"] = cost.macs(plain, (data.channels, side, side))
-    stages.write_json(folder / "scratch.json", {**facts, "history": vars(history)})
-    (folder / "checkpoint.pt").unlink(missing_ok=True)
+    write_json(folder / "scratch.json", {**facts, "history": vars(history)})
+    loop.keep(folder, trained)
 
 
-class DropPath:
+class DropPath(loop.Stateless):
     """The companion that raises a network's drop-path rate from 0 to `rate`, linearly (DARTS paper, section 3.2)."""
 
     def __init__(self, network: nn.Module, rate: float) -> None:
@@ -161,22 +149,16 @@ class DropPath:
         if self.rate:
             self.network.drop_path = self.rate * step / steps  # type: ignore[assignment]
 
-    def state_dict(self) -> dict[str, Any]:
-        return {}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        pass
-
 
 def band(
-    settings: Settings, scratch: ScratchSettings, chapter: str, made: Mapping[str, stages.Artefact]
-) -> dict[str, stages.Artefact]:
+    settings: Settings, scratch: ScratchSettings, chapter: str, made: Mapping[str, Artefact]
+) -> dict[str, Artefact]:
     """Every training of a search chapter: `seeds` of each source's find, one of each random architecture.
 
     `made` holds the searches as `search-<source>` and the draw as `random`.
     """
     calls = {}
-    for source in sources.NAMES:
+    for source in origins.NAMES:
         for seed in range(settings.seed, settings.seed + scratch.seeds):
             label, search = f"found-{source}-{seed}", made[f"search-{source}"]
             calls[label] = functools.partial(stage, f"{chapter}-{label}", settings, scratch, search, 0, seed)
@@ -186,7 +168,7 @@ def band(
     return processes.made(calls, settings.run, "from scratch")
 
 
-def results(trained: Mapping[str, stages.Artefact]) -> dict[str, dict[str, list[Any]]]:
+def results(trained: Mapping[str, Artefact]) -> dict[str, dict[str, list[Any]]]:
     """Accuracies, multiply-adds, parameters and texts by arm: found_on_<source> (a value a seed) and random."""
     arms: dict[str, dict[str, list[Any]]] = {}
     for label, artefact in trained.items():

@@ -8,15 +8,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
 from torch import nn
 
 from dfnas.data import sources
 from dfnas.data.images import to_input
 from dfnas.data.sources import Source
 from dfnas.data.teachers import Teacher
-from dfnas.profiles import Settings, TrainingSettings
-from dfnas.runtime import devices, stages
+from dfnas.profiles import RunSettings, Settings, TrainingSettings
+from dfnas.runtime import devices, seeds
 from dfnas.training import evaluation, loop, losses, students
 
 
@@ -44,8 +43,8 @@ def train(
     online : the teacher that labels each augmented crop anew, where the source has soft labels; None: stored ones.
     """
     sample = sources.sampler(source, recipe, settings, settings.seed, name)
-    if online is not None and source.targets.dim() == 2:
-        sample = students.online(sample, online, settings.data.region, settings)
+    if online is not None and source.soft:
+        sample = students.online(sample, online, settings)
     trained, history = loop.train(
         supernet,
         sample,
@@ -61,32 +60,50 @@ def train(
         seed=settings.seed,
         description=description,
     )
-    weights = {key: value.contiguous() for key, value in trained.state_dict().items()}
-    save_file(weights, folder / "model.safetensors")
-    stages.write_json(folder / "history.json", vars(history))
-    (folder / "checkpoint.pt").unlink(missing_ok=True)
+    loop.keep(folder, trained, history)
 
 
+class RandomChoice(loop.Stateless):
+    """The companion that draws each step's network, as a function of the seed and the step alone."""
+
+    def __init__(
+        self, supernet: nn.Module, draw: Callable[[torch.Generator], Sequence[int]], seed: int, name: str = "path"
+    ) -> None:
+        """`draw` gives a choice from a generator; `name` is that of the random numbers."""
+        self.supernet, self.draw, self.seed, self.name = supernet, draw, seed, name
+
+    def before(self, step: int, steps: int, rate: float, optimiser: torch.optim.Optimizer) -> None:
+        self.supernet.choose(self.draw(seeds.generator(self.seed, self.name, step)))  # type: ignore[operator]
+
+
+@dataclasses.dataclass(frozen=True)
 class Judge:
     """Judges the networks of a supernet, each with batch-norm statistics of its own (SPOS paper, section 3.4)."""
 
-    def __init__(
-        self, learnt: Source, held_out: Source, recalibration: int, batch: int, side: int, settings: Settings
-    ) -> None:
-        """`recalibration` batches of the images that the supernet learnt from give the statistics."""
-        self.settings, self.batch = settings, batch
-        count = min(recalibration * batch, len(learnt))
-        self.recalibration = sources.seen(learnt.select(torch.arange(count)), settings, side)
-        self.held_out = sources.seen(held_out, settings, side)
+    supernet: nn.Module
+    recalibration: Source  # images that statistics are taken from, in batches of `batch`
+    held_out: Source
+    batch: int
+    run: RunSettings
 
-    def __call__(self, supernet: nn.Module, choice: Sequence[int]) -> tuple[float, float]:
+    def __call__(self, choice: Sequence[int]) -> tuple[float, float]:
         """Accuracy on the held-out images: against their classes, and against the largest entry of their labels."""
-        return evaluation.accuracy_on(self.recalibrate(supernet, choice), self.held_out, self.settings.run)
+        return evaluation.accuracy_on(self.recalibrate(choice), self.held_out, self.run)
 
-    def recalibrate(self, supernet: nn.Module, choice: Sequence[int]) -> nn.Module:
+    def recalibrate(self, choice: Sequence[int]) -> nn.Module:
         """The supernet, on a choice and with its statistics."""
-        shown, run = self.recalibration, self.settings.run
-        supernet.choose(choice)  # type: ignore[operator]
-        inputs = (to_input(part, shown.mean, shown.std) for part in shown.images.split(self.batch))
-        evaluation.recalibrate(devices.place(supernet, devices.device(run)), inputs, run)
-        return supernet
+        source = self.recalibration
+        self.supernet.choose(choice)  # type: ignore[operator]
+        inputs = (to_input(part, source.mean, source.std) for part in source.images.split(self.batch))
+        evaluation.recalibrate(devices.place(self.supernet, devices.device(self.run)), inputs, self.run)
+        return self.supernet
+
+
+def judge(
+    supernet: nn.Module, parts: tuple[Source, Source], batches: int, batch: int, side: int, settings: Settings
+) -> Judge:
+    """A judge from what a supernet learned from, `batches` batches of which give statistics, and what is held out."""
+    learnt, held_out = parts
+    rows = torch.arange(min(batches * batch, len(learnt)))
+    recalibration = sources.judged(learnt.select(rows), settings, side)
+    return Judge(supernet, recalibration, sources.judged(held_out, settings, side), batch, settings.run)

@@ -10,14 +10,16 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from dfnas.data import origins, splits, synthetic
 from dfnas.data import real as real_data
-from dfnas.data import splits, synthetic
 from dfnas.data.images import center_crop, from_input, random_crop
+from dfnas.data.origins import Origin
 from dfnas.data.synthetic import Shard
 from dfnas.data.teachers import Teacher
 from dfnas.errors import UserError
 from dfnas.profiles import DataSettings, RunSettings, Settings, SynthesisSettings
 from dfnas.runtime import distributed, seeds, stages
+from dfnas.runtime.artefacts import Artefact
 from dfnas.runtime.progress import bar
 from dfnas.synthesis import inversion
 from dfnas.training import evaluation
@@ -27,16 +29,17 @@ COMPILE_FROM = 8  # batches: a smaller set is made before compiling has paid
 NOISE_VERSION = 2
 
 
-def artefacts(settings: Settings, teacher: Teacher) -> dict[str, stages.Artefact | str]:
-    """What each source depends on: the stages that make the synthetic set and the noise, and the real data's digest."""
-    return {
+def origins_of(settings: Settings, teacher: Teacher) -> dict[str, Origin]:
+    """Where each source of a search comes from, by name: the synthetic set, the real data and the noise."""
+    given: dict[str, Artefact | str] = {
         "synthetic": set_stage("synthesis", settings, teacher, settings.synthesis),
         "real": real_data.digest(settings.data),
         "noise": noise_stage(settings, teacher, settings.synthesis.images),
     }
+    return {name: Origin(name, given[name]) for name in origins.NAMES}
 
 
-def noise_stage(settings: Settings, teacher: Teacher, count: int) -> stages.Artefact:
+def noise_stage(settings: Settings, teacher: Teacher, count: int) -> Artefact:
     """The stage that makes `count` images of noise, labelled by the teacher."""
     return stages.stage(
         "noise",
@@ -54,8 +57,8 @@ def make_noise(folder: Path, settings: Settings, teacher: Teacher, count: int) -
     shape = (count, data.channels, data.canvas, data.canvas)
     canvas = torch.randn(shape, generator=seeds.generator(settings.seed, "noise")).clamp(low, high)
     images = from_input(canvas, teacher.mean, teacher.std)
-    seen = center_crop(images, data.region)
-    logits = evaluation.predict(teacher.network, seen, settings.run, mean=teacher.mean, std=teacher.std).half()
+    crops = center_crop(images, data.region)
+    logits = evaluation.answers(teacher, crops, settings.run).half()
     shard = Shard(images, logits, logits.argmax(1), torch.zeros(1, len(inversion.TERMS)), 0, 0)
     synthetic.write(folder, shard, settings.seed, "noise")
 
@@ -146,8 +149,7 @@ def label(inverter: inversion.Inverter, images: Tensor, seed: int, number: int, 
         last = len(settings.stages) - 1
         offsets, flips = inversion.draws(settings, inverter.data, last, seed, number, batch)
         crops = [inversion.see(images, offsets[-1].tolist(), bool(flips[-1]), region, "region")]
-    teacher, run = inverter.teacher, inverter.run
-    views = [evaluation.predict(teacher.network, crop, run, mean=teacher.mean, std=teacher.std) for crop in crops]
+    views = [evaluation.answers(inverter.teacher, crop, inverter.run) for crop in crops]
     return torch.stack(views).mean(0).half()
 
 
@@ -196,7 +198,7 @@ def _drop_early_rounds(folder: Path, settings: SynthesisSettings) -> None:
             synthetic.shard_path(folder, number, batch).unlink(missing_ok=True)
 
 
-def set_stage(name: str, settings: Settings, teacher: Teacher, synthesis: SynthesisSettings) -> stages.Artefact:
+def set_stage(name: str, settings: Settings, teacher: Teacher, synthesis: SynthesisSettings) -> Artefact:
     """The stage that makes a set under `synthesis`."""
     data = settings.data
     return stages.stage(

@@ -7,35 +7,39 @@ from torch import Tensor, nn
 
 from dfnas.data.images import to_input
 from dfnas.data.sources import Source
+from dfnas.data.teachers import Teacher
 from dfnas.profiles import RunSettings
 from dfnas.runtime import devices
 
 
-def accuracy_on(network: torch.nn.Module, shown: Source, run: RunSettings, batch: int = 250) -> tuple[float, float]:
-    """The shares of images that a network in eval mode gives their class, and the largest entry of their label."""
-    logits = predict(network, shown.images, run, mean=shown.mean, std=shown.std, batch=batch)
-    labels = shown.targets.argmax(1) if shown.targets.dim() == 2 else shown.targets
-    return accuracy(logits, shown.classes), accuracy(logits, labels)
-
-
 @torch.no_grad()
-def predict(
-    network: nn.Module,
-    images: Tensor,
-    run: RunSettings,
-    *,
-    mean: tuple[float, ...],
-    std: tuple[float, ...],
-    batch: int = 500,
-) -> Tensor:
-    """Logits float32 [N, K], on the CPU, of uint8 images [N, C, S, S], in eval mode."""
+def predict(network: nn.Module, source: Source, run: RunSettings, batch: int = 500) -> Tensor:
+    """Logits float32 [N, K], on the CPU, of a source's images as they are, in eval mode."""
     where = devices.device(run)
     network = devices.place(network, where).eval()
     logits = []
-    for part in images.split(batch):
+    for part in source.images.split(batch):
         with devices.autocast(run, network):
-            logits.append(network(to_input(part.to(where), mean, std)).float())
+            logits.append(network(to_input(part.to(where), source.mean, source.std)).float())
     return torch.cat(logits).cpu()
+
+
+def answers(teacher: Teacher, images: Tensor, run: RunSettings, batch: int = 500) -> Tensor:
+    """A teacher's logits float32 [N, K], on the CPU, of uint8 images [N, C, S, S] under its own normalisation."""
+    unlabelled = torch.empty(0)
+    return predict(teacher.network, Source(images, unlabelled, unlabelled, teacher.mean, teacher.std), run, batch)
+
+
+def accuracy(logits: Tensor, labels: Tensor) -> float:
+    """The fraction of images whose largest logit is the label's."""
+    return float((logits.argmax(1) == labels.cpu()).double().mean())
+
+
+def accuracy_on(network: nn.Module, source: Source, run: RunSettings, batch: int = 250) -> tuple[float, float]:
+    """The shares of images that a network in eval mode gives their class, and the largest entry of their label."""
+    logits = predict(network, source, run, batch)
+    labels = source.targets.argmax(1) if source.soft else source.targets
+    return accuracy(logits, source.classes), accuracy(logits, labels)
 
 
 @torch.no_grad()
@@ -57,8 +61,3 @@ def recalibrate(network: nn.Module, inputs: Iterable[Tensor], run: RunSettings) 
     for layer, momentum in zip(layers, momenta, strict=True):
         layer.momentum = momentum
         layer.eval()
-
-
-def accuracy(logits: Tensor, labels: Tensor) -> float:
-    """The fraction of images whose largest logit is the label's."""
-    return float((logits.argmax(1) == labels).double().mean())

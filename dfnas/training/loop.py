@@ -1,7 +1,6 @@
 """The one training loop, with schedules, weight averaging, checkpoints and evaluation."""
 
 import math
-import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -14,10 +13,12 @@ from torch import Tensor, nn
 from dfnas.data.sources import Sample
 from dfnas.profiles import RunSettings, TrainingSettings
 from dfnas.runtime import devices, distributed, seeds, stages
+from dfnas.runtime.files import write_checkpoint, write_json, write_tensors
 from dfnas.runtime.progress import bar
 from dfnas.training.losses import Loss
 
 COMPILE_FROM = 2000  # steps: a shorter run ends before compiling has paid
+CHECKPOINT = "checkpoint.pt"
 READ_EVERY = 100  # steps between two reads of the loss: each read waits for the device
 
 
@@ -29,6 +30,17 @@ class Companion(Protocol):
     def state_dict(self) -> dict[str, Any]: ...
 
     def load_state_dict(self, state: dict[str, Any]) -> None: ...
+
+
+class Stateless:
+    """What a companion without a state of its own has in a checkpoint: nothing."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Nothing."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Nothing to do."""
 
 
 @dataclass
@@ -111,6 +123,15 @@ def train(
             saved = time.perf_counter()
     progress.close()
     return state.averaged().eval(), state.history
+
+
+def keep(folder: Path, network: nn.Module | None, history: History | None = None) -> None:
+    """Write what a training leaves, model.safetensors and history.json, and remove its checkpoint."""
+    if network is not None:
+        write_tensors(folder / "model.safetensors", network.state_dict())
+    if history is not None:
+        write_json(folder / "history.json", vars(history))
+    (folder / CHECKPOINT).unlink(missing_ok=True)
 
 
 def steps_of(settings: TrainingSettings, images: int) -> int:
@@ -218,13 +239,12 @@ class _State:
             "companion": self.companion.state_dict() if self.companion is not None else {},
             "position": {"step": self.step, "since": self.since, "history": vars(self.history)},
         }
-        torch.save(content, folder / "checkpoint.tmp")
-        os.replace(folder / "checkpoint.tmp", folder / "checkpoint.pt")
+        write_checkpoint(folder / CHECKPOINT, content)
         stages.save_time()
         self.seconds_between_saves = max(self.seconds_between_saves, 50 * (time.perf_counter() - start))
 
     def load(self, folder: Path) -> None:
-        file = folder / "checkpoint.pt"
+        file = folder / CHECKPOINT
         if not file.exists():
             return
         content = torch.load(file, weights_only=True, map_location=self.total.device)

@@ -14,7 +14,7 @@ Loss = Callable[[Any, Tensor], Tensor]  # (what the network gives, targets) -> s
 
 def loss_for(source: Source, temperature: float = 1.0, smoothing: float = 0.0) -> Loss:
     """The divergence from soft labels, or the cross-entropy with classes, as the source has them."""
-    return soft_loss(temperature) if source.targets.dim() == 2 else hard_loss(smoothing)
+    return soft_loss(temperature) if source.soft else hard_loss(smoothing)
 
 
 def hard_loss(smoothing: float = 0.0) -> Loss:

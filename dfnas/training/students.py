@@ -3,18 +3,19 @@
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from dfnas import models
 from dfnas.data import real as real_data
 from dfnas.data import sources, splits, synthetic
-from dfnas.data.images import blend, pad, resize
-from dfnas.data.synthetic import SyntheticSet
+from dfnas.data.images import blend, resize
+from dfnas.data.sources import Sample, Source
 from dfnas.data.teachers import Teacher
 from dfnas.errors import UserError
 from dfnas.profiles import Settings, StudentSettings
 from dfnas.runtime import devices, distributed, seeds, stages
+from dfnas.runtime.artefacts import Artefact
 from dfnas.training import evaluation, loop, losses
 
 VERSION = 2
@@ -25,22 +26,22 @@ def set_stage(
     settings: Settings,
     teacher: Teacher,
     student: StudentSettings,
-    source: stages.Artefact,
+    origin: Artefact,
     seed: int,
-    chosen: str = "all",
+    rounds: str = "all",
     slots: int = 0,
-) -> stages.Artefact:
+) -> Artefact:
     """The stage that trains one student on a synthetic set, or on a part of it.
 
-    `chosen` names the rounds (all | first | last); `slots` is how many slots are taken, 0 for all of them.
+    `rounds` are all, first or last; `slots` is how many slots are taken, 0 for all of them.
     """
 
     def work(folder: Path) -> None:
-        images = part(synthetic.load(source.folder), chosen, slots)
-        train_synthetic(folder, images, settings, teacher, student, seed)
+        source = synthetic.load(origin.folder, teacher, rounds, slots)
+        train_synthetic(folder, source, settings, teacher, student, seed)
 
-    resolved = {"student": student, "seed": seed, "part": [chosen, slots], "data": splits.geometry(settings.data)}
-    return stages.stage(name, work, resolved, inputs=[source, teacher.digest], version=VERSION)
+    depends = {"student": student, "seed": seed, "part": [rounds, slots], "data": splits.geometry(settings.data)}
+    return stages.stage(name, work, depends, inputs=[origin, teacher.digest], version=VERSION)
 
 
 def check(student: StudentSettings) -> None:
@@ -55,64 +56,45 @@ def check(student: StudentSettings) -> None:
         raise UserError(f"student.mixing={student.mixing}: from 0 to 1, and 0 unless student.labels is online")
 
 
-def part(images: SyntheticSet, chosen: str, slots: int = 0) -> SyntheticSet:
-    """The whole set, or its first or last round, or the first `slots` slots of that."""
-    images = images if chosen == "all" else images.of_round(0 if chosen == "first" else -1)
-    return images.select(images.slot < slots) if slots else images
-
-
 def train_synthetic(
-    folder: Path, images: SyntheticSet, settings: Settings, teacher: Teacher, student: StudentSettings, seed: int
+    folder: Path, source: Source, settings: Settings, teacher: Teacher, student: StudentSettings, seed: int
 ) -> None:
     """Train a student on synthetic images alone; real data is out of reach while it learns."""
-    labels = images.slot_class if student.labels == "hard" else images.logits.float()
     with splits.no_real_data():
-        train(folder, images.images, labels, settings, student, seed, teacher.mean, teacher.std, teacher)
+        train(folder, source.hard() if student.labels == "hard" else source, settings, student, seed, teacher)
 
 
 def train(
     folder: Path,
-    images: Tensor,
-    labels: Tensor,
+    source: Source,
     settings: Settings,
     student: StudentSettings,
     seed: int,
-    mean: tuple[float, ...],
-    std: tuple[float, ...],
     teacher: Teacher | None = None,
 ) -> None:
-    """Train a student on canvases uint8 [N, C, S, S] with classes [N] or logits [N, K]; writes model.safetensors.
+    """Train a student on a source's canvases, with its classes or its logits; writes model.safetensors.
 
     With `student.labels == "online"` the labels are the teacher's logits on the very crop that the student sees.
     """
     data, recipe = settings.data, student.training
-    side = student.side or data.region
-    where = devices.device(settings.run)
-    sample = sources.image_sampler(
-        images.to(where), labels.to(where), recipe, region=data.region, flip=data.flip, mean=mean, std=std, seed=seed
-    )
+    sample = sources.sampler(source, recipe, settings, seed)
     if student.labels == "online" and teacher is not None:
-        sample = online(sample, teacher, data.region, settings, student.mixing, seed)
-    soft = labels.dim() == 2
+        sample = online(sample, teacher, settings, student.mixing, seed)
     network, history = loop.train(
         models.build(student.network, data.classes, data.channels, seed),
         sample,
-        losses.soft_loss(student.temperature) if soft else losses.hard_loss(recipe.label_smoothing),
+        losses.loss_for(source, student.temperature, recipe.label_smoothing),
         recipe,
         settings.run,
-        steps=loop.steps_of(recipe, len(images)),
-        side=side,
+        steps=loop.steps_of(recipe, len(source)),
+        side=student.side or data.region,
         folder=folder,
         description=f"student {seed}",
     )
-    save_file({name: value.contiguous() for name, value in network.state_dict().items()}, folder / "model.safetensors")
-    stages.write_json(folder / "history.json", vars(history))
-    (folder / "checkpoint.pt").unlink(missing_ok=True)
+    loop.keep(folder, network, history)
 
 
-def online(
-    sample: sources.Sample, teacher: Teacher, region: int, settings: Settings, mixing: float = 0.0, seed: int = 0
-) -> sources.Sample:
+def online(sample: Sample, teacher: Teacher, settings: Settings, mixing: float = 0.0, seed: int = 0) -> Sample:
     """Batches whose targets are the teacher's logits on the augmented crop, at full size whatever the student sees.
 
     With `mixing`, the crops are laid over one another first: what the teacher says of a mixture needs no class.
@@ -122,7 +104,7 @@ def online(
 
     @torch.no_grad()
     def labelled(step: int, side: int) -> tuple[Tensor, Tensor]:
-        inputs, _ = sample(step, region)
+        inputs, _ = sample(step, settings.data.region)
         if mixing:
             inputs = blend(inputs, mixing, seeds.generator(seed, "mixing", step))
         mine, rows = distributed.part(inputs, torch.arange(len(inputs), device=inputs.device))
@@ -134,18 +116,16 @@ def online(
     return labelled
 
 
-def verifier_stage(settings: Settings) -> stages.Artefact:
+def verifier_stage(settings: Settings) -> Artefact:
     """The stage that trains the verifier: another network than the teacher, on real data, from another seed."""
-    evaluation, data = settings.evaluation, settings.data
-    as_student = StudentSettings(evaluation.verifier_network, evaluation.verifier, labels="hard")
+    judges, data = settings.evaluation, settings.data
+    as_student = StudentSettings(judges.verifier_network, judges.verifier, labels="hard")
 
     def work(folder: Path) -> None:
-        real = real_data.load(data)
-        canvases = pad(real.train.images, data.canvas, data.padding)
-        train(folder, canvases, real.train.labels, settings, as_student, settings.seed + 1000, real.mean, real.std)
+        train(folder, real_data.train(data), settings, as_student, settings.seed + 1000)
 
-    resolved = {"verifier": as_student, "seed": settings.seed}
-    return stages.stage("verifier", work, resolved, inputs=[real_data.digest(data)], version=VERSION)
+    depends = {"verifier": as_student, "seed": settings.seed}
+    return stages.stage("verifier", work, depends, inputs=[real_data.digest(data)], version=VERSION)
 
 
 def read(folder: Path, settings: Settings, network: str) -> nn.Module:
@@ -155,31 +135,17 @@ def read(folder: Path, settings: Settings, network: str) -> nn.Module:
     return student.eval()
 
 
-def test_accuracy(
-    folder: Path,
-    settings: Settings,
-    student: StudentSettings,
-    real: splits.Dataset,
-    mean: tuple[float, ...],
-    std: tuple[float, ...],
-) -> float:
-    """A student's accuracy on the real test images, shown to it as images were in training: side, mean, deviation."""
-    return evaluation.accuracy(test_logits(folder, settings, student, real, mean, std), real.test.labels)
+def accuracy(folder: Path, settings: Settings, student: StudentSettings, test: Source) -> float:
+    """A student's accuracy on real test images, under the normalisation that it learned with."""
+    return evaluation.accuracy(logits(folder, settings, student, test), test.classes)
 
 
-def test_logits(
-    folder: Path,
-    settings: Settings,
-    student: StudentSettings,
-    real: splits.Dataset,
-    mean: tuple[float, ...],
-    std: tuple[float, ...],
-) -> Tensor:
-    """A student's logits [N, K] on the real test images, shown to it as images were in training."""
+def logits(folder: Path, settings: Settings, student: StudentSettings, test: Source) -> Tensor:
+    """A student's logits [N, K] on images that it is shown as images were in training: at its side."""
     network = read(folder, settings, student.network)
     side = student.side or settings.data.region
-    shrink = _Shrunk(network, side) if side != settings.data.region else network
-    return evaluation.predict(shrink, real.test.images, settings.run, mean=mean, std=std)
+    shrunk = _Shrunk(network, side) if side != settings.data.region else network
+    return evaluation.predict(shrunk, test, settings.run)
 
 
 class _Shrunk(nn.Module):

@@ -14,7 +14,7 @@ WITHOUT_TRITON = """
 import sys
 sys.modules["triton"] = None  # as if it were not installed
 import torch
-from dfnas import inversion
+from dfnas.synthesis import inversion
 from dfnas.kernels import dispatch, image_update, mixed_sum, soft_cross_entropy, total_variation
 x = torch.tensor([[[[0.0, 1.0], [2.0, 3.0]]]], requires_grad=True)
 sum(total_variation.total_variation(x)).backward()

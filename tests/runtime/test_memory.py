@@ -7,7 +7,7 @@ import pytest
 
 FAULTS = """
 import resource, sys, torch
-from dfnas import memory
+from dfnas.runtime import memory
 if sys.argv[1] == "keep" and not memory.keep():
     sys.exit(77)
 x = torch.ones(2**20)

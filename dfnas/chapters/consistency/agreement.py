@@ -6,7 +6,8 @@ from typing import Any
 from dfnas.chapters import spos
 from dfnas.chapters.consistency import experiment
 from dfnas.profiles import Settings
-from dfnas.runtime import logs, stages, statistics
+from dfnas.runtime import logs, statistics
+from dfnas.runtime.artefacts import Artefact
 from dfnas.runtime.statistics import COEFFICIENTS, Interval
 
 # Where a part's values are: the stages, and the column of their logs for sources without and with real data.
@@ -24,7 +25,7 @@ MISSING = "\N{EN DASH}"
 Ranking = dict[str, list[float]]  # by arm, and "macs": a value an architecture
 
 
-def parts(made: Mapping[str, stages.Artefact], settings: Settings) -> dict[str, Ranking]:
+def parts(made: Mapping[str, Artefact], settings: Settings) -> dict[str, Ranking]:
     """The values of each part that was computed: accuracies or scores by arm, and multiply-adds."""
     found: dict[str, Ranking] = {}
     for part, (kind, *names) in PARTS.items():
@@ -37,7 +38,7 @@ def parts(made: Mapping[str, stages.Artefact], settings: Settings) -> dict[str, 
     return found
 
 
-def columns(artefact: stages.Artefact) -> dict[str, list[Any]]:
+def columns(artefact: Artefact) -> dict[str, list[Any]]:
     """What a stage wrote down about the architectures, a list a column."""
     rows = logs.read(artefact.folder / experiment.LOG)
     return {name: [row[name] for row in rows] for name in rows[0]}
@@ -48,7 +49,6 @@ def agreement(ranking: Ranking, settings: Settings) -> dict[str, dict[str, Inter
 
     The differences are paired: synthetic data less noise, and less the ranking by cost alone.
     """
-    assert settings.consistency is not None
     options = {"resamples": settings.consistency.resamples, "seed": settings.seed}
     truth, found = ranking["real"], {}
     for name, arm in COMPARED.items():

@@ -12,7 +12,8 @@ from dfnas.profiles import Settings
 
 def plan(settings: Settings) -> list[dict[str, Any]]:
     """The trainings from scratch on each source, and the forward passes of paths through supernets."""
-    chapter = experiment.chapter_of(settings)
+    experiment.check(settings)
+    chapter = settings.consistency
     planned = [costs.synthetic_set("synthesis", settings, settings.synthesis)]
     if chapter.architectures:
         text = cells.to_text(cells.DARTS_V2, cells.Size(chapter.channels, chapter.cells))  # of middling cost
@@ -33,7 +34,7 @@ def plan(settings: Settings) -> list[dict[str, Any]]:
 
 
 def _judgements(settings: Settings) -> dict[str, Any]:
-    chapter, paths, data = experiment.chapter_of(settings), spos.chapter_of(settings), settings.data
+    chapter, paths, data = settings.consistency, settings.spos, settings.data
     space, side = spos.space_of(settings), paths.side or data.region
     path = tuple(index % len(shufflenet.CHOICES) for index in range(len(space.blocks)))  # of middling cost
     held_out = paths.validation_each * data.classes

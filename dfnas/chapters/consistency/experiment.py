@@ -18,8 +18,8 @@ from dfnas import models
 from dfnas.chapters import spos
 from dfnas.chapters.consistency import tabular
 from dfnas.data import real as real_data
-from dfnas.data import sources, splits
-from dfnas.data.images import pad
+from dfnas.data import sources
+from dfnas.data.origins import Origin, held
 from dfnas.data.sources import Source
 from dfnas.data.teachers import Teacher
 from dfnas.data.teachers import load as load_teacher
@@ -29,6 +29,7 @@ from dfnas.models import cost, shufflenet
 from dfnas.models import darts as cells
 from dfnas.profiles import ConsistencySettings, Settings
 from dfnas.runtime import distributed, logs, processes, seeds, stages
+from dfnas.runtime.artefacts import Artefact
 from dfnas.runtime.progress import bar
 from dfnas.search import scratch
 from dfnas.synthesis import sets
@@ -39,29 +40,30 @@ ARMS = ("real", "again", "synthetic", "noise")  # again: real data under another
 LOG, DONE = "judged.jsonl", "done.jsonl"
 
 
-def compute(settings: Settings) -> dict[str, stages.Artefact]:
+def compute(settings: Settings) -> dict[str, Artefact]:
     """The stages, of the parts that the profile has: networks from scratch, paths of supernets, a table."""
-    chapter, teacher = chapter_of(settings), load_teacher(settings)
-    origins = sets.artefacts(settings, teacher)
-    made = {name: origin for name, origin in origins.items() if isinstance(origin, stages.Artefact)}
+    check(settings)
+    chapter, teacher = settings.consistency, load_teacher(settings)
+    origins = sets.origins_of(settings, teacher)
+    artefacts = held(origins)
     if chapter.architectures:
-        made["drawn"] = draw_stage(settings)
+        artefacts["drawn"] = draw_stage(settings)
         for arm in ARMS:
-            made[f"trained-{arm}"] = training_stage(arm, origins, made["drawn"], settings)
+            artefacts[f"trained-{arm}"] = training_stage(arm, origins[source_of(arm)], artefacts["drawn"], settings)
     if chapter.candidates:
-        calls = {arm: functools.partial(_paths_of, arm, origins, settings, teacher) for arm in ARMS}
+        calls = {arm: functools.partial(_paths_of, arm, origins[source_of(arm)], settings, teacher) for arm in ARMS}
         for arm, (supernet, judged) in processes.made(calls, settings.run, "paths").items():
-            made |= {f"supernet-{arm}": supernet, f"judged-{arm}": judged}
-    return made | tabular.compute(settings, origins["synthetic"], teacher)
+            artefacts |= {f"supernet-{arm}": supernet, f"judged-{arm}": judged}
+    return artefacts | tabular.compute(settings, origins["synthetic"], teacher)
 
 
-def chapter_of(settings: Settings) -> ConsistencySettings:
-    """The chapter's settings, checked.
+def check(settings: Settings) -> None:
+    """Refuse settings that do not fit together.
 
     Raises
     ------
     UserError
-        Values that do not fit together.
+        With the field that is wrong, or where the profile has no such chapter.
     """
     chapter = settings.consistency
     if chapter is None:
@@ -73,11 +75,10 @@ def chapter_of(settings: Settings) -> ConsistencySettings:
     if not (chapter.architectures or chapter.candidates):
         raise UserError("consistency.architectures and candidates are both 0: there is nothing to rank")
     if chapter.candidates:
-        spos.chapter_of(settings)
+        spos.check(settings)
         count = len(shufflenet.CHOICES) ** len(spos.space_of(settings).blocks)
         if chapter.candidates > count:
             raise UserError(f"consistency.candidates={chapter.candidates:,}: the space has {count:,} paths")
-    return chapter
 
 
 def source_of(arm: str) -> str:
@@ -93,14 +94,13 @@ def seed_of(arm: str, settings: Settings) -> int:
     return settings.seed if arm == "real" else settings.seed + 1
 
 
-def draw_stage(settings: Settings) -> stages.Artefact:
+def draw_stage(settings: Settings) -> Artefact:
     """The stage that draws different random architectures; writes architectures.json."""
-    chapter = chapter_of(settings)
-    resolved = {"count": chapter.architectures, "size": [chapter.channels, chapter.cells], "seed": settings.seed}
+    chapter = settings.consistency
     return stages.stage(
         "consistency-drawn",
         lambda folder: scratch.write_architectures(folder, draw(chapter, settings.seed)),
-        resolved,
+        {"count": chapter.architectures, "size": [chapter.channels, chapter.cells], "seed": settings.seed},
         version=VERSION,
     )
 
@@ -114,25 +114,31 @@ def draw(chapter: ConsistencySettings, seed: int) -> list[str]:
     return list(drawn)
 
 
-def training_stage(
-    arm: str, origins: dict[str, stages.Artefact | str], drawn: stages.Artefact, settings: Settings
-) -> stages.Artefact:
+def training_stage(arm: str, origin: Origin, drawn: Artefact, settings: Settings) -> Artefact:
     """The stage that trains every architecture on an arm's source and tests it on real data; writes judged.jsonl."""
-    chapter, name, seed = chapter_of(settings), source_of(arm), seed_of(arm, settings)
+    seed = seed_of(arm, settings)
 
     def work(folder: Path) -> None:
-        texts = scratch.read_architectures(drawn.folder)
-        train_all(folder, texts, name, origins[name], settings, seed)
+        train_all(folder, scratch.read_architectures(drawn.folder), origin, settings, seed)
 
-    fields = ("training", "side", "temperature", "test_images", "held_out")
-    resolved = {field: getattr(chapter, field) for field in fields} | {"source": name, "seed": seed}
-    inputs = [origins[name], drawn, real_data.digest(settings.data)]
-    return stages.stage(f"consistency-trained-{arm}", work, resolved, inputs=inputs, version=VERSION)
+    # Architectures and their sizes are in the key of the draw.
+    left_out = (
+        "tabular",
+        "architectures",
+        "channels",
+        "cells",
+        "candidates",
+        "validation_images",
+        "resamples",
+        "table",
+    )
+    depends = stages.without(settings.consistency, *left_out)
+    depends |= {"source": origin.name, "seed": [settings.seed, seed], "images": settings.synthesis.images}
+    inputs = [origin.given, drawn, real_data.digest(settings.data)]
+    return stages.stage(f"consistency-trained-{arm}", work, depends, inputs=inputs, version=VERSION)
 
 
-def train_all(
-    folder: Path, texts: Sequence[str], name: str, origin: stages.Artefact | str, settings: Settings, seed: int
-) -> None:
+def train_all(folder: Path, texts: Sequence[str], origin: Origin, settings: Settings, seed: int) -> None:
     """Train every architecture on a source, and write down in `LOG` what each reaches on real test images.
 
     An architecture that is done has a file of its own, so a killed run loses the steps since the last checkpoints.
@@ -141,9 +147,9 @@ def train_all(
     if (common / LOG).exists():
         return
     left = [(index, text) for index, text in enumerate(texts) if not (common / str(index) / DONE).exists()]
-    progress = bar(total=len(texts), desc=f"from scratch on {name}", unit="network")
+    progress = bar(total=len(texts), desc=f"from scratch on {origin.name}", unit="network")
     progress.update(len(texts) - len(left))
-    for _ in processes.each(functools.partial(train_one, common, name, origin, settings, seed), left, settings.run):
+    for _ in processes.each(functools.partial(train_one, common, origin, settings, seed), left, settings.run):
         stages.save_time()
         progress.update()
     progress.close()
@@ -154,58 +160,53 @@ def train_all(
             shutil.rmtree(folder / str(index))
 
 
-def train_one(
-    folder: Path, name: str, origin: stages.Artefact | str, settings: Settings, seed: int, item: tuple[int, str]
-) -> None:
+def train_one(folder: Path, origin: Origin, settings: Settings, seed: int, item: tuple[int, str]) -> None:
     """Train architecture `item` (index, text), out of reach of real data unless that is the source; then test it."""
-    (index, text), chapter, data = item, chapter_of(settings), settings.data
-    learnt, held_out, test = loaded(name, origin, settings)
+    (index, text), data = item, settings.data
+    learnt, held_out, test = loaded(origin, settings)
     part = folder / str(index)
     part.mkdir(exist_ok=True)
-    with sources.guarded(name):
-        network = train(part, text, learnt, settings, chapter, seed)
+    with origin.guarded():
+        network = train(part, text, learnt, settings, seed)
         own, _ = evaluation.accuracy_on(network, held_out, settings.run)
     accuracy = own if test is held_out else evaluation.accuracy_on(network, test, settings.run)[0]
-    side = chapter.side or data.region
+    side = settings.consistency.side or data.region
     facts = {"architecture": text, "accuracy": accuracy, "own": own, "parameters": cost.parameters(network)}
     facts["macs"] = cost.macs(network, (data.channels, side, side))
     logs.write(part / DONE, [facts])
-    (part / "checkpoint.pt").unlink(missing_ok=True)
+    loop.keep(part, None)
 
 
 @functools.lru_cache(maxsize=1)
-def loaded(name: str, origin: stages.Artefact | str, settings: Settings) -> tuple[Source, Source, Source]:
+def loaded(origin: Origin, settings: Settings) -> tuple[Source, Source, Source]:
     """What networks of a source learn from; what of the source judges them; and the real test images that do.
 
     From real data they learn from all training images, since that is what the ranking is of, and both judges are one.
     """
-    chapter, data = chapter_of(settings), settings.data
-    real, side = real_data.load(data), chapter.side or data.region
-    if name == "real":
-        canvases = pad(real.train.images, data.canvas, data.padding)
-        learnt = Source(name, canvases, real.train.labels, real.train.labels, real.mean, real.std)
-        test = real_images(real.test, chapter.test_images, learnt, settings, side)
+    chapter, data = settings.consistency, settings.data
+    real = real_data.load(data)
+    if origin.name == "real":
+        learnt = real_data.train(data)
+        test = real_images(real.test, chapter.test_images, learnt, settings, chapter.side)
         return learnt, test, test
-    with sources.guarded(name):
-        source = sources.load(name, origin, settings, load_teacher(settings))
+    with origin.guarded():
+        source = origin.load(settings, load_teacher(settings))
         learnt, held_out = sources.split(source, round(chapter.held_out * len(source)), data.classes, settings.seed)
-        held_out = sources.seen(held_out, settings, side)
-    return learnt, held_out, real_images(real.test, chapter.test_images, source, settings, side)
+        held_out = sources.judged(held_out, settings, chapter.side)
+    return learnt, held_out, real_images(real.test, chapter.test_images, source, settings, chapter.side)
 
 
-def train(
-    folder: Path, text: str, source: Source, settings: Settings, chapter: ConsistencySettings, seed: int
-) -> torch.nn.Module:
+def train(folder: Path, text: str, source: Source, settings: Settings, seed: int) -> torch.nn.Module:
     """An architecture trained from scratch on a source; checkpoints go to `folder`."""
-    data, recipe = settings.data, chapter.training
+    chapter, data = settings.consistency, settings.data
     network = models.build(text, data.classes, data.channels, seed)
     network, _ = loop.train(
         separable.quicken(network),
-        sources.sampler(source, recipe, settings, seed),
-        losses.loss_for(source, chapter.temperature, recipe.label_smoothing),
-        recipe,
+        sources.sampler(source, chapter.training, settings, seed),
+        losses.loss_for(source, chapter.temperature, chapter.training.label_smoothing),
+        chapter.training,
         settings.run,
-        steps=loop.steps_of(recipe, len(source)),
+        steps=loop.steps_of(chapter.training, len(source)),
         side=chapter.side or data.region,
         folder=folder,
         seed=seed,
@@ -214,27 +215,20 @@ def train(
     return network
 
 
-def real_images(split: splits.Split, count: int, source: Source, settings: Settings, side: int) -> Source:
+def real_images(split: Source, count: int, source: Source, settings: Settings, side: int) -> Source:
     """Real images that judge networks of a source, normalised as these were trained: `count` of them, 0 for all."""
-    labels = split.labels
-    chosen = sources.balanced(labels, count or len(labels), settings.data.classes, settings.seed, "judges")
-    images = Source("real", split.images[chosen], labels[chosen], labels[chosen], source.mean, source.std)
-    return sources.seen(images, settings, side or settings.data.region)
+    rows = sources.balanced(split.classes, count or len(split), settings.data.classes, settings.seed, "judges")
+    return sources.judged(split.select(rows).under(source), settings, side)
 
 
-def _paths_of(
-    arm: str, origins: dict[str, stages.Artefact | str], settings: Settings, teacher: Teacher
-) -> tuple[stages.Artefact, stages.Artefact]:
-    supernet = supernet_stage(arm, origins, settings, teacher)
-    return supernet, judging_stage(arm, origins, supernet, settings, teacher)
+def _paths_of(arm: str, origin: Origin, settings: Settings, teacher: Teacher) -> tuple[Artefact, Artefact]:
+    supernet = supernet_stage(arm, origin, settings, teacher)
+    return supernet, judging_stage(arm, origin, supernet, settings, teacher)
 
 
-def supernet_stage(
-    arm: str, origins: dict[str, stages.Artefact | str], settings: Settings, teacher: Teacher
-) -> stages.Artefact:
+def supernet_stage(arm: str, origin: Origin, settings: Settings, teacher: Teacher) -> Artefact:
     """The SPOS chapter's stage that trains a supernet; for the ceiling, the one of real data under the next seed."""
-    name = source_of(arm)
-    return spos.supernet_stage(name, origins[name], _seeded(arm, settings), teacher)
+    return spos.supernet_stage(origin, _seeded(arm, settings), teacher)
 
 
 def _seeded(arm: str, settings: Settings) -> Settings:
@@ -242,63 +236,49 @@ def _seeded(arm: str, settings: Settings) -> Settings:
     return dataclasses.replace(settings, seed=settings.seed + (arm == "again"))
 
 
-def judging_stage(
-    arm: str,
-    origins: dict[str, stages.Artefact | str],
-    supernet: stages.Artefact,
-    settings: Settings,
-    teacher: Teacher,
-) -> stages.Artefact:
+def judging_stage(arm: str, origin: Origin, supernet: Artefact, settings: Settings, teacher: Teacher) -> Artefact:
     """The stage in which a supernet judges random paths, on its source's held-out images and on real ones."""
-    chapter, name, paths = chapter_of(settings), source_of(arm), spos.chapter_of(settings)
+    chapter, paths = settings.consistency, settings.spos
 
     def work(folder: Path) -> None:
-        judge_all(folder, name, origins[name], supernet, settings, _seeded(arm, settings), teacher)
+        judge_all(folder, origin, supernet, settings, _seeded(arm, settings), teacher)
 
-    resolved = {
+    depends = {
         "candidates": chapter.candidates,
         "validation_images": chapter.validation_images,
-        "recalibration": paths.recalibration,
-        "side": paths.side,
+        "paths": stages.without(paths, "scratch", "evolution", "limit_macs", "bins", "labels", "temperature"),
         "seed": settings.seed,
     }
-    inputs: list[stages.Artefact | str] = [supernet, real_data.digest(settings.data)]
-    return stages.stage(f"consistency-judged-{arm}", work, resolved, inputs=inputs, version=VERSION)
+    inputs: list[Artefact | str] = [supernet, real_data.digest(settings.data)]
+    return stages.stage(f"consistency-judged-{arm}", work, depends, inputs=inputs, version=VERSION)
 
 
 def judge_all(
-    folder: Path,
-    name: str,
-    origin: stages.Artefact | str,
-    supernet: stages.Artefact,
-    settings: Settings,
-    trained: Settings,
-    teacher: Teacher,
+    folder: Path, origin: Origin, supernet: Artefact, settings: Settings, trained: Settings, teacher: Teacher
 ) -> None:
     """Judge the random paths that the log does not have yet; `trained` are the settings of the supernet's training.
 
     Statistics come from the source's own images, and so does the first score; the second is of real validation images.
     """
-    chapter, paths = chapter_of(settings), spos.chapter_of(settings)
-    validation = real_data.load(settings.data).validation
-    with sources.guarded(name):
-        source = sources.load(name, origin, trained, teacher)
-        judge = spos.Judge(spos.read(supernet, trained), source, trained, paths)
-    shown = real_images(validation, chapter.validation_images, source, settings, paths.side)
+    chapter, validation = settings.consistency, real_data.load(settings.data).validation
+    with origin.guarded():
+        source = origin.load(trained, teacher)
+        judge = spos.judge_of(spos.read(supernet, trained), source, trained)
+    real = real_images(validation, chapter.validation_images, source, settings, settings.spos.side)
     logs.mend(folder / LOG)
     drawn, done = candidates(settings), len(logs.read(folder / LOG))
-    progress = bar(total=len(drawn), desc=f"paths on {name}", unit="path")
+    progress = bar(total=len(drawn), desc=f"paths on {origin.name}", unit="path")
     progress.update(done)
 
-    def judged(candidate: shufflenet.Choices) -> dict[str, Any]:
-        with sources.guarded(name):
+    def scores(candidate: shufflenet.Choices) -> dict[str, Any]:
+        with origin.guarded():
             own, _ = judge(candidate)
-        on_real, _ = evaluation.accuracy_on(judge.supernet, shown, settings.run)
+        on_real, _ = evaluation.accuracy_on(judge.supernet, real, settings.run)
         return {"architecture": list(candidate), "own": own, "validation": on_real}
 
     for start in range(done, len(drawn), distributed.world()):
         shared = drawn[start : start + distributed.world()]  # a path a process
-        mine = [judged(candidate) for candidate in shared[distributed.rank() :][:1]]
+        mine = [scores(candidate) for candidate in shared[distributed.rank() :][:1]]
         for entry in itertools.chain(*distributed.gather(mine)):
             logs.append(folder / LOG, entry)
             progress.update()
@@ -307,7 +287,7 @@ def judge_all(
 
 def candidates(settings: Settings) -> list[shufflenet.Choices]:
     """Different random paths of the SPOS chapter's space, uniformly; no limit of cost."""
-    chapter, space = chapter_of(settings), spos.space_of(settings)
+    chapter, space = settings.consistency, spos.space_of(settings)
     generator, drawn = seeds.generator(settings.seed, "consistency paths"), dict[shufflenet.Choices, None]()
     while len(drawn) < chapter.candidates:
         drawn[shufflenet.random_choices(space, generator)] = None

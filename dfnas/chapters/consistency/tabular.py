@@ -4,6 +4,7 @@ The user gives the table: a CSV file with the columns architecture, accuracy (a 
 cell space of NAS-Bench-201 or of the chains of NAS-Bench-Macro. Nothing of a real table comes with the package.
 """
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,14 @@ import torch
 from safetensors.torch import load_file
 
 from dfnas.data import sources
+from dfnas.data.origins import Origin
 from dfnas.data.sources import Source
 from dfnas.data.teachers import Teacher
 from dfnas.models import nasbench
 from dfnas.models.nasbench import Space, Supernet
-from dfnas.profiles import Settings, TabularSettings
+from dfnas.profiles import Settings
 from dfnas.runtime import logs, seeds, stages, statistics
+from dfnas.runtime.artefacts import Artefact
 from dfnas.runtime.progress import bar
 from dfnas.runtime.statistics import COEFFICIENTS
 from dfnas.search import supernets, tables
@@ -27,39 +30,32 @@ LOG = "judged.jsonl"
 HELD_OUT = 0.1  # share of the synthetic images that candidates are judged by
 
 
-def compute(settings: Settings, origin: stages.Artefact | str, teacher: Teacher) -> dict[str, stages.Artefact]:
+def compute(settings: Settings, origin: Origin, teacher: Teacher) -> dict[str, Artefact]:
     """The second opinion's stages; none where no table is given."""
-    chapter = settings.consistency
-    if chapter is None or not chapter.table:
+    if not settings.consistency.table:
         return {}
-    table = tables.read(Path(chapter.table).expanduser())
+    table = tables.read(Path(settings.consistency.table).expanduser())
     supernet = supernet_stage(table.kind, origin, settings, teacher)
     return {"table-supernet": supernet, "table-judged": judging_stage(table, origin, supernet, settings, teacher)}
 
 
-def _tabular(settings: Settings) -> TabularSettings:
-    assert settings.consistency is not None
-    return settings.consistency.tabular
-
-
 def build(kind: str, settings: Settings) -> Supernet:
     """The supernet of a table's space at the profile's size, with the initial weights of the run's seed."""
-    chosen, data = _tabular(settings), settings.data
-    return Supernet(Space(kind, chosen.channels, chosen.cells), data.classes, data.channels, settings.seed)
+    chapter, data = settings.consistency.tabular, settings.data
+    return Supernet(Space(kind, chapter.channels, chapter.cells), data.classes, data.channels, settings.seed)
 
 
-def supernet_stage(kind: str, origin: stages.Artefact | str, settings: Settings, teacher: Teacher) -> stages.Artefact:
+def supernet_stage(kind: str, origin: Origin, settings: Settings, teacher: Teacher) -> Artefact:
     """The stage that trains a supernet on the synthetic set, out of reach of real data; writes model.safetensors."""
-    chosen = _tabular(settings)
 
     def work(folder: Path) -> None:
-        with sources.guarded("synthetic"):
-            learnt, _ = _split(sources.load("synthetic", origin, settings, teacher), settings)
+        with origin.guarded():
+            learnt, _ = _split(origin.load(settings, teacher), settings)
             train(folder, build(kind, settings), learnt, settings)
 
-    resolved = {key: value for key, value in vars(chosen).items() if key not in ("architectures", "recalibration")}
-    resolved |= {"kind": kind, "seed": settings.seed}
-    return stages.stage(f"consistency-{kind}-supernet", work, resolved, inputs=[origin], version=VERSION)
+    depends = stages.without(settings.consistency.tabular, "architectures", "recalibration")
+    depends |= {"kind": kind, "seed": settings.seed}
+    return stages.stage(f"consistency-{kind}-supernet", work, depends, inputs=[origin.given], version=VERSION)
 
 
 def _split(source: Source, settings: Settings) -> tuple[Source, Source]:
@@ -69,60 +65,42 @@ def _split(source: Source, settings: Settings) -> tuple[Source, Source]:
 
 def train(folder: Path, supernet: Supernet, source: Source, settings: Settings) -> None:
     """Train a uniform random path a step."""
-    chosen = _tabular(settings)
+    chapter = settings.consistency.tabular
     supernets.train(
         folder,
         supernet,
         source,
-        Paths(supernet, settings.seed),
-        chosen.training,
+        supernets.RandomChoice(supernet, partial(nasbench.random_choices, supernet.space), settings.seed),
+        chapter.training,
         settings,
-        side=chosen.side or settings.data.region,
-        temperature=chosen.temperature,
+        side=chapter.side or settings.data.region,
+        temperature=chapter.temperature,
         description=f"supernet of {supernet.space.kind}s",
     )
 
 
-class Paths:
-    """The companion that draws the path of each step, uniformly."""
-
-    def __init__(self, supernet: Supernet, seed: int) -> None:
-        self.supernet, self.seed = supernet, seed
-
-    def before(self, step: int, steps: int, rate: float, optimiser: torch.optim.Optimizer) -> None:
-        generator = seeds.generator(self.seed, "path", step)
-        self.supernet.choose(nasbench.random_choices(self.supernet.space, generator))
-
-    def state_dict(self) -> dict[str, Any]:
-        return {}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        pass
-
-
 def chosen_rows(table: Table, settings: Settings) -> list[tuple[str, float, float, float]]:
     """The rows of the table that are judged: a random draw, or all of them."""
-    count = _tabular(settings).architectures or len(table.rows)
+    count = settings.consistency.tabular.architectures or len(table.rows)
     order = torch.randperm(len(table.rows), generator=seeds.generator(settings.seed, "table")).tolist()
     return [table.rows[index] for index in order[:count]]
 
 
-def judging_stage(
-    table: Table, origin: stages.Artefact | str, supernet: stages.Artefact, settings: Settings, teacher: Teacher
-) -> stages.Artefact:
+def judging_stage(table: Table, origin: Origin, supernet: Artefact, settings: Settings, teacher: Teacher) -> Artefact:
     """The stage in which the supernet judges the table's architectures on held-out synthetic images."""
-    chosen = _tabular(settings)
+    chapter = settings.consistency.tabular
 
     def work(folder: Path) -> None:
-        with sources.guarded("synthetic"):
-            source = sources.load("synthetic", origin, settings, teacher)
+        with origin.guarded():
+            source = origin.load(settings, teacher)
             network = build(table.kind, settings)
             network.load_state_dict(load_file(supernet.folder / "model.safetensors"))
             judge_all(folder, network, source, chosen_rows(table, settings), settings)
 
-    resolved = {"architectures": chosen.architectures, "recalibration": chosen.recalibration, "seed": settings.seed}
-    inputs: list[stages.Artefact | str] = [supernet, table.digest]
-    return stages.stage(f"consistency-{table.kind}-judged", work, resolved, inputs=inputs, version=VERSION)
+    # What trained the supernet is in its key.
+    depends = {"architectures": chapter.architectures, "recalibration": chapter.recalibration, "seed": settings.seed}
+    inputs: list[Artefact | str] = [supernet, table.digest]
+    return stages.stage(f"consistency-{table.kind}-judged", work, depends, inputs=inputs, version=VERSION)
 
 
 def judge_all(
@@ -133,26 +111,25 @@ def judge_all(
     settings: Settings,
 ) -> None:
     """Judge each architecture that the log does not have yet, with batch-norm statistics of its own."""
-    chosen = _tabular(settings)
-    side, batch = chosen.side or settings.data.region, chosen.training.batch
-    judge = supernets.Judge(*_split(source, settings), chosen.recalibration, batch, side, settings)
+    chapter, parts = settings.consistency.tabular, _split(source, settings)
+    batch = chapter.training.batch
+    judge = supernets.judge(supernet, parts, chapter.recalibration, batch, chapter.side, settings)
     logs.mend(folder / LOG)
     done = len(logs.read(folder / LOG))
     progress = bar(total=len(rows), desc="the table's architectures", unit="architecture")
     progress.update(done)
     for text, accuracy, macs, _ in rows[done:]:
-        score, _ = judge(supernet, nasbench.from_text(text))
+        score, _ = judge(nasbench.from_text(text))
         logs.append(folder / LOG, {"architecture": text, "score": score, "accuracy": accuracy, "macs": macs})
         progress.update()
     progress.close()
 
 
-def metrics(made: dict[str, stages.Artefact], settings: Settings, missing: str) -> dict[str, float | int | str]:
+def metrics(made: dict[str, Artefact], settings: Settings, missing: str) -> dict[str, float | int | str]:
     """For a record: how many architectures were compared, and how scores and multiply-adds agree with the table.
 
     `table_<coefficient>` and `table_macs_<coefficient>`, with _low and _high; `missing` where no table was given.
     """
-    assert settings.consistency is not None
     options = {"resamples": settings.consistency.resamples, "seed": settings.seed}
     rows = logs.read(made["table-judged"].folder / LOG) if "table-judged" in made else []
     values: dict[str, float | int | str] = {"table_architectures": len(rows) or missing}

@@ -4,7 +4,6 @@
 """
 
 import contextlib
-import dataclasses
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from dfnas.data.sources import Source
 from dfnas.models.mbconv import ZERO, Supernet
 from dfnas.profiles import ProxylessSettings, RunSettings, Settings
 from dfnas.runtime import devices, distributed, seeds
-from dfnas.training import losses
+from dfnas.training import loop, losses
 
 SNAPSHOTS = 100  # of the architecture parameters, over a search
 
@@ -124,7 +123,7 @@ class Costs:
         return self.fixed + torch.stack(parts).sum(0)
 
 
-class Drawing:
+class Drawing(loop.Stateless):
     """The companion that draws each step's path from the architecture parameters, which it leaves as they are."""
 
     def __init__(self, supernet: Supernet, seed: int) -> None:
@@ -136,12 +135,6 @@ class Drawing:
         random = seeds.generator(self.seed, f"path {type(self).__name__}", step)
         self.supernet.choose(draw(self.alphas, 1, random)[0].tolist())
 
-    def state_dict(self) -> dict[str, Any]:
-        return {}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        pass
-
 
 class Search(Drawing):
     """The companion that moves the architecture parameters on held-out images before it draws a step's path."""
@@ -152,9 +145,7 @@ class Search(Drawing):
         super().__init__(supernet, settings.seed)
         self.settings, self.chapter, self.costs = settings, chapter, costs
         self.baseline: float | None = None
-        shown = sources.seen(held_out, settings, chapter.side or settings.data.region)
-        where = shown.images.device
-        self.held_out = dataclasses.replace(shown, targets=shown.targets.to(where), classes=shown.classes.to(where))
+        self.held_out = sources.judged(held_out, settings, chapter.side)
         self.loss = losses.loss_for(held_out, self.chapter.temperature)
         self.optimiser = torch.optim.Adam(
             self.alphas, lr=self.chapter.architecture_rate, betas=self.chapter.architecture_betas

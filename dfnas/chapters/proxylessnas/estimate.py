@@ -7,7 +7,7 @@ import torch
 from dfnas import models
 from dfnas.chapters import costs
 from dfnas.chapters.proxylessnas import experiment, latency
-from dfnas.data import sources
+from dfnas.data.origins import NAMES
 from dfnas.models import cost, mbconv
 from dfnas.models.mbconv import Supernet
 from dfnas.profiles import Settings, TrainingSettings
@@ -15,7 +15,8 @@ from dfnas.profiles import Settings, TrainingSettings
 
 def plan(settings: Settings) -> list[dict[str, Any]]:
     """Latencies, warm-ups and searches of the supernet, the paths judged in them, and the trainings of the finds."""
-    chapter, data, count = experiment.chapter_of(settings), settings.data, len(sources.NAMES)
+    experiment.check(settings)
+    chapter, data, count = settings.proxylessnas, settings.data, len(NAMES)
     held_out = chapter.validation_each * data.classes
     images = settings.synthesis.images - held_out
     judged = chapter.updates * min(chapter.judged_batch, held_out)
@@ -57,7 +58,7 @@ def _middling(settings: Settings) -> str:
 
 def _supernet(name: str, settings: Settings, path: str, recipe: TrainingSettings, images: int) -> dict[str, Any]:
     """A stretch of a supernet's training: a path a step, and the teacher's passes where labels are made online."""
-    chapter, data = experiment.chapter_of(settings), settings.data
+    chapter, data = settings.proxylessnas, settings.data
     row = costs.train(name, settings, path, recipe, images, chapter.side)
     row["bytes_disk"] = 4 * cost.parameters(supernet(settings))
     if chapter.labels == "online":
@@ -69,10 +70,10 @@ def _supernet(name: str, settings: Settings, path: str, recipe: TrainingSettings
 
 def _latency(settings: Settings, path: str) -> dict[str, Any]:
     """The measurements of operators and networks, each of which lasts for some calls at least."""
-    measured = experiment.chapter_of(settings).latency
+    measured = settings.proxylessnas.latency
     with torch.device("meta"):
         count = (len(latency.operators(settings)) + measured.networks) * measured.repeats
-    forward, values = _network(settings, path, experiment.chapter_of(settings).scratch.side)
+    forward, values = _network(settings, path, settings.proxylessnas.scratch.side)
     row = costs.cost_row(
         "latency",
         settings,

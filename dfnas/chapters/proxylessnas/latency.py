@@ -24,6 +24,8 @@ from dfnas.models import mbconv
 from dfnas.models.mbconv import Space
 from dfnas.profiles import ProxylessSettings, Settings
 from dfnas.runtime import devices, machine, seeds, stages
+from dfnas.runtime.artefacts import Artefact
+from dfnas.runtime.files import write_json
 from dfnas.runtime.progress import bar
 from dfnas.search import scratch
 
@@ -33,7 +35,7 @@ TABLE = "latency.json"
 ABOUT = 2e-4  # seconds that one measurement lasts at least: long ones would be interrupted by other programs
 
 
-def table(settings: Settings) -> stages.Artefact | Path:
+def table(settings: Settings) -> Artefact | Path:
     """The chapter's table: the file that the settings name, else a stage that measures one on this machine.
 
     Raises
@@ -49,7 +51,7 @@ def table(settings: Settings) -> stages.Artefact | Path:
     return table_stage(settings)
 
 
-def table_stage(settings: Settings) -> stages.Artefact:
+def table_stage(settings: Settings) -> Artefact:
     """The stage that measures a table on this machine; its key knows of the kind of device, and not of machines."""
     chapter, space, side = _chapter(settings)
 
@@ -62,9 +64,9 @@ def table_stage(settings: Settings) -> stages.Artefact:
     return stages.stage("proxyless-latency", work, {"space": space, "side": side, **ends, **how}, version=VERSION)
 
 
-def identity(chosen: stages.Artefact | Path) -> stages.Artefact | str:
+def identity(chosen: Artefact | Path) -> Artefact | str:
     """What a stage that reads a table depends on: its stage, or the digest of the file."""
-    if isinstance(chosen, stages.Artefact):
+    if isinstance(chosen, Artefact):
         return chosen
     return hashlib.sha256(chosen.read_bytes()).hexdigest()
 
@@ -74,7 +76,7 @@ def write(path: Path, settings: Settings) -> dict[str, Any]:
     chapter, _, _ = _chapter(settings)
     times = measure(operators(settings), chapter.latency.batch, chapter.latency.repeats, settings, "operators")
     made = {"format": FORMAT, "unit": "milliseconds", **conditions(settings), "operators": times}
-    stages.write_json(path, made)
+    write_json(path, made)
     return made
 
 
@@ -98,9 +100,9 @@ def in_bf16(settings: Settings) -> bool:
         return devices.bf16(settings.run, mbconv.Block(0, _chapter(settings)[1].blocks[0]))
 
 
-def read(chosen: stages.Artefact | Path) -> dict[str, Any]:
+def read(chosen: Artefact | Path) -> dict[str, Any]:
     """A table from its stage or its file; UserError where it is none."""
-    path = chosen.folder / TABLE if isinstance(chosen, stages.Artefact) else chosen
+    path = chosen.folder / TABLE if isinstance(chosen, Artefact) else chosen
     if not path.is_file():
         raise UserError(f"no latency table at {path}: python -m dfnas latency --out {path} writes one")
     try:
@@ -216,7 +218,7 @@ def _timer(module: nn.Module, shape: tuple[int, int, int], batch: int, settings:
     return Timer("infer()", globals={"infer": infer}, num_threads=torch.get_num_threads())
 
 
-def networks_stage(measured: stages.Artefact, settings: Settings) -> stages.Artefact:
+def networks_stage(measured: Artefact, settings: Settings) -> Artefact:
     """The stage that measures random networks as wholes, beside what a table of this machine predicts.
 
     Writes networks.json. A table that was brought from elsewhere says nothing about what is measured here.
@@ -224,7 +226,7 @@ def networks_stage(measured: stages.Artefact, settings: Settings) -> stages.Arte
     chapter, space, side = _chapter(settings)
 
     def work(folder: Path) -> None:
-        stages.write_json(folder / "networks.json", measure_networks(read(measured), settings))
+        write_json(folder / "networks.json", measure_networks(read(measured), settings))
 
     resolved = {"space": space, "side": side, "latency": chapter.latency, "seed": settings.seed}
     return stages.stage("proxyless-latency-networks", work, resolved, inputs=[measured], version=VERSION)

@@ -15,7 +15,8 @@ from dfnas.profiles import PruningSettings, Settings
 
 def plan(settings: Settings) -> list[dict[str, Any]]:
     """The PruningNets, the candidates' forward passes, and a row for the trainings of each window."""
-    chapter, space = networks.chapter_of(settings), networks.space_of(settings)
+    networks.check(settings)
+    chapter, space = settings.pruning, networks.space_of(settings)
     even = [pruning.uniform(space, lambda e: networks.macs(settings, e), sum(window) / 2) for window in chapter.windows]
     made = [costs.synthetic_set("synthesis", settings, settings.synthesis), _nets(settings, chapter)]
     made.append(_searches(settings, chapter, even))

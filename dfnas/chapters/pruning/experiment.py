@@ -4,161 +4,136 @@ A PruningNet makes weights for any widths; evolution looks for widths that do we
 what it finds is trained from scratch on synthetic images and soft labels.
 """
 
+import dataclasses
 import functools
 from pathlib import Path
-from typing import Any
 
-import torch
 from safetensors.torch import load_file
 
 from dfnas.chapters.pruning import networks
-from dfnas.chapters.pruning.networks import SOURCES, chapter_of, space_of
 from dfnas.data import real as real_data
 from dfnas.data import sources
+from dfnas.data.origins import Origin
 from dfnas.data.sources import Source
 from dfnas.data.teachers import Teacher
 from dfnas.data.teachers import load as load_teacher
 from dfnas.models import pruning
 from dfnas.models.pruning_net import PruningNet
-from dfnas.profiles import PruningSettings, Settings
-from dfnas.runtime import processes, seeds, stages
+from dfnas.profiles import Settings
+from dfnas.runtime import processes, stages
+from dfnas.runtime.artefacts import Artefact
 from dfnas.search import evolution, scratch, supernets
 from dfnas.synthesis import sets
 
 VERSION = 1
 
 
-def compute(settings: Settings) -> dict[str, stages.Artefact]:
+def compute(settings: Settings) -> dict[str, Artefact]:
     """The chapter's stages: PruningNets, a search for each window on each, baselines, trainings, the export."""
-    chapter, teacher = chapter_of(settings), load_teacher(settings)
-    made = {"synthetic": sets.set_stage("synthesis", settings, teacher, settings.synthesis)}
-    origins: dict[str, stages.Artefact | str] = {
-        "synthetic": made["synthetic"],
-        "real": real_data.digest(settings.data),
-    }
-    calls = {name: functools.partial(_on_source, name, origins[name], settings, teacher) for name in SOURCES}
+    networks.check(settings)
+    chapter, teacher = settings.pruning, load_teacher(settings)
+    artefacts = {"synthetic": sets.set_stage("synthesis", settings, teacher, settings.synthesis)}
+    origins = [Origin("synthetic", artefacts["synthetic"]), Origin("real", real_data.digest(settings.data))]
+    calls = {origin.name: functools.partial(_on_source, origin, settings, teacher) for origin in origins}
     for name, (net, *searches) in processes.made(calls, settings.run, "searches").items():
-        made |= {f"net-{name}": net} | {f"search-{name}-{window}": each for window, each in enumerate(searches)}
+        artefacts |= {f"net-{name}": net} | {f"search-{name}-{window}": each for window, each in enumerate(searches)}
     for window in range(len(chapter.windows)):
-        made[f"baselines-{window}"] = networks.baselines_stage(made[f"search-synthetic-{window}"], window, settings)
-    made |= networks.trainings(made, settings, teacher)
-    made["teacher"] = networks.teacher_stage(settings, teacher)
-    made["export"] = networks.export_stage(made[f"trained-pruned_on_synthetic-0-{settings.seed}"], settings, teacher)
-    return made
+        artefacts[f"baselines-{window}"] = networks.baselines_stage(
+            artefacts[f"search-synthetic-{window}"], window, settings
+        )
+    artefacts |= networks.trainings(artefacts, settings, teacher)
+    artefacts["teacher"] = networks.teacher_stage(settings, teacher)
+    best = artefacts[f"trained-pruned_on_synthetic-0-{settings.seed}"]
+    artefacts["export"] = networks.export_stage(best, settings, teacher)
+    return artefacts
 
 
-def _on_source(name: str, origin: stages.Artefact | str, settings: Settings, teacher: Teacher) -> list[stages.Artefact]:
-    net, windows = net_stage(name, origin, settings, teacher), range(len(chapter_of(settings).windows))
-    return [net, *(search_stage(name, origin, net, window, settings, teacher) for window in windows)]
+def _on_source(origin: Origin, settings: Settings, teacher: Teacher) -> list[Artefact]:
+    net, windows = net_stage(origin, settings, teacher), range(len(settings.pruning.windows))
+    return [net, *(search_stage(origin, net, window, settings, teacher) for window in windows)]
 
 
-def net_stage(name: str, origin: stages.Artefact | str, settings: Settings, teacher: Teacher) -> stages.Artefact:
+def net_stage(origin: Origin, settings: Settings, teacher: Teacher) -> Artefact:
     """The stage that trains a PruningNet on one source; writes model.safetensors and history.json."""
-    chapter = chapter_of(settings)
 
     def work(folder: Path) -> None:
-        with sources.guarded(name):
-            train_net(folder, sources.load(name, origin, settings, teacher), settings, chapter, teacher)
+        with origin.guarded():
+            train_net(folder, origin.load(settings, teacher), settings, teacher)
 
-    fields = ("network", "search", "validation_each", "recalibration", "side", "labels", "temperature")
-    resolved = {key: getattr(chapter, key) for key in fields}
-    resolved |= {"source": name, "seed": settings.seed, "images": settings.synthesis.images}
-    return stages.stage(f"pruning-net-{name}", work, resolved, inputs=[origin, teacher.digest], version=VERSION)
+    depends = stages.without(settings.pruning, "evolution", "windows", "genes", "training", "seeds", "random")
+    depends |= {"source": origin.name, "seed": settings.seed, "images": settings.synthesis.images}
+    inputs = [origin.given, teacher.digest]
+    return stages.stage(f"pruning-net-{origin.name}", work, depends, inputs=inputs, version=VERSION)
 
 
-def train_net(folder: Path, source: Source, settings: Settings, chapter: PruningSettings, teacher: Teacher) -> None:
-    """Train a PruningNet, with a random encoding in each step."""
-    learnt, _ = _split(source, settings, chapter)
-    net, judge = build_net(settings), judge_of(source, settings, chapter)
-    middle = (pruning.FULL // 2,) * net.space.genes
+def train_net(folder: Path, source: Source, settings: Settings, teacher: Teacher) -> None:
+    """Train a PruningNet, with a random encoding in each step (MetaPruning, section 3.1)."""
+    chapter, net = settings.pruning, build_net(settings)
+    learnt, _ = _split(source, settings)
+    judge, middle = judge_of(net, source, settings), (pruning.FULL // 2,) * net.space.genes
+    draw = functools.partial(pruning.random_encoding, net.space)
     supernets.train(
         folder,
         net,
         learnt,
-        Encodings(net, settings),
+        supernets.RandomChoice(net, draw, settings.seed, "encoding"),
         chapter.search,
         settings,
         side=networks.side_of(settings),
         temperature=chapter.temperature,
         name="pruning",
         online=teacher if chapter.labels == "online" else None,
-        evaluate=lambda network: judge(network, middle)[0],
+        evaluate=lambda network: dataclasses.replace(judge, supernet=network)(middle)[0],
         description=f"PruningNet on {source.name}",
     )
 
 
-def _split(source: Source, settings: Settings, chapter: PruningSettings) -> tuple[Source, Source]:
+def _split(source: Source, settings: Settings) -> tuple[Source, Source]:
     """What the PruningNet learns from, and what candidates are judged by."""
     classes = settings.data.classes
-    return sources.split(source, chapter.validation_each * classes, classes, settings.seed)
+    return sources.split(source, settings.pruning.validation_each * classes, classes, settings.seed)
 
 
 def build_net(settings: Settings) -> PruningNet:
     """The chapter's PruningNet, with the initial weights of the run's seed."""
-    return PruningNet(space_of(settings), settings.data.classes, settings.data.channels, settings.seed)
+    return PruningNet(networks.space_of(settings), settings.data.classes, settings.data.channels, settings.seed)
 
 
-def read_net(artefact: stages.Artefact, settings: Settings) -> PruningNet:
+def read_net(artefact: Artefact, settings: Settings) -> PruningNet:
     """A trained PruningNet."""
     net = build_net(settings)
     net.load_state_dict(load_file(artefact.folder / "model.safetensors"))
     return net
 
 
-class Encodings:
-    """The companion that draws the encoding of each step, uniformly (MetaPruning, section 3.1)."""
-
-    def __init__(self, net: PruningNet, settings: Settings) -> None:
-        self.net, self.settings = net, settings
-
-    def before(self, step: int, steps: int, rate: float, optimiser: torch.optim.Optimizer) -> None:
-        generator = seeds.generator(self.settings.seed, "encoding", step)
-        self.net.choose(pruning.random_encoding(self.net.space, generator))
-
-    def state_dict(self) -> dict[str, Any]:
-        return {}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        pass
-
-
-def judge_of(source: Source, settings: Settings, chapter: PruningSettings) -> supernets.Judge:
+def judge_of(net: PruningNet, source: Source, settings: Settings) -> supernets.Judge:
     """Judges encodings with the weights that a PruningNet makes and batch-norm statistics of their own."""
-    side, batch = networks.side_of(settings), chapter.search.batch
-    return supernets.Judge(*_split(source, settings, chapter), chapter.recalibration, batch, side, settings)
+    chapter, side = settings.pruning, networks.side_of(settings)
+    return supernets.judge(net, _split(source, settings), chapter.recalibration, chapter.search.batch, side, settings)
 
 
-def search_stage(
-    name: str,
-    origin: stages.Artefact | str,
-    net: stages.Artefact,
-    window: int,
-    settings: Settings,
-    teacher: Teacher,
-) -> stages.Artefact:
+def search_stage(origin: Origin, net: Artefact, window: int, settings: Settings, teacher: Teacher) -> Artefact:
     """The stage that looks for the best encoding in a window; writes architectures.json and the log of all visited."""
-    chapter = chapter_of(settings)
+    chapter = settings.pruning
 
     def work(folder: Path) -> None:
-        with sources.guarded(name):
-            source = sources.load(name, origin, settings, teacher)
-            search(folder, source, read_net(net, settings), window, settings, chapter)
+        with origin.guarded():
+            search(folder, origin.load(settings, teacher), read_net(net, settings), window, settings)
 
-    resolved = {"evolution": chapter.evolution, "window": chapter.windows[window], "genes": chapter.genes[window]}
-    resolved |= {"seed": settings.seed}
-    return stages.stage(f"pruning-search-{name}-{window}", work, resolved, inputs=[net], version=VERSION)
+    # What trained the PruningNet, and how it is judged, is in its key.
+    depends = {"evolution": chapter.evolution, "window": chapter.windows[window], "genes": chapter.genes[window]}
+    depends |= {"seed": settings.seed}
+    return stages.stage(f"pruning-search-{origin.name}-{window}", work, depends, inputs=[net], version=VERSION)
 
 
-def search(
-    folder: Path, source: Source, net: PruningNet, window: int, settings: Settings, chapter: PruningSettings
-) -> None:
+def search(folder: Path, source: Source, net: PruningNet, window: int, settings: Settings) -> None:
     """Evolution over encodings whose multiply-adds lie in a window; costs are arithmetic, nothing is built for them."""
-    judge = judge_of(source, settings, chapter)
+    chapter = settings.pruning
     problem = evolution.Problem(
         random=lambda generator: pruning.random_encoding(net.space, generator, *chapter.genes[window]),
         redraw=pruning.redraw,
         admissible=lambda encoding: networks.inside(settings, window, encoding),
-        evaluate=lambda encoding: judge(net, encoding),
+        evaluate=judge_of(net, source, settings),
     )
     label = f"widths on {source.name}, window {window + 1}"
     visited = evolution.search(problem, chapter.evolution, settings.seed, folder, description=label)

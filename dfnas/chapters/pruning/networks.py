@@ -12,13 +12,15 @@ from safetensors.torch import load_file
 from dfnas.chapters.pruning import exports
 from dfnas.data import real as real_data
 from dfnas.data import splits, synthetic
-from dfnas.data.synthetic import SyntheticSet
+from dfnas.data.sources import Source
 from dfnas.data.teachers import Teacher
 from dfnas.errors import UserError
 from dfnas.models import cost, pruning
 from dfnas.models.pruning import Encoding, Space
 from dfnas.profiles import PruningSettings, Settings, StudentSettings
 from dfnas.runtime import processes, seeds, stages
+from dfnas.runtime.artefacts import Artefact
+from dfnas.runtime.files import write_json
 from dfnas.search import evolution, scratch
 from dfnas.training import evaluation, students
 
@@ -29,13 +31,13 @@ SUFFIXES = ("", "_second", "_third")  # of metrics, by window
 EXPORTED = "pruned"  # name of the exported files, less their endings
 
 
-def chapter_of(settings: Settings) -> PruningSettings:
-    """The chapter's settings, checked.
+def check(settings: Settings) -> None:
+    """Refuse settings that do not fit together.
 
     Raises
     ------
     UserError
-        Values that do not fit together.
+        With the field that is wrong, or where the profile has no pruning.
     """
     chapter = settings.pruning
     if chapter is None:
@@ -57,18 +59,15 @@ def chapter_of(settings: Settings) -> PruningSettings:
         raise UserError(f"pruning.genes={chapter.genes}: genes are 0 to {pruning.FULL}, the lower one first")
     if chapter.validation_each * settings.data.classes >= settings.synthesis.images:
         raise UserError(f"pruning.validation_each={chapter.validation_each} leaves no image to learn from")
-    return chapter
 
 
 def space_of(settings: Settings) -> Space:
     """The chapter's space."""
-    assert settings.pruning is not None
     return pruning.space(settings.pruning.network)
 
 
 def side_of(settings: Settings) -> int:
     """The side of the images that the chapter's networks see."""
-    assert settings.pruning is not None
     return settings.pruning.side or settings.data.region
 
 
@@ -80,14 +79,13 @@ def macs(settings: Settings, encoding: Encoding) -> int:
 
 def inside(settings: Settings, window: int, encoding: Encoding) -> bool:
     """Whether an encoding's cost lies in a window."""
-    assert settings.pruning is not None
     low, high = settings.pruning.windows[window]
     return low <= macs(settings, encoding) <= high
 
 
-def baselines_stage(search: stages.Artefact, window: int, settings: Settings) -> stages.Artefact:
+def baselines_stage(search: Artefact, window: int, settings: Settings) -> Artefact:
     """The stage that draws what a find is compared with: even widths of its cost, then random encodings."""
-    chapter, space = chapter_of(settings), space_of(settings)
+    chapter, space = settings.pruning, space_of(settings)
 
     def work(folder: Path) -> None:
         found, _ = pruning.from_text(scratch.read_architectures(search.folder)[0])
@@ -95,9 +93,9 @@ def baselines_stage(search: stages.Artefact, window: int, settings: Settings) ->
         drawn = random_encodings(window, settings, chapter)
         scratch.write_architectures(folder, [pruning.to_text(encoding, space) for encoding in (even, *drawn)])
 
-    resolved = {"random": chapter.random, "window": chapter.windows[window], "genes": chapter.genes[window]}
-    resolved |= {"seed": settings.seed}
-    return stages.stage(f"pruning-baselines-{window}", work, resolved, inputs=[search], version=VERSION)
+    depends = {"random": chapter.random, "window": chapter.windows[window], "genes": chapter.genes[window]}
+    depends |= {"seed": settings.seed}
+    return stages.stage(f"pruning-baselines-{window}", work, depends, inputs=[search], version=VERSION)
 
 
 def random_encodings(window: int, settings: Settings, chapter: PruningSettings) -> list[Encoding]:
@@ -113,24 +111,24 @@ def random_encodings(window: int, settings: Settings, chapter: PruningSettings) 
     raise UserError(f"pruning: too few random encodings in window {chapter.windows[window]}; widen it")
 
 
-def trainings(made: Mapping[str, stages.Artefact], settings: Settings, teacher: Teacher) -> dict[str, stages.Artefact]:
+def trainings(artefacts: Mapping[str, Artefact], settings: Settings, teacher: Teacher) -> dict[str, Artefact]:
     """Every training: one recipe, on the synthetic set alone, whatever the encoding stems from."""
-    chapter, space, calls = chapter_of(settings), space_of(settings), {}
+    chapter, space, calls = settings.pruning, space_of(settings), {}
 
-    def add(arm: str, window: int, chosen: stages.Artefact | str, index: int, seed: int) -> None:
+    def add(arm: str, window: int, chosen: Artefact | str, index: int, seed: int) -> None:
         label = f"{arm}-{window}-{seed}"
         calls[f"trained-{label}"] = functools.partial(
-            final_stage, label, chosen, index, seed, made["synthetic"], settings, teacher
+            final_stage, label, chosen, index, seed, artefacts["synthetic"], settings, teacher
         )
 
     seeds = range(settings.seed, settings.seed + chapter.seeds)
     for window in range(len(chapter.windows)):
         for seed in seeds:
             for name in SOURCES:
-                add(f"pruned_on_{name}", window, made[f"search-{name}-{window}"], 0, seed)
-            add("uniform", window, made[f"baselines-{window}"], 0, seed)
+                add(f"pruned_on_{name}", window, artefacts[f"search-{name}-{window}"], 0, seed)
+            add("uniform", window, artefacts[f"baselines-{window}"], 0, seed)
         for index in range(1, chapter.random + 1):
-            add("random", window, made[f"baselines-{window}"], index, settings.seed + index - 1)
+            add("random", window, artefacts[f"baselines-{window}"], index, settings.seed + index - 1)
     full = pruning.to_text((pruning.FULL,) * space.genes, space)
     for seed in seeds:
         add("full", 0, full, 0, seed)
@@ -139,64 +137,63 @@ def trainings(made: Mapping[str, stages.Artefact], settings: Settings, teacher: 
 
 def final_stage(
     label: str,
-    chosen: stages.Artefact | str,
+    chosen: Artefact | str,
     index: int,
     seed: int,
-    synthetic_set: stages.Artefact,
+    synthetic_set: Artefact,
     settings: Settings,
     teacher: Teacher,
-) -> stages.Artefact:
+) -> Artefact:
     """The stage that trains one pruned network on the synthetic set, and then tests it on real images.
 
     `chosen` is a stage that left architectures, of which number `index` is taken, or an architecture's text.
     """
-    chapter = chapter_of(settings)
+    chapter = settings.pruning
 
     def work(folder: Path) -> None:
         text = chosen if isinstance(chosen, str) else scratch.read_architectures(chosen.folder)[index]
-        train(folder, text, seed, synthetic.load(synthetic_set.folder), settings, teacher)
+        train(folder, text, seed, synthetic.load(synthetic_set.folder, teacher), settings, teacher)
 
-    resolved = {name: getattr(chapter, name) for name in ("training", "labels", "temperature", "side")}
-    resolved |= {"index": index, "seed": seed, "data": splits.geometry(settings.data)}
+    left_out = ("search", "evolution", "windows", "genes", "validation_each", "recalibration", "seeds", "random")
+    depends = stages.without(chapter, *left_out)
+    depends |= {"index": index, "seed": seed, "data": splits.geometry(settings.data)}
     inputs = [chosen, synthetic_set, teacher.digest, real_data.digest(settings.data)]
-    return stages.stage(f"pruning-{label}", work, resolved, inputs=inputs, version=VERSION)
+    return stages.stage(f"pruning-{label}", work, depends, inputs=inputs, version=VERSION)
 
 
 def recipe(text: str, settings: Settings) -> StudentSettings:
     """How every network of the chapter is trained: as a student of the teacher, by one recipe."""
-    chapter = chapter_of(settings)
+    chapter = settings.pruning
     student = StudentSettings(text, chapter.training, chapter.labels, chapter.temperature)
     return dataclasses.replace(student, side=chapter.side)
 
 
-def train(folder: Path, text: str, seed: int, images: SyntheticSet, settings: Settings, teacher: Teacher) -> None:
+def train(folder: Path, text: str, seed: int, source: Source, settings: Settings, teacher: Teacher) -> None:
     """Train a pruned network where real data is out of reach; then test it. Writes model.safetensors, trained.json."""
     student, data, side = recipe(text, settings), settings.data, side_of(settings)
-    students.train_synthetic(folder, images, settings, teacher, student, seed)
-    real = real_data.load(data)
-    accuracy = students.test_accuracy(folder, settings, student, real, teacher.mean, teacher.std)
+    students.train_synthetic(folder, source, settings, teacher, student, seed)
+    accuracy = students.accuracy(folder, settings, student, real_data.load(data).test.under(teacher))
     encoding, space = pruning.from_text(text)
     facts = {"architecture": text, "accuracy": accuracy, "macs": macs(settings, encoding)}
     facts["parameters"] = pruning.parameters(space, encoding, data.classes, data.channels)
     facts["operations"] = pruning.operations(space, encoding, side, data.classes, data.channels)
-    stages.write_json(folder / "trained.json", facts)
+    write_json(folder / "trained.json", facts)
 
 
-def teacher_stage(settings: Settings, teacher: Teacher) -> stages.Artefact:
+def teacher_stage(settings: Settings, teacher: Teacher) -> Artefact:
     """The stage that tests the teacher, at its own side; writes teacher.json."""
 
     def work(folder: Path) -> None:
-        data, real = settings.data, real_data.load(settings.data)
-        logits = evaluation.predict(teacher.network, real.test.images, settings.run, mean=teacher.mean, std=teacher.std)
-        facts = {"accuracy": evaluation.accuracy(logits, real.test.labels)}
+        data, test = settings.data, real_data.load(settings.data).test
+        facts = {"accuracy": evaluation.accuracy(evaluation.answers(teacher, test.images, settings.run), test.classes)}
         facts["macs"] = cost.macs(teacher.network, (data.channels, data.region, data.region))
-        stages.write_json(folder / "teacher.json", facts)
+        write_json(folder / "teacher.json", facts)
 
     inputs = [teacher.digest, real_data.digest(settings.data)]
     return stages.stage("pruning-teacher", work, {}, inputs=inputs, version=VERSION)
 
 
-def export_stage(trained: stages.Artefact, settings: Settings, teacher: Teacher) -> stages.Artefact:
+def export_stage(trained: Artefact, settings: Settings, teacher: Teacher) -> Artefact:
     """The stage that writes the first window's find as files that others can use (see `exports`)."""
     data, side = settings.data, side_of(settings)
 

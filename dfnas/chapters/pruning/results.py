@@ -8,11 +8,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dfnas.chapters.pruning.networks import ARMS, SOURCES, SUFFIXES, chapter_of, side_of, space_of
+from dfnas.chapters.pruning.networks import ARMS, SOURCES, SUFFIXES, side_of, space_of
 from dfnas.models import cost, pruning
 from dfnas.models.pruning_net import PruningNet
 from dfnas.profiles import Settings
-from dfnas.runtime import stages, statistics
+from dfnas.runtime import statistics
+from dfnas.runtime.artefacts import Artefact
 from dfnas.runtime.statistics import Interval
 from dfnas.search import evolution
 from dfnas.search.evolution import Visited
@@ -28,7 +29,7 @@ PAIRS = {  # arms whose difference is reported
 Results = dict[str, dict[int, dict[str, list[Any]]]]  # arm, window, column: a value a training
 
 
-def results(made: Mapping[str, stages.Artefact]) -> Results:
+def results(made: Mapping[str, Artefact]) -> Results:
     """What the trainings came to: by arm and window, a value a training of each of COLUMNS."""
     arms: Results = {arm: {} for arm in ARMS}
     for label, artefact in made.items():
@@ -41,7 +42,7 @@ def results(made: Mapping[str, stages.Artefact]) -> Results:
     return arms
 
 
-def visited(made: Mapping[str, stages.Artefact]) -> dict[tuple[str, int], list[Visited]]:
+def visited(made: Mapping[str, Artefact]) -> dict[tuple[str, int], list[Visited]]:
     """All candidates of each search, in order, by source and window."""
     searches = {label: artefact for label, artefact in made.items() if label.startswith("search-")}
     logs = {label: evolution.load(artefact.folder / evolution.LOG) for label, artefact in searches.items()}
@@ -72,9 +73,9 @@ def compared(results: Results, first: str, second: str, windows: Iterable[int] =
     return statistics.difference(list(itertools.chain(*raised)), list(itertools.chain(*centred)))
 
 
-def metrics(made: Mapping[str, stages.Artefact], settings: Settings) -> dict[str, Any]:
+def metrics(made: Mapping[str, Artefact], settings: Settings) -> dict[str, Any]:
     """What the chapter records of its stages: see the design of the records."""
-    chapter, found, logs = chapter_of(settings), results(made), visited(made)
+    chapter, found, logs = settings.pruning, results(made), visited(made)
     facts: dict[str, Any] = {"pruned_macs": found["pruned_on_synthetic"][0]["macs"][0], "network": chapter.network}
     for window, suffix in zip(range(len(chapter.windows)), SUFFIXES, strict=False):
         for arm in ARMS[:-1]:

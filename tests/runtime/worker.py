@@ -1,4 +1,4 @@
-"""What the processes of test_distributed.py do, under torchrun or alone: python tests/worker.py TASK FOLDER."""
+"""What the processes of test_distributed.py do, under torchrun or alone: python tests/runtime/worker.py TASK FOLDER."""
 
 import dataclasses
 import json
