@@ -4,38 +4,38 @@ The appendix gives teacher, counts, batch, iterations, rounds, optimiser and rat
 the student are open: the source of each default is named beside it.
 """
 
-from dfnas.profiles.settings import (
-    CalibrationSettings,
-    ConsistencySettings,
-    DartsSettings,
-    DataSettings,
-    EvaluationSettings,
-    RunSettings,
-    ScratchSettings,
-    Settings,
-    StudentSettings,
-    SynthesisSettings,
-    TabularSettings,
-    TeacherSettings,
-    TrainingSettings,
-)
+from dfnas.profiles import settings
+from dfnas.profiles.resolve import variant
 
 # Open in the paper. ResNet-34 -> ResNet-18 is the pair of the data-free distillation benchmark (Fast-Datafree).
-STUDENT = StudentSettings(
+STUDENT = settings.StudentSettings(
     network="resnet18",
-    training=TrainingSettings(batch=256, learning_rate=0.1, epochs=200, weight_decay=1e-4, nesterov=False, warm_up=0.0),
+    training=settings.TrainingSettings(
+        batch=256, learning_rate=0.1, epochs=200, weight_decay=1e-4, nesterov=False, warm_up=0.0
+    ),
     temperature=1.0,
 )
+# DARTS's search of the supernet's weights.
+SEARCH = settings.TrainingSettings(
+    batch=64,
+    learning_rate=0.025,
+    epochs=50,  # in the search, of the half that moves the weights
+    nesterov=False,
+    weight_decay=3e-4,
+    warm_up=0.0,
+    final_learning_rate=1e-3,  # DARTS's code; its paper ends at 0
+    clip_norm=5.0,
+)
 
-SETTINGS = Settings(
+SETTINGS = settings.Settings(
     profile="paper-cifar10",
     chapters=("01-teacher", "02-synthesis", "03-calibration", "04-darts", "07-consistency"),
-    run=RunSettings(compile=True),
-    data=DataSettings(name="cifar10", channels=3, classes=10, region=32, canvas=40, padding="zero"),  # A.B.1
-    teacher=TeacherSettings(
+    run=settings.RunSettings(compile=True),
+    data=settings.DataSettings(name="cifar10", channels=3, classes=10, region=32, canvas=40, padding="zero"),  # A.B.1
+    teacher=settings.TeacherSettings(
         network="resnet34",  # A.B.1
         # Open in the paper: the recipe of DAFL's teacher.
-        training=TrainingSettings(
+        training=settings.TrainingSettings(
             batch=128,
             learning_rate=0.1,
             epochs=200,
@@ -45,7 +45,7 @@ SETTINGS = Settings(
             milestones=(0.4, 0.6),
         ),
     ),
-    synthesis=SynthesisSettings(
+    synthesis=settings.SynthesisSettings(
         images=50_000,  # A.B.1
         batch=250,  # A.B.1
         rounds=10,  # A.B.1: outer iterations
@@ -58,32 +58,23 @@ SETTINGS = Settings(
         warm_up=100,  # open: the authors' code
     ),
     student=STUDENT,
-    calibration=CalibrationSettings(images=5_000, rounds=10, seeds=5, student=STUDENT),
-    evaluation=EvaluationSettings(
+    calibration=settings.CalibrationSettings(images=5_000, rounds=10, seeds=5, student=STUDENT),
+    evaluation=settings.EvaluationSettings(
         ablation_images=1_000,
-        verifier=TrainingSettings(batch=128, learning_rate=0.1, epochs=100),
+        verifier=settings.TrainingSettings(batch=128, learning_rate=0.1, epochs=100),
         verifier_network="resnet18",
     ),
-    darts=DartsSettings(
+    darts=settings.DartsSettings(
         channels=16,  # DARTS paper, 3.1
         cells=8,  # the same
-        search=TrainingSettings(
-            batch=64,
-            learning_rate=0.025,
-            epochs=50,  # of the half that moves the weights
-            nesterov=False,
-            weight_decay=3e-4,
-            warm_up=0.0,
-            final_learning_rate=1e-3,  # DARTS's code; its paper ends at 0
-            clip_norm=5.0,
-        ),
+        search=SEARCH,
         order="second",  # open: DARTS's better figures come from it
         architecture_rate=3e-4,
         search_seeds=2,
         scratch_channels=36,  # A.B.2
         scratch_cells=20,  # A.B.2
-        scratch=ScratchSettings(
-            training=TrainingSettings(
+        scratch=settings.ScratchSettings(
+            training=settings.TrainingSettings(
                 batch=96,  # A.B.2
                 learning_rate=0.025,
                 epochs=600,  # A.B.2
@@ -99,32 +90,14 @@ SETTINGS = Settings(
     ),
     # The appendix gives the DARTS part: 100 architectures, three trainings each. How long is open: the protocol of
     # DARTS's search.
-    consistency=ConsistencySettings(
+    consistency=settings.ConsistencySettings(
         architectures=100,
         channels=16,
         cells=8,
-        training=TrainingSettings(
-            batch=64,
-            learning_rate=0.025,
-            epochs=50,
-            nesterov=False,
-            weight_decay=3e-4,
-            warm_up=0.0,
-            final_learning_rate=1e-3,
-            clip_norm=5.0,
-        ),
+        training=SEARCH,
         # NAS-Bench-201's one-shot searches: batch 64, 250 epochs, rate 0.025.
-        tabular=TabularSettings(
-            training=TrainingSettings(
-                batch=64,
-                learning_rate=0.025,
-                epochs=250,
-                nesterov=True,
-                weight_decay=5e-4,
-                warm_up=0.0,
-                final_learning_rate=1e-3,
-                clip_norm=5.0,
-            ),
+        tabular=settings.TabularSettings(
+            training=variant(SEARCH, epochs=250, nesterov=True, weight_decay=5e-4),
             architectures=1000,
             recalibration=25,
         ),

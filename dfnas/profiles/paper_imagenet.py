@@ -3,33 +3,14 @@
 What the appendix leaves open follows the authors' released command.
 """
 
-from dfnas.profiles.settings import (
-    CalibrationSettings,
-    ConsistencySettings,
-    DataSettings,
-    DistillationSettings,
-    EvaluationSettings,
-    EvolutionSettings,
-    MobileSpaceSettings,
-    ProxylessSettings,
-    PruningSettings,
-    RunSettings,
-    ScratchSettings,
-    Settings,
-    SpaceSettings,
-    SposSettings,
-    StudentSettings,
-    SynthesisSettings,
-    TabularSettings,
-    TeacherSettings,
-    TrainingSettings,
-)
+from dfnas.profiles import settings
+from dfnas.profiles.resolve import variant
 
 # A.C (knowledge transfer): momentum 0.875, decay 3e-5, batch 1024, rate 1.024. Epochs and warm-up are open: the recipe
 # that these four numbers come from has 250 and 8.
-STUDENT = StudentSettings(
+STUDENT = settings.StudentSettings(
     network="resnet50",
-    training=TrainingSettings(
+    training=settings.TrainingSettings(
         batch=1024,
         learning_rate=1.024,
         epochs=250,
@@ -40,8 +21,29 @@ STUDENT = StudentSettings(
     ),
     temperature=1.0,
 )
+# SPOS's training of the supernet's weights.
+SUPERNET = settings.TrainingSettings(
+    batch=1024,  # A.B.3
+    learning_rate=0.5,  # A.B.3
+    epochs=120,  # A.B.3; the authors' code takes 150,000 steps
+    nesterov=False,
+    weight_decay=4e-5,  # A.B.3
+    warm_up=0.0,
+    schedule="linear",  # open: the authors' code
+    decay_vectors=False,
+)
+# Of the PruningNet; its sources stand beside `pruning` below.
+PRUNING_NET = settings.TrainingSettings(
+    batch=256,
+    learning_rate=0.1,
+    epochs=32,
+    nesterov=False,
+    weight_decay=1e-4,
+    warm_up=0.0,
+    milestones=(1 / 4, 1 / 2, 3 / 4),
+)
 
-SETTINGS = Settings(
+SETTINGS = settings.Settings(
     profile="paper-imagenet",
     chapters=(
         "01-teacher",
@@ -53,18 +55,18 @@ SETTINGS = Settings(
         "09-pruning",
         "10-distillation",
     ),
-    run=RunSettings(compile=True),
+    run=settings.RunSettings(compile=True),
     # As many real images as synthetic ones are read: 140 of each class.
-    data=DataSettings(
+    data=settings.DataSettings(
         name="imagenet", channels=3, classes=1000, region=224, canvas=256, padding="zero", images_per_class=140
     ),
-    teacher=TeacherSettings(
+    teacher=settings.TeacherSettings(
         network="resnet50",  # A.B.1
-        training=TrainingSettings(
+        training=settings.TrainingSettings(
             batch=256, learning_rate=0.1, epochs=90, weight_decay=1e-4, milestones=(1 / 3, 2 / 3)
         ),
     ),
-    synthesis=SynthesisSettings(
+    synthesis=settings.SynthesisSettings(
         images=140_000,  # A.B.1
         batch=50,  # A.B.1
         rounds=10,  # A.B.1
@@ -77,56 +79,36 @@ SETTINGS = Settings(
         warm_up=100,  # open: the authors' code
     ),
     student=STUDENT,
-    calibration=CalibrationSettings(images=14_000, rounds=10, seeds=5, student=STUDENT),
-    evaluation=EvaluationSettings(
+    calibration=settings.CalibrationSettings(images=14_000, rounds=10, seeds=5, student=STUDENT),
+    evaluation=settings.EvaluationSettings(
         ablation_images=1_000,
-        verifier=TrainingSettings(batch=256, learning_rate=0.1, epochs=90, weight_decay=1e-4),
+        verifier=settings.TrainingSettings(batch=256, learning_rate=0.1, epochs=90, weight_decay=1e-4),
         verifier_network="torchvision:resnet18",
     ),
-    spos=SposSettings(
-        space=SpaceSettings(),  # SPOS paper, table 1
-        search=TrainingSettings(
-            batch=1024,  # A.B.3
-            learning_rate=0.5,  # A.B.3
-            epochs=120,  # A.B.3; the authors' code takes 150,000 steps
-            nesterov=False,
-            weight_decay=4e-5,  # A.B.3
-            warm_up=0.0,
-            schedule="linear",  # open: the authors' code
-            decay_vectors=False,
-        ),
-        evolution=EvolutionSettings(),  # SPOS paper, 3.4
+    spos=settings.SposSettings(
+        space=settings.SpaceSettings(),  # SPOS paper, table 1
+        search=SUPERNET,
+        evolution=settings.EvolutionSettings(),  # SPOS paper, 3.4
         limit_macs=330_000_000,
         validation_each=32,  # A.B.3
         recalibration=25,  # 25,600 images, as the authors' 200 batches of 128
         bins=tuple(range(290_000_000, 360_000_001, 10_000_000)),  # open: the authors' code
         labels="online",  # a stored label does not fit a crop
         temperature=3.0,  # open: the authors' code
-        scratch=ScratchSettings(
-            training=TrainingSettings(
-                batch=1024,
-                learning_rate=0.5,
-                epochs=240,
-                nesterov=False,
-                weight_decay=4e-5,
-                warm_up=0.0,
-                schedule="linear",
-                label_smoothing=0.1,
-                decay_vectors=False,
-            ),
-            recalibration=1250,
+        scratch=settings.ScratchSettings(
+            training=variant(SUPERNET, epochs=240, label_smoothing=0.1), recalibration=1250
         ),
     ),
-    proxylessnas=ProxylessSettings(
-        space=MobileSpaceSettings(dropout=0.0),  # ProxylessNAS's code; no dropout in the search
-        warm_up=TrainingSettings(
+    proxylessnas=settings.ProxylessSettings(
+        space=settings.MobileSpaceSettings(dropout=0.0),  # ProxylessNAS's code; no dropout in the search
+        warm_up=settings.TrainingSettings(
             batch=256,  # A.B.4: "the same hyper-parameters"; this one and those below are ProxylessNAS's code's
             learning_rate=0.05,
             epochs=40,
             weight_decay=4e-5,
             warm_up=0.0,
         ),
-        search=TrainingSettings(batch=256, learning_rate=0.025, epochs=120, weight_decay=4e-5, warm_up=0.0),
+        search=settings.TrainingSettings(batch=256, learning_rate=0.025, epochs=120, weight_decay=4e-5, warm_up=0.0),
         validation_each=32,  # A.B.4: about 32,000 images
         updates=300 * 119,  # 300 an epoch, as the code has them on an epoch that is eleven times as long
         delay=1 / 120,  # none in the first epoch
@@ -136,8 +118,8 @@ SETTINGS = Settings(
         reference=300e6,  # open: ProxylessNAS's code
         labels="online",  # a stored label does not fit a crop
         temperature=1.0,  # open
-        scratch=ScratchSettings(
-            training=TrainingSettings(
+        scratch=settings.ScratchSettings(
+            training=settings.TrainingSettings(
                 batch=256,
                 learning_rate=0.05,
                 epochs=300,  # A.B.4, which says Adam; ProxylessNAS's code takes SGD
@@ -149,57 +131,29 @@ SETTINGS = Settings(
         ),
     ),
     # The appendix gives the SPOS part: 1000 architectures, three supernets.
-    consistency=ConsistencySettings(
+    consistency=settings.ConsistencySettings(
         candidates=1000,
         validation_images=32_000,
-        training=TrainingSettings(batch=64, learning_rate=0.025, epochs=50),  # of the DARTS part: none here
+        training=settings.TrainingSettings(batch=64, learning_rate=0.025, epochs=50),  # of the DARTS part: none here
         # The tables are of CIFAR-10; a table of ImageNet would be judged so. The recipe is SPOS's.
-        tabular=TabularSettings(
-            training=TrainingSettings(
-                batch=1024,
-                learning_rate=0.5,
-                epochs=120,
-                nesterov=False,
-                weight_decay=4e-5,
-                warm_up=0.0,
-                schedule="linear",
-                decay_vectors=False,
-            ),
-            architectures=1000,
-        ),
+        tabular=settings.TabularSettings(training=SUPERNET, architectures=1000),
     ),
     # A.C: as MetaPruning but for the data, a random crop, and the batch. The drops are those of MetaPruning's code.
-    pruning=PruningSettings(
+    pruning=settings.PruningSettings(
         network="resnet50",
-        search=TrainingSettings(
-            batch=256,
-            learning_rate=0.1,
-            epochs=32,
-            nesterov=False,
-            weight_decay=1e-4,
-            warm_up=0.0,
-            milestones=(1 / 4, 1 / 2, 3 / 4),
-        ),
+        search=PRUNING_NET,
         # MetaPruning's code; the tries are ours, as costs are arithmetic here
-        evolution=EvolutionSettings(tries=100),
+        evolution=settings.EvolutionSettings(tries=100),
         # Open: the target. MetaPruning's code searches 1.95 to 2.05 billion by its own counter, which counts one in a
         # hundred more, and ships a network of 1.0 billion; the third window is ours.
         windows=((1_950_000_000, 2_050_000_000), (950_000_000, 1_050_000_000), (470_000_000, 530_000_000)),
         genes=((12, 23), (6, 17), (1, 12)),  # the first: MetaPruning's code
-        training=TrainingSettings(
-            batch=256,
-            learning_rate=0.1,
-            epochs=128,
-            nesterov=False,
-            weight_decay=1e-4,
-            warm_up=0.0,
-            milestones=(1 / 4, 1 / 2, 3 / 4),  # open: as the PruningNet's
-        ),
+        training=variant(PRUNING_NET, epochs=128),  # the drops are open: as the PruningNet's
         validation_each=32,
         recalibration=391,  # 100,000 images, as MetaPruning's 100 batches of 1,000
     ),
     # A.C has ResNet-50 to ResNet-50 alone; the arms beside it are ours, under the same recipe.
-    distillation=DistillationSettings(
+    distillation=settings.DistillationSettings(
         comparison=STUDENT,
         sizes=(1_750, 3_500, 7_000),
         narrow="torchvision:resnet18",

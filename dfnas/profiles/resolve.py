@@ -8,13 +8,14 @@ import importlib
 import json
 import os
 import typing
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 from dfnas.errors import UserError
 from dfnas.profiles.settings import CHAPTERS, Settings
 
 NAMES = ("smoke", "quick", "laptop", "paper-cifar10", "paper-imagenet")
+Part = TypeVar("Part")
 
 
 def load(profile: str, seed: int = 0, overrides: Sequence[str] = (), device: str | None = None) -> Settings:
@@ -44,6 +45,20 @@ def load(profile: str, seed: int = 0, overrides: Sequence[str] = (), device: str
     return dataclasses.replace(settings, run=dataclasses.replace(settings.run, device=device))
 
 
+def variant(base: Part, /, **changes: Any) -> Part:
+    """A frozen dataclass that differs from `base` in the fields that are named, as a profile does from another.
+
+    A dictionary changes fields of the part that is there: `variant(settings, synthesis={"images": 500})`. Any other
+    value takes the field's place, lists as tuples: a part that `base` has as None is given whole, None drops a part.
+
+    Raises
+    ------
+    UserError
+        An unknown field, a value of the wrong type, fields of a part that is None; all by their path.
+    """
+    return _replace(base, changes, _check)
+
+
 def require_chapter(name: str, settings: Settings) -> None:
     """Raise UserError unless the profile has this chapter."""
     if name in settings.chapters:
@@ -69,37 +84,47 @@ def _override(settings: Settings, override: str) -> Settings:
     path = name.strip().split(".")
     if not equals or len(path) < 2:
         raise UserError(f'cannot read override {override!r}: write "stage.field=value", as in synthesis.images=500')
-    return _replace(settings, path, text.strip(), override)
+    changes: Any = text.strip()
+    for field in reversed(path):
+        changes = {field: changes}
+    return _replace(settings, changes, _parse)
 
 
-def _replace(part: Any, path: list[str], text: str, override: str) -> Any:
-    fields = {field.name: field for field in dataclasses.fields(part)}
-    stages = [name for name in fields if dataclasses.is_dataclass(getattr(part, name))]
-    known = stages if isinstance(part, Settings) else list(fields)
-    if path[0] not in known:
-        raise UserError(f"override {override!r}: no {path[0]!r}{_guess(path[0], known)}; there are {', '.join(known)}")
-    old = getattr(part, path[0])
-    if dataclasses.is_dataclass(old):
-        if len(path) == 1:
-            raise UserError(f"override {override!r}: {path[0]} has fields of its own: name one")
-        return dataclasses.replace(part, **{path[0]: _replace(old, path[1:], text, override)})
-    if len(path) > 1:
-        raise UserError(f"override {override!r}: {path[0]} has no fields of its own")
-    kind = typing.get_type_hints(type(part))[path[0]]
-    return dataclasses.replace(part, **{path[0]: _parse(text, kind, override)})
+def _replace(part: Any, changes: dict[str, Any], read: Callable[[Any, Any, str], Any], place: str = "") -> Any:
+    """The part, changed; `read` takes a value, the type of its field and its path to what the field then holds."""
+    kinds = typing.get_type_hints(type(part))
+    values = {}
+    for name, value in changes.items():
+        path, old = f"{place}{name}", getattr(part, name, None)
+        if name not in kinds:
+            raise UserError(f"{path}: no {name!r}{_guess(name, list(kinds))}; there are {', '.join(kinds)}")
+        if not isinstance(value, dict):
+            values[name] = read(value, kinds[name], path)
+        elif dataclasses.is_dataclass(old):
+            values[name] = _replace(old, value, read, f"{path}.")
+        else:
+            raise UserError(
+                f"{path} has no fields of its own" if old is not None else f"{path} is None here: give it whole"
+            )
+    return dataclasses.replace(part, **values)
 
 
-def _parse(text: str, kind: Any, override: str) -> Any:
+def _parse(text: str, kind: Any, path: str) -> Any:
+    if dataclasses.is_dataclass(kind):
+        raise UserError(f"{path} has fields of its own: name one")
     if kind is str:
         return text.strip("\"'")
     try:
         value = ast.literal_eval({"true": "True", "false": "False"}.get(text, text))
     except (ValueError, SyntaxError):
         value = text
-    if _fits(value, kind):
-        return _cast(value, kind)
-    name = getattr(kind, "__name__", str(kind)) if typing.get_origin(kind) is None else str(kind)
-    raise UserError(f"override {override!r}: {text!r} is not of type {name}")
+    return _cast(_check(value, kind, path), kind)
+
+
+def _check(value: Any, kind: Any, path: str) -> Any:
+    if not _fits(value, kind):
+        raise UserError(f"{path}: {value!r} is not of type {kind.__name__ if isinstance(kind, type) else kind}")
+    return _tuples(value)
 
 
 def _fits(value: Any, kind: Any) -> bool:
@@ -125,6 +150,10 @@ def _cast(value: Any, kind: Any) -> Any:
         each = kinds[:1] * len(value) if kinds[-1] is Ellipsis else kinds
         return tuple(map(_cast, value, each))
     return value
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(map(_tuples, value)) if isinstance(value, (list, tuple)) else value
 
 
 def _guess(name: str, known: Sequence[str]) -> str:

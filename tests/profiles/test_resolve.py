@@ -6,6 +6,7 @@ import pytest
 
 from dfnas import profiles
 from dfnas.errors import UserError
+from dfnas.profiles.resolve import variant
 from dfnas.synthesis import sets
 
 
@@ -50,6 +51,7 @@ def test_the_papers_imagenet_setting():
         (["synthesis.stages=((1,),)"], "not of type"),
         (["student.training=3"], "fields of its own"),
         (["run.compile=maybe"], "not of type bool"),
+        (["profile.name=mine"], "profile has no fields"),
         ("synthesis.images=5", "list"),
     ],
 )
@@ -76,6 +78,47 @@ def test_overrides_keep_the_types_of_their_fields():
     assert isinstance(settings.student.training.learning_rate, float)
     assert settings.run.compile is True
     assert settings.seed == 3
+
+
+def test_a_variant_differs_in_what_is_named_alone():
+    base = profiles.load("smoke")
+    before = dataclasses.asdict(base)
+    new = variant(base, seed=7, spos=None, darts={"cells": 2, "search": {"steps": 3, "resolutions": [[8, 0.5]]}})
+    assert (new.seed, new.spos, new.darts.cells) == (7, None, 2)
+    assert new.darts.search == dataclasses.replace(base.darts.search, steps=3, resolutions=((8, 0.5),))
+    darts = dataclasses.replace(new.darts, cells=base.darts.cells, search=base.darts.search)
+    assert dataclasses.replace(new, seed=base.seed, spos=base.spos, darts=darts) == base
+    assert dataclasses.asdict(base) == before
+
+
+def test_a_part_that_is_not_there_is_given_whole():
+    base = variant(profiles.load("smoke"), kernels=None)
+    with pytest.raises(UserError, match="kernels is None here"):
+        variant(base, kernels={"pairs": 2})
+    assert variant(base, kernels=profiles.KernelsSettings(pairs=2)).kernels.pairs == 2
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"sythesis": {}}, "sythesis: no 'sythesis' .did you mean 'synthesis'"),
+        ({"darts": {"search": {"stps": 3}}}, "darts.search.stps: no 'stps' .did you mean 'steps'"),
+        ({"darts": {"search": {"steps": "3"}}}, "darts.search.steps: '3' is not of type int"),
+        ({"darts": {"search": {"steps": {"first": 3}}}}, "darts.search.steps has no fields"),
+        ({"darts": {"search": 3}}, "darts.search: 3 is not of type TrainingSettings"),
+        ({"run": None}, "run: None is not of type RunSettings"),
+        ({"synthesis": {"learning_rates": [0.1, "high"]}}, "synthesis.learning_rates"),
+    ],
+)
+def test_a_variant_that_does_not_fit_is_refused_by_its_path(changes, message):
+    with pytest.raises(UserError, match=message):
+        variant(profiles.load("smoke"), **changes)
+
+
+def test_an_override_and_a_variant_are_one_walk():
+    overrides = ["synthesis.images=100", "student.training.steps=5", 'student.labels="hard"']
+    changes = {"synthesis": {"images": 100}, "student": {"labels": "hard", "training": {"steps": 5}}}
+    assert profiles.load("smoke", 0, overrides) == variant(profiles.load("smoke"), overrides=overrides, **changes)
 
 
 def test_profiles_are_frozen():
