@@ -202,8 +202,8 @@ def _run_chapters(
         state = runner.run(name, settings, options)
         done.append((name, state))
         print(f"{label}/{name}: {state}{_cost(state)}", flush=True)
-        if state.by_user:
-            _complain(f"{name}: {state.why.partition('UserError: ')[2] or state.why}")
+        if state.answer:
+            _complain(f"{name}: {state.answer}")
         if state.word == "failed" and not keep_going:
             break
     return done
@@ -258,7 +258,7 @@ def _exit_code(states: list[states.State]) -> int:
     failed = [state for state in states if state.word == "failed"]
     if not failed:
         return 0
-    return 2 if all(state.by_user for state in failed) else 1
+    return 2 if all(state.answer for state in failed) else 1
 
 
 def main(arguments: list[str] | None = None) -> int:

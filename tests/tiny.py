@@ -21,7 +21,7 @@ FIGURE = {"mystnb": {"figure": {"name": "fig-tiny", "caption": "A caption."}, "i
 
 def begin(name: str) -> str:
     """The first code cell after the parameters."""
-    return f'from dfnas import records\n\nrun = records.begin("{name}", profile, seed, overrides)'
+    return f'from dfnas import records\n\nrun = records.begin("{name}", profile, seed, overrides, globals())'
 
 
 def notebook(*code: str, name: str = NAME, finish: bool = True, prose: str = "Some prose.") -> Any:

@@ -70,14 +70,15 @@ def execute(path: Path, name: str, settings: Settings, options: Options) -> Stat
         stopped = papermill_notebook(path, staging / f"{name}.ipynb", settings, staging, options)
         notebook = notebooks.read_notebook(staging / f"{name}.ipynb")
         record = records.read(staging / f"{name}.json")
-        found = status.verdict(notebook, record, stopped)
-        facts = {**(record or _bare_record(name, settings)), "verdict": found}
+        why = status.failure(notebook, record, stopped)
+        facts = {**(record or _bare_record(name, settings)), "verdict": f"failed: {why}" if why else "good"}
         facts["code_digest"] = provenance.code_digest(original.cells)
         facts["content_digest"] = notebooks.content_digest(notebook)
         write_json(staging / f"{name}.json", facts)
-        _move(staging, folder if found == "good" else folder / "failed", name)
-    if found != "good":
-        return State("failed", found.removeprefix("failed: "), facts, _is_users(notebook))
+        _move(staging, folder / "failed" if why else folder, name)
+    if why:
+        kind, text = status.first_error(notebook)
+        return State("failed", why, facts, text if kind == "UserError" else "")
     for file in _files(folder / "failed", name):  # the failure before is mended
         file.unlink()
     return State("good", "", facts)
@@ -110,12 +111,6 @@ def _bare_record(name: str, settings: Settings) -> dict[str, Any]:
         "commit": commit,
         "clean": clean,
     }
-
-
-def _is_users(notebook: Any) -> bool:
-    """Whether bad input ended the run: our own UserError, or a disk or folder that cannot be written."""
-    name, text = status.error_name(notebook)
-    return name == "UserError" or "[Errno 28]" in text or "[Errno 30]" in text
 
 
 def papermill_notebook(path: Path, output: Path, settings: Settings, staging: Path, options: Options) -> str:

@@ -24,7 +24,7 @@ class State:
     word: str
     why: str = ""
     record: dict[str, Any] | None = None
-    by_user: bool = False  # failed for bad input, which has a one-line answer
+    answer: str = ""  # to the user whose input it failed for
 
     @property
     def good(self) -> bool:
@@ -48,9 +48,9 @@ def state(name: str, settings: Settings) -> State:
         notebook = notebooks.read_notebook(folder / f"{name}.ipynb")
     except UserError as error:
         return State("failed", str(error), record)
-    found = verdict(notebook, record)
-    if found != "good":
-        return State("failed", found.removeprefix("failed: "), record)
+    why = failure(notebook, record)
+    if why:
+        return State("failed", why, record)
     if notebooks.content_digest(notebook) != record.get("content_digest"):
         return State("unchecked", "its notebook was changed after the run", record)
     return _fresh(name, settings, record, failed)
@@ -61,11 +61,12 @@ def _fresh(name: str, settings: Settings, record: dict[str, Any], failed: dict[s
         keys = stage_keys(name, settings)
     except UserError as error:
         return State("stale", f"cannot tell: {error}", record)
-    word = freshness(record, notebooks.read_notebook(notebooks.source(name)), keys)
-    if word.startswith("stale"):
-        return State("stale", word.removeprefix("stale (").removesuffix(")"), record)
-    why = f"a later run {failed['verdict']}" if failed else ""
-    return State("older code" if word == "older code" else "good", why, record)
+    why = staleness(record, notebooks.read_notebook(notebooks.source(name)), keys)
+    if why:
+        return State("stale", why, record)
+    modules = record.get("modules", {})
+    today = provenance.module_digests(list(modules)) == modules
+    return State("good" if today else "older code", f"a later run {failed['verdict']}" if failed else "", record)
 
 
 def stage_keys(name: str, settings: Settings) -> dict[str, str]:
@@ -82,8 +83,8 @@ def _failed(record: dict[str, Any]) -> State:
 MARKER = "papermill-error-cell-tag"
 
 
-def verdict(notebook: Any, record: Mapping[str, Any] | None, stopped: str = "") -> str:
-    """Judge a run: "good", or "failed: …" with the reason in one line.
+def failure(notebook: Any, record: Mapping[str, Any] | None, stopped: str = "") -> str:
+    """Why a run cannot be believed, in one line; "" where it is good.
 
     Parameters
     ----------
@@ -95,9 +96,8 @@ def verdict(notebook: Any, record: Mapping[str, Any] | None, stopped: str = "") 
         What the runner saw of the kernel's end, where it did not end well.
     """
     if stopped:
-        return f"failed: {stopped}, {_last_started(notebook)}"
-    why = failing_cell(notebook) or not_run(notebook) or _incomplete(record)
-    return f"failed: {why}" if why else "good"
+        return f"{stopped}, {_last_started(notebook)}"
+    return failing_cell(notebook) or not_run(notebook) or _incomplete(record)
 
 
 def failing_cell(notebook: Any) -> str:
@@ -111,8 +111,8 @@ def failing_cell(notebook: Any) -> str:
     return ""
 
 
-def error_name(notebook: Any) -> tuple[str, str]:
-    """Name and text of the first exception; ("", "")."""
+def first_error(notebook: Any) -> tuple[str, str]:
+    """Name and first line of the first exception; ("", "") where there is none."""
     for cell in notebook.cells:
         for output in cell.get("outputs", []):
             if output.output_type == "error":
@@ -136,8 +136,8 @@ def not_run(notebook: Any) -> str:
     return "" if cells else "it has no code cells"
 
 
-def freshness(record: Mapping[str, Any], source: Any, keys: Mapping[str, str]) -> str:
-    """Compare a run with today: "fresh", "older code" (an imported module has changed since) or "stale (why)".
+def staleness(record: Mapping[str, Any], source: Any, keys: Mapping[str, str]) -> str:
+    """Why a run is not what today's code would give; "" where it is.
 
     Parameters
     ----------
@@ -149,13 +149,10 @@ def freshness(record: Mapping[str, Any], source: Any, keys: Mapping[str, str]) -
         The stage keys of today, by name.
     """
     if record.get("code_digest") != provenance.code_digest(source.cells):
-        return "stale (its code cells have changed)"
+        return "its code cells have changed"
     ran = {stage["key"] for stage in record.get("stages", {}).values()}
     changed = [name for name, key in keys.items() if key not in ran]
-    if changed:
-        return f"stale (stage {', '.join(changed)} has changed)"
-    modules = record.get("modules", {})
-    return "fresh" if provenance.module_digests(list(modules)) == modules else "older code"
+    return f"stage {', '.join(changed)} has changed" if changed else ""
 
 
 def _last_started(notebook: Any) -> str:

@@ -4,14 +4,12 @@ A notebook calls `begin` in its first code cell, `Run.record` for every number t
 in its last. The batch runner judges the executed notebook (`publishing.status`) and stores its verdict in the record.
 """
 
-import ast
 import json
 import math
 import os
 import re
-import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,18 +24,33 @@ from dfnas.runtime.artefacts import Artefact
 from dfnas.runtime.files import write_json, write_text
 
 PARAMETERS = {"profile": str, "seed": int, "overrides": list}
+PLAIN = (str, int, float, list, tuple, dict, type(None))  # what papermill can inject
+SHELLS = ("In", "Out")  # what IPython puts beside them
 
 
-def begin(name: str, profile: str, seed: int = 0, overrides: Sequence[str] = ()) -> "Run":
-    """Start the record of a chapter's run; called once, in a notebook's first code cell.
+def begin(
+    name: str,
+    profile: str,
+    seed: int = 0,
+    overrides: list[str] | None = None,
+    namespace: Mapping[str, Any] | None = None,
+) -> "Run":
+    """Start the record of a chapter's run; called once, in a notebook's first code cell after its parameters.
+
+    Parameters
+    ----------
+    name : the chapter, as 01-teacher.
+    profile, seed, overrides : the notebook's parameters.
+    namespace : its `globals()`, in which a parameter that no chapter has is found: papermill itself only warns.
 
     Raises
     ------
     UserError
-        A parameter that no chapter has was injected; an unknown chapter, profile or override; a chapter that the
-        profile does not have.
+        A parameter of another type, or one that no chapter has; an unknown chapter, profile or override; a chapter
+        that the profile does not have.
     """
-    check_injected()
+    overrides = [] if overrides is None else overrides
+    check_parameters({"profile": profile, "seed": seed, "overrides": overrides}, namespace or {})
     settings = profiles.load(profile, seed, overrides)
     profiles.require_chapter(name, settings)
     _draw_as_svg()
@@ -147,12 +160,21 @@ def source_digest(name: str) -> str:
     return provenance.code_digest(nbformat.read(path, as_version=4).cells) if path.exists() else ""
 
 
-def check_injected() -> None:
-    """Refuse parameters that papermill injected and no chapter has, or of another type: papermill itself only warns."""
-    for cell in _cells():
-        if cell.lstrip().startswith("# Parameters"):
-            for name, value in _assignments(cell):
-                _check_parameter(name, value)
+def check_parameters(parameters: Mapping[str, Any], namespace: Mapping[str, Any]) -> None:
+    """Refuse parameters of another type than a notebook takes, and plain values in its namespace beside them.
+
+    Once a run has begun, its own variables are there too: a cell that is run again by hand is not checked for them.
+    """
+    for name, kind in PARAMETERS.items():
+        value = parameters[name]
+        if type(value) is not kind:
+            hint = "; with papermill: -y 'overrides: [\"stage.field=value\"]'" if name == "overrides" else ""
+            raise UserError(f"parameter {name} must be of type {kind.__name__}, not {value!r}{hint}")
+    if any(isinstance(value, Run) for value in namespace.values()):
+        return
+    for name, value in namespace.items():
+        if isinstance(value, PLAIN) and name not in (*PARAMETERS, *SHELLS) and not name.startswith("_"):
+            raise UserError(f"no parameter {name!r}: a notebook takes {', '.join(PARAMETERS)}")
 
 
 def _scalar(value: Any) -> Any:
@@ -161,32 +183,6 @@ def _scalar(value: Any) -> Any:
         return value.item()
     except (AttributeError, ValueError, RuntimeError):  # plain already, or more than one element
         return value
-
-
-def _cells() -> list[str]:
-    shell = _shell()
-    return list(shell.user_ns.get("In", [])) if shell else []
-
-
-def _shell() -> Any:
-    """IPython's shell where this runs in one (a notebook's kernel), else None."""
-    return sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
-
-
-def _assignments(cell: str) -> list[tuple[str, Any]]:
-    found = []
-    for node in ast.parse(cell).body:
-        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
-            found.append((node.targets[0].id, ast.literal_eval(node.value)))
-    return found
-
-
-def _check_parameter(name: str, value: Any) -> None:
-    if name not in PARAMETERS:
-        raise UserError(f"no parameter {name!r}: a notebook takes {', '.join(PARAMETERS)}")
-    if type(value) is not PARAMETERS[name]:
-        hint = "; from papermill's command line: -y 'overrides: [\"stage.field=value\"]'" if name == "overrides" else ""
-        raise UserError(f"parameter {name} must be of type {PARAMETERS[name].__name__}, not {value!r}{hint}")
 
 
 def _folder(name: str, settings: Settings) -> Path:
@@ -208,11 +204,12 @@ def _draw_as_svg() -> None:
     import matplotlib
 
     matplotlib.rcParams["svg.hashsalt"] = "dfnas"
-    shell = _shell()
-    if shell is None:
-        return
+    from IPython import get_ipython
     from matplotlib_inline.config import InlineBackend
 
+    shell = get_ipython()  # None outside a notebook
+    if shell is None:
+        return
     backend = InlineBackend.instance(parent=shell)
     backend.print_figure_kwargs = dict[str, Any](bbox_inches="tight", metadata={"Date": None})
     backend.figure_formats = {"svg"}

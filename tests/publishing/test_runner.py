@@ -88,17 +88,15 @@ def test_a_misspelt_parameter_stops_plain_papermill_too(book: tiny.Book, tmp_pat
         papermill.execute_notebook(
             book.write(GOOD), tmp_path / "out.ipynb", {"profile": tiny.PROFILE, "sede": 1}, progress_bar=False
         )
-    found = status.verdict(notebooks.read_notebook(tmp_path / "out.ipynb"), None)
+    found = status.failure(notebooks.read_notebook(tmp_path / "out.ipynb"), None)
     assert "UserError: no parameter 'sede'" in found
 
 
 def test_bad_input_inside_a_notebook_is_told_from_a_failure(book: tiny.Book) -> None:
     book.write("from dfnas.errors import UserError\nraise UserError('no data set: give --data')")
-    assert book.run().by_user
-    book.write("raise OSError(28, 'No space left on device')")
-    assert book.run().by_user
+    assert book.run().answer == "no data set: give --data"
     book.write("raise ValueError('a defect')")
-    assert not book.run().by_user
+    assert not book.run().answer
 
 
 def test_good_and_fresh_is_kept_and_force_runs_again(book: tiny.Book) -> None:
@@ -240,4 +238,4 @@ def test_notebooks_run_by_other_tools_from_anywhere(book: tiny.Book, tmp_path: P
     assert record["complete"] is True
     assert record["verdict"] == "unchecked"
     assert book.state().word == "unchecked"
-    assert status.verdict(notebooks.read_notebook(out), record) == "good"
+    assert status.failure(notebooks.read_notebook(out), record) == ""

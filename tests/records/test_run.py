@@ -41,8 +41,8 @@ def book(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tiny.Book:
     return tiny.make_book(tmp_path, monkeypatch)
 
 
-def begin(**options: Any) -> records.Run:
-    return records.begin(tiny.NAME, tiny.PROFILE, **options)
+def begin(seed: int = 0, overrides: list[str] | None = None) -> records.Run:
+    return records.begin(tiny.NAME, tiny.PROFILE, seed, overrides or [])
 
 
 def test_a_record_holds_what_the_design_names(book: tiny.Book) -> None:
@@ -106,7 +106,7 @@ def test_an_attachment_that_is_not_json_is_refused(book: tiny.Book, name: str, v
 )
 def test_unknown_profiles_and_chapters_are_refused(book: tiny.Book, name: str, profile: str, what: str) -> None:
     with pytest.raises(UserError, match=what):
-        records.begin(name, profile)
+        records.begin(name, profile, 0, [])
 
 
 def test_the_device_is_no_part_of_a_runs_identity(book: tiny.Book, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -118,27 +118,27 @@ def test_the_device_is_no_part_of_a_runs_identity(book: tiny.Book, monkeypatch: 
 
 
 @pytest.mark.parametrize(
-    ("cell", "what"),
+    ("injected", "what"),
     [
-        ("# Parameters\nprofil = 'smoke'\n", "no parameter 'profil'"),
-        ("# Parameters\nseed = '1'\n", "seed must be of type int"),
-        ("# Parameters\nseed = True\n", "seed must be of type int"),
-        ("# Parameters\noverrides = 'a.b=1'\n", "overrides must be of type list"),
-        ("# Parameters\nprofile = 3\n", "profile must be of type str"),
+        ({"profil": "smoke"}, "no parameter 'profil'"),
+        ({"rate": None}, "no parameter 'rate'"),
+        ({"seed": "1"}, "seed must be of type int"),
+        ({"seed": True}, "seed must be of type int"),
+        ({"overrides": "a.b=1"}, "overrides must be of type list"),
+        ({"profile": 3}, "profile must be of type str"),
     ],
 )
-def test_injected_parameters_are_checked(
-    book: tiny.Book, monkeypatch: pytest.MonkeyPatch, cell: str, what: str
-) -> None:
-    monkeypatch.setattr(run, "_cells", lambda: ["", "import os", cell])
+def test_injected_parameters_are_checked(injected: dict[str, Any], what: str) -> None:
+    parameters = {"profile": "smoke", "seed": 0, "overrides": []}
+    namespace = {**parameters, **injected, "In": [""], "_i": "", "os": os}
     with pytest.raises(UserError, match=what):
-        begin()
+        run.check_parameters({name: namespace[name] for name in parameters}, namespace)
 
 
-def test_the_parameters_of_a_notebook_pass_the_check(book: tiny.Book, monkeypatch: pytest.MonkeyPatch) -> None:
-    cell = "# Parameters\nprofile = 'smoke'\nseed = 1\noverrides = ['a.b=1']\n"
-    monkeypatch.setattr(run, "_cells", lambda: [tiny.DEFAULTS, cell])
-    run.check_injected()
+def test_the_parameters_of_a_notebook_pass_the_check(book: tiny.Book) -> None:
+    parameters = {"profile": "smoke", "seed": 1, "overrides": ["a.b=1"]}
+    run.check_parameters(parameters, {**parameters, "In": [""], "Out": {}, "_dh": ["here"], "os": os})
+    run.check_parameters(parameters, {**parameters, "run": begin(), "slots": 3})  # its first cell, run again by hand
 
 
 def test_a_run_by_hand_never_takes_the_place_of_a_good_one(book: tiny.Book) -> None:
@@ -155,7 +155,7 @@ def test_a_full_disk_is_one_line_and_leaves_the_old_record(book: tiny.Book, monk
     begin().finish()
     old = book.files()
 
-    def full(self: Path, text: str) -> int:
+    def full(self: Path, text: str, **options: str) -> int:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Path, "write_text", full)
@@ -173,14 +173,14 @@ def test_a_runs_folder_that_cannot_be_made_is_one_line(book: tiny.Book, monkeypa
 
 @pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="Linux only")
 def test_the_seconds_are_the_stages_and_the_notebooks_own(book: tiny.Book) -> None:
-    from dfnas.runtime import stages
+    from dfnas.runtime import artefacts, stages
 
     run = begin()
     earlier = stages.stage("tiny", lambda folder: None, {"a": 1})
     facts = json.loads((earlier.folder / "stage.json").read_text())
     (earlier.folder / "stage.json").write_text(json.dumps({**facts, "seconds": 100.0, "peak_memory_mb": 1e6}))
     os.utime(earlier.folder / "stage.json", (0, 0))  # computed long ago, in another process
-    stages.reset()
+    artefacts.reset()
     stages.stage("tiny", lambda folder: None, {"a": 1})
     run.finish()
     record = book.record()
