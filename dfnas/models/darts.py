@@ -1,6 +1,5 @@
 """The discrete DARTS network (Liu et al., 2019, section 3 and appendix A), for CIFAR, ImageNet and digits alike."""
 
-from collections.abc import Callable
 from itertools import pairwise
 
 import torch
@@ -8,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dfnas.errors import UserError
+from dfnas.models.chain import Norm
 from dfnas.models.darts_genotype import (
     DARTS_V1,
     DARTS_V2,
@@ -45,8 +45,6 @@ __all__ = [
     "random_genotype",
     "to_text",
 ]
-
-Norm = Callable[[int], nn.Module]  # channels -> batch normalisation
 
 
 class FactorizedReduce(nn.Module):

@@ -5,6 +5,7 @@ its layers. With other widths and repeats the same chain is MobileNetV2 (Sandler
 """
 
 import functools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -14,7 +15,8 @@ from torch import Tensor, nn
 
 from dfnas.errors import UserError
 from dfnas.kernels import separable
-from dfnas.models.chain import LIST, NUMBER, Form
+from dfnas.models import chain
+from dfnas.models.chain import LIST, NUMBER, Choices, Form, Layer, depthwise
 from dfnas.profiles import MobileSpaceSettings
 
 SIZES = ((3, 3), (3, 6), (5, 3), (5, 6), (7, 3), (7, 6))  # kernel and expansion of the operations, in their order
@@ -22,7 +24,6 @@ ZERO = len(SIZES)  # the last operation: nothing, so that its block is an identi
 OPERATIONS = (*(f"mbconv_{kernel}x{kernel}_e{expansion}" for kernel, expansion in SIZES), "zero")
 LABELS = (*(f"{kernel}x{kernel} e{expansion}" for kernel, expansion in SIZES), "zero")  # in figures
 SYMBOLS = (*(f"{kernel}\n{expansion}" for kernel, expansion in SIZES), "0")
-Choices = tuple[int, ...]
 _FIELDS = {  # of the text form, in its order
     **{"stem": NUMBER, "stem_stride": NUMBER, "first": NUMBER},
     **{"widths": LIST, "repeats": LIST, "strides": LIST, "tail": NUMBER},
@@ -57,55 +58,33 @@ class Space(MobileSpaceSettings):
     """
 
     def __post_init__(self) -> None:
-        if not len(self.widths) == len(self.repeats) == len(self.strides) > 0:
-            raise UserError("ProxylessNAS space: widths, repeats and strides need one value for each stage")
-        if min(self.stem, self.first, self.tail, *self.widths, *self.repeats) < 1:
-            raise UserError("ProxylessNAS space: stem, first, tail, widths and repeats must be positive")
-        if {self.stem_stride, *self.strides} - {1, 2}:
-            raise UserError("ProxylessNAS space: strides must be 1 or 2")
+        chain.check_stages("ProxylessNAS", self, self.stem, self.first, self.tail)
 
     @property
     def blocks(self) -> tuple[Shape, ...]:
         """The shape of each choice block, in order."""
-        shapes, channels = [], self.first
-        for width, repeat, stride in zip(self.widths, self.repeats, self.strides, strict=True):
-            shapes += [Shape(channels, width, stride)] + [Shape(width, width, 1)] * (repeat - 1)
-            channels = width
-        return tuple(shapes)
+        return tuple(Shape(*shape) for shape in chain.shapes(self, self.first))
 
     def sides(self, side: int) -> tuple[int, ...]:
         """The side of what enters each choice block, and of what leaves the last, for images of side `side`."""
-        found = [_strided(side, self.stem_stride)]
-        for shape in self.blocks:
-            found.append(_strided(found[-1], shape.stride))
-        return tuple(found)
+        return chain.block_sides(self, side)
+
+    @property
+    def options(self) -> tuple[int, ...]:
+        """How many operations each choice block has."""
+        return tuple(shape.operations for shape in self.blocks)
 
     @property
     def networks(self) -> int:
         """How many architectures there are."""
-        return functools.reduce(lambda product, shape: product * shape.operations, self.blocks, 1)
-
-
-class Layer(NamedTuple):
-    """A convolution without bias (depthwise where the kernel is larger than 1), batch norm and perhaps ReLU6."""
-
-    channels_in: int
-    channels_out: int
-    kernel: int = 1
-    stride: int = 1
-    relu: bool = True
-
-    @property
-    def weights(self) -> int:
-        """Values of the convolution's weight; times the pixels of the output, its multiply-adds."""
-        return self.channels_out * (self.kernel**2 if self.kernel > 1 else self.channels_in)
+        return math.prod(self.options)
 
 
 def mbconv(kernel: int, expansion: int, shape: Shape) -> list[Layer]:
     """Layers of an MBConv: widen by `expansion` (unless that is 1), depthwise convolution, narrow without ReLU."""
     middle = shape.channels_in * expansion
     widen = [Layer(shape.channels_in, middle)] if expansion > 1 else []
-    return [*widen, Layer(middle, middle, kernel, shape.stride), Layer(middle, shape.channels_out, relu=False)]
+    return [*widen, depthwise(middle, kernel, shape.stride), Layer(middle, shape.channels_out, relu=False)]
 
 
 def layers(operation: int, shape: Shape) -> list[Layer]:
@@ -120,14 +99,12 @@ def body(operation: int, shape: Shape) -> nn.Sequential:
 
 def head(space: Space, image_channels: int) -> nn.Sequential:
     """What every architecture begins with: a strided 3x3 convolution and an MBConv of kernel 3 that widens nothing."""
-    convolution = nn.Conv2d(image_channels, space.stem, 3, space.stem_stride, 1, bias=False)
-    return nn.Sequential(convolution, _norm(space.stem), nn.ReLU6(), _sequence(_fixed(space)))
+    return nn.Sequential(*_sequence([chain.stem(space, image_channels)]), _sequence(_fixed(space)))
 
 
 def tail(space: Space, classes: int) -> nn.Sequential:
     """What every architecture ends with: a 1x1 convolution, the mean over the image and a linear layer."""
-    widen = _sequence([Layer(space.widths[-1], space.tail)])
-    linear = nn.Linear(space.tail, classes)
+    widen, linear = _sequence([chain.tail(space)]), nn.Linear(space.tail, classes)
     return nn.Sequential(widen, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(space.dropout), linear)
 
 
@@ -135,18 +112,9 @@ def _fixed(space: Space) -> list[Layer]:
     return mbconv(3, 1, Shape(space.stem, space.first, 1))
 
 
-def _norm(channels: int) -> nn.BatchNorm2d:
-    return nn.BatchNorm2d(channels, eps=1e-3)
-
-
-def _sequence(chosen: Sequence[Layer]) -> nn.Sequential:
-    modules: list[nn.Module] = []
-    for layer in chosen:
-        shape = (layer.channels_in, layer.channels_out, layer.kernel, layer.stride, layer.kernel // 2)
-        groups = layer.channels_in if layer.kernel > 1 else 1
-        modules += [nn.Conv2d(*shape, groups=groups, bias=False), _norm(layer.channels_out)]
-        modules += [nn.ReLU6()] * layer.relu
-    return separable.quicken(nn.Sequential(*modules))  # type: ignore[return-value]
+def _sequence(parts: Sequence[Layer]) -> nn.Sequential:
+    norm = functools.partial(nn.BatchNorm2d, eps=1e-3)
+    return separable.quicken(chain.sequence(parts, norm, nn.ReLU6))  # type: ignore[return-value]
 
 
 def initialise(network: nn.Module) -> None:
@@ -187,11 +155,10 @@ class Network(nn.Module):
 
 def check(space: Space, choices: Sequence[int]) -> Choices:
     """The choices as a tuple of ints; UserError where the space does not have them."""
-    choices, shapes = tuple(int(choice) for choice in choices), space.blocks
-    if len(choices) != len(shapes) or not set(choices) <= set(range(len(OPERATIONS))):
-        raise UserError(f"ProxylessNAS: {len(shapes)} choices of 0 to {ZERO} are needed, not {choices}")
-    for number, (choice, shape) in enumerate(zip(choices, shapes, strict=True)):
-        if choice >= shape.operations:
+    options = space.options
+    choices = chain.check("ProxylessNAS", choices, [len(OPERATIONS)] * len(options))
+    for number, (choice, count) in enumerate(zip(choices, options, strict=True)):
+        if choice >= count:
             raise UserError(f"ProxylessNAS: block {number} changes the shape and cannot be left out (choice {ZERO})")
     return choices
 
@@ -200,27 +167,12 @@ def check(space: Space, choices: Sequence[int]) -> Choices:
 def block_macs(space: Space, side: int) -> tuple[tuple[int, ...], ...]:
     """Multiply-adds of each block (rows) by its operation (columns, six or seven), for images of side `side`."""
     entering = zip(space.blocks, space.sides(side), strict=False)
-    return tuple(tuple(_macs(layers(k, shape), at) for k in range(shape.operations)) for shape, at in entering)
-
-
-def _macs(chosen: Sequence[Layer], side: int) -> int:
-    total = 0
-    for layer in chosen:
-        side = _strided(side, layer.stride)
-        total += layer.weights * side**2
-    return total
-
-
-def _strided(side: int, stride: int) -> int:
-    """The side behind a convolution of odd kernel k and padding (k - 1) / 2."""
-    return (side - 1) // stride + 1
+    return tuple(tuple(chain.macs(layers(k, shape), at) for k in range(shape.operations)) for shape, at in entering)
 
 
 def fixed_macs(space: Space, side: int, classes: int, image_channels: int = 3) -> int:
     """Multiply-adds of what all architectures share."""
-    sides = space.sides(side)
-    stem = 9 * image_channels * space.stem * sides[0] ** 2 + _macs(_fixed(space), sides[0])
-    return stem + space.tail * (space.widths[-1] * sides[-1] ** 2 + classes)
+    return chain.fixed_macs(space, [chain.stem(space, image_channels), *_fixed(space)], side, classes)
 
 
 def macs(space: Space, choices: Sequence[int], side: int, classes: int, image_channels: int = 3) -> int:
@@ -231,16 +183,15 @@ def macs(space: Space, choices: Sequence[int], side: int, classes: int, image_ch
 
 def parameters(space: Space, choices: Sequence[int], classes: int, image_channels: int = 3) -> int:
     """Trainable values of the stand-alone network, batch norm's two a channel among them; nothing is built."""
-    chosen = [*_fixed(space), Layer(space.widths[-1], space.tail)]
+    parts = [chain.stem(space, image_channels), *_fixed(space), chain.tail(space)]
     for choice, shape in zip(check(space, choices), space.blocks, strict=True):
-        chosen += layers(choice, shape)
-    stem, linear = (9 * image_channels + 2) * space.stem, (space.tail + 1) * classes
-    return stem + linear + sum(layer.weights + 2 * layer.channels_out for layer in chosen)
+        parts += layers(choice, shape)
+    return chain.parameters(parts) + (space.tail + 1) * classes
 
 
 def random_choices(space: Space, generator: torch.Generator) -> Choices:
     """An architecture, uniformly at random."""
-    return tuple(int(torch.randint(shape.operations, (), generator=generator)) for shape in space.blocks)
+    return chain.random_choices(space.options, generator)
 
 
 def to_text(choices: Sequence[int], space: Space) -> str:

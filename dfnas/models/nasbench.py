@@ -5,6 +5,7 @@ stacked in three stages. The chains of NAS-Bench-Macro (Su et al., 2021): eight 
 MBConvs. An architecture is its choices, a whole number a position.
 """
 
+import functools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,13 +15,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dfnas.errors import UserError
+from dfnas.models import chain
+from dfnas.models.chain import Choices, Layer, Norm, sequence
+from dfnas.models.mbconv import Shape, mbconv
 
 OPERATIONS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
 EDGES = ((0, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2, 3))  # (node read, node written), in the order of the text
 BLOCKS = ((0, 0), (3, 3), (3, 6))  # choice -> kernel and expansion; the first is the identity
 STAGES = (2, 3, 3)  # blocks of a chain, the first of each stage with stride 2 and twice the channels
 KINDS = ("cell", "chain")
-Choices = tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -80,16 +83,13 @@ class Supernet(nn.Module):
             self.space, self.choices = space, only or ()
             held = [[choice] for choice in only] if only else [list(range(count)) for count in space.options]
             build = _cells if space.kind == "cell" else _chain
-            self.stem, self.body, self.tail, width = build(space, image_channels, held, affine=only is not None)
+            norm = functools.partial(nn.BatchNorm2d, affine=only is not None)
+            self.stem, self.body, self.tail, width = build(space, image_channels, held, norm)
             self.linear = nn.Linear(width, classes)
 
     def choose(self, choices: Sequence[int]) -> None:
         """Set the path of the following forward passes; UserError where the space does not have it."""
-        choices = tuple(int(choice) for choice in choices)
-        options = self.space.options
-        if len(choices) != len(options) or not all(0 <= c < n for c, n in zip(choices, options, strict=True)):
-            raise UserError(f"a {self.space.kind} has {len(options)} choices of 0 to {options[0] - 1}, not {choices}")
-        self.choices = choices
+        self.choices = chain.check(f"a {self.space.kind}", choices, self.space.options)
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits [N, classes] of normalised images [N, image_channels, S, S], by the chosen path."""
@@ -109,31 +109,31 @@ class Supernet(nn.Module):
 
 def random_choices(space: Space, generator: torch.Generator) -> Choices:
     """An architecture, uniformly at random."""
-    return tuple(int(torch.randint(count, (), generator=generator)) for count in space.options)
+    return chain.random_choices(space.options, generator)
 
 
 Parts = tuple[nn.Module, nn.ModuleList, nn.Module, int]
 
 
-def _cells(space: Space, image_channels: int, held: list[list[int]], affine: bool) -> Parts:
+def _cells(space: Space, image_channels: int, held: list[list[int]], norm: Norm) -> Parts:
     """Three stages of cells, between them residual blocks of stride 2 that double the channels."""
     width, layers = space.channels, nn.ModuleList()
-    stem = nn.Sequential(nn.Conv2d(image_channels, width, 3, 1, 1, bias=False), nn.BatchNorm2d(width, affine=affine))
+    stem = sequence([Layer(image_channels, width, 3, relu=False)], norm)
     for stage in range(3):
         if stage:
-            layers.append(_Reduction(width, affine))
+            layers.append(_Reduction(width, norm))
             width *= 2
-        layers.extend(_Cell(width, held, affine) for _ in range(space.cells))
-    return stem, layers, nn.Sequential(nn.BatchNorm2d(width, affine=affine), nn.ReLU()), width
+        layers.extend(_Cell(width, held, norm) for _ in range(space.cells))
+    return stem, layers, nn.Sequential(norm(width), nn.ReLU()), width
 
 
 class _Cell(nn.Module):
     """Four nodes, each the sum of what its edges bring; the last is the output."""
 
-    def __init__(self, channels: int, held: list[list[int]], affine: bool) -> None:
+    def __init__(self, channels: int, held: list[list[int]], norm: Norm) -> None:
         super().__init__()
         self.edges = nn.ModuleList(
-            nn.ModuleDict({str(choice): _operation(OPERATIONS[choice], channels, affine) for choice in row if choice})
+            nn.ModuleDict({str(choice): _operation(OPERATIONS[choice], channels, norm) for choice in row if choice})
             for row in held
         )
 
@@ -148,59 +148,46 @@ class _Cell(nn.Module):
         return torch.zeros_like(x) if nodes[3] is None else nodes[3]
 
 
-def _operation(name: str, channels: int, affine: bool) -> nn.Module:
+def _operation(name: str, channels: int, norm: Norm) -> nn.Module:
     if name == "skip_connect":
         return nn.Identity()
     if name == "avg_pool_3x3":
         return nn.AvgPool2d(3, 1, 1, count_include_pad=False)
-    kernel = int(name[-1])
-    return nn.Sequential(
-        nn.ReLU(),
-        nn.Conv2d(channels, channels, kernel, 1, kernel // 2, bias=False),
-        nn.BatchNorm2d(channels, affine=affine),
-    )
+    return nn.Sequential(nn.ReLU(), *sequence([Layer(channels, channels, int(name[-1]), relu=False)], norm))
 
 
 class _Reduction(nn.Module):
     """A residual block of two 3x3 convolutions that halves the side and doubles the channels."""
 
-    def __init__(self, channels: int, affine: bool) -> None:
+    def __init__(self, channels: int, norm: Norm) -> None:
         super().__init__()
-        layers: list[nn.Module] = []
-        for width, stride in ((channels, 2), (2 * channels, 1)):
-            layers += [nn.ReLU(), nn.Conv2d(width, 2 * channels, 3, stride, 1, bias=False)]
-            layers.append(nn.BatchNorm2d(2 * channels, affine=affine))
-        self.main = nn.Sequential(*layers)
+        layers = [Layer(channels, 2 * channels, 3, 2), Layer(2 * channels, 2 * channels, 3, relu=False)]
+        self.main = nn.Sequential(nn.ReLU(), *sequence(layers, norm))
         self.shortcut = nn.Conv2d(channels, 2 * channels, 1, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.main(x) + self.shortcut(F.avg_pool2d(x, 2, ceil_mode=True))
 
 
-def _chain(space: Space, image_channels: int, held: list[list[int]], affine: bool) -> Parts:
+def _chain(space: Space, image_channels: int, held: list[list[int]], norm: Norm) -> Parts:
     """Eight blocks; a first block of a stage cannot be left out, so its identity is a 1x1 convolution of stride 2."""
     width, layers, rows = 2 * space.channels, nn.ModuleList(), iter(held)
-    stem = _convolution(image_channels, width, 3, affine=affine)
+    stem = sequence([Layer(image_channels, width, 3)], norm)
     for repeats in STAGES:
         for index in range(repeats):
             out, stride = (width, 1) if index else (2 * width, 2)
-            layers.append(nn.ModuleDict({str(c): _block(*BLOCKS[c], width, out, stride, affine) for c in next(rows)}))
+            layers.append(nn.ModuleDict({str(c): _block(*BLOCKS[c], width, out, stride, norm) for c in next(rows)}))
             width = out
     tail = 40 * 2 * space.channels  # 1280 in the table
-    return stem, layers, _convolution(width, tail, 1, affine=affine), tail
+    return stem, layers, sequence([Layer(width, tail)], norm), tail
 
 
-def _block(kernel: int, expansion: int, channels: int, out: int, stride: int, affine: bool) -> nn.Module:
+def _block(kernel: int, expansion: int, channels: int, out: int, stride: int, norm: Norm) -> nn.Module:
+    shape = Shape(channels, out, stride)
     if not kernel:
-        plain = stride == 1 and channels == out
-        return nn.Identity() if plain else _convolution(channels, out, 1, stride, relu=False, affine=affine)
-    hidden = expansion * channels
-    layers = nn.Sequential(
-        _convolution(channels, hidden, 1, affine=affine),
-        _convolution(hidden, hidden, kernel, stride, groups=hidden, affine=affine),
-        _convolution(hidden, out, 1, relu=False, affine=affine),
-    )
-    return _Residual(layers) if stride == 1 and channels == out else layers
+        return nn.Identity() if shape.shortcut else sequence([Layer(channels, out, 1, stride, relu=False)], norm)
+    layers = nn.Sequential(*(sequence([layer], norm) for layer in mbconv(kernel, expansion, shape)))
+    return _Residual(layers) if shape.shortcut else layers
 
 
 class _Residual(nn.Module):
@@ -212,10 +199,3 @@ class _Residual(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return x + self.main(x)
-
-
-def _convolution(
-    channels: int, out: int, kernel: int, stride: int = 1, groups: int = 1, relu: bool = True, affine: bool = True
-) -> nn.Sequential:
-    convolution = nn.Conv2d(channels, out, kernel, stride, kernel // 2, groups=groups, bias=False)
-    return nn.Sequential(convolution, nn.BatchNorm2d(out, affine=affine), *[nn.ReLU()] * relu)

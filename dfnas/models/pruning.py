@@ -15,11 +15,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dfnas.errors import UserError
-from dfnas.models import resnet
+from dfnas.models import chain, resnet
+from dfnas.models.chain import Layer, sequence, strided
 
 RATIOS = tuple((10 + 3 * i) / 100 for i in range(31))  # MetaPruning's grid, 0.10 to 1.00
 FULL = len(RATIOS) - 1
 Encoding = tuple[int, ...]
+Branch = tuple[tuple[Layer, ...], int]  # layers, one behind another, and the side of what enters them
 _TEXT = re.compile(r"pruned:1;(?P<network>[a-z0-9]+);(?P<genes>[0-9]{1,3}(?:,[0-9]{1,3})*)")
 
 
@@ -69,25 +71,10 @@ class Space:
         return 4 if self.bottleneck else 1
 
 
-class Layer(NamedTuple):
-    """A convolution without bias, and the gene of its output's width, by which its batch norm is chosen."""
-
-    channels_in: int
-    channels_out: int
-    kernel: int
-    stride: int
-    gene: int
-
-    @property
-    def weights(self) -> int:
-        """Values of its weight; times the pixels of its output, its multiply-adds."""
-        return self.channels_in * self.channels_out * self.kernel**2
-
-
 class Block(NamedTuple):
     """A residual block: its main branch, the projection of its shortcut (or None), and three genes: inside, in, out."""
 
-    main: tuple[Layer, ...]
+    main: tuple[Layer, ...]  # the last without its ReLU, which follows the addition
     shortcut: Layer | None
     genes: tuple[int, int, int]
 
@@ -120,45 +107,35 @@ def widths(space: Space, encoding: Sequence[int]) -> list[int]:
 
 def check(space: Space, encoding: Sequence[int]) -> Encoding:
     """The encoding as a tuple of ints; UserError where the space does not have it."""
-    encoding = tuple(int(gene) for gene in encoding)
-    if len(encoding) != space.genes or not all(0 <= gene <= FULL for gene in encoding):
-        raise UserError(f"pruned {space.network}: {space.genes} genes of 0 to {FULL} are needed, not {encoding}")
-    return encoding
+    return chain.check(f"pruned {space.network}", encoding, (FULL + 1,) * space.genes, "genes")
 
 
 @functools.lru_cache(maxsize=4096)
 def layers(space: Space, encoding: Encoding) -> tuple[Layer, tuple[Block, ...]]:
-    """The stem and the blocks of an encoding."""
+    """The stem, whose output is what the first block is given, and the blocks of an encoding."""
     encoding = check(space, encoding)
     outputs = [*encoding[: space.genes - sum(space.repeats)], FULL]
     inner = list(encoding[space.genes - sum(space.repeats) :])
     gene_in = outputs[0] if space.tied else outputs.pop(0)
     width_in = channels(space.stem, gene_in)
-    stem, blocks = Layer(-1, width_in, space.stem_kernel, space.stem_stride, gene_in), []
+    stem, blocks = Layer(-1, width_in, space.stem_kernel, space.stem_stride), []
     for stage, (count, full, gene) in enumerate(zip(space.repeats, space.widths, outputs, strict=True)):
         width = channels(full, gene)
         for index in range(count):
             mid = inner.pop(0)
-            shape = (width_in, channels(full // space.expansion, mid), width, 2 if stage and not index else 1)
+            stride = 2 if stage and not index else 1
+            main = _main(space, width_in, channels(full // space.expansion, mid), width, stride)
             projected = not index and not (stage == 0 and space.tied)
-            blocks.append(_block(space, shape, (mid, gene_in, gene), projected))
+            shortcut = Layer(width_in, width, 1, stride, relu=False) if projected else None
+            blocks.append(Block(main, shortcut, (mid, gene_in, gene)))
             width_in, gene_in = width, gene
     return stem, tuple(blocks)
 
 
-def _block(space: Space, shape: tuple[int, int, int, int], genes: tuple[int, int, int], projected: bool) -> Block:
-    width_in, inside, width, stride = shape
-    mid, _, out = genes
-    main: tuple[Layer, ...]
+def _main(space: Space, width_in: int, inside: int, width: int, stride: int) -> tuple[Layer, ...]:
     if space.bottleneck:  # the stride is on the 3x3, as in torchvision's ResNet-50 and MetaPruning's
-        main = (
-            Layer(width_in, inside, 1, 1, mid),
-            Layer(inside, inside, 3, stride, mid),
-            Layer(inside, width, 1, 1, out),
-        )
-    else:
-        main = (Layer(width_in, inside, 3, stride, mid), Layer(inside, width, 3, 1, out))
-    return Block(main, Layer(width_in, width, 1, stride, out) if projected else None, genes)
+        return Layer(width_in, inside), Layer(inside, inside, 3, stride), Layer(inside, width, relu=False)
+    return Layer(width_in, inside, 3, stride), Layer(inside, width, 3, relu=False)
 
 
 class Residual(nn.Module):
@@ -166,17 +143,14 @@ class Residual(nn.Module):
 
     def __init__(self, block: Block) -> None:
         super().__init__()
-        self.main = nn.Sequential(*(_convolution(layer) for layer in block.main))
+        self.main = nn.Sequential(*(sequence([layer]) for layer in block.main))
         self.stride = 1 if block.shortcut is None else block.shortcut.stride
         self.shortcut: nn.Module = nn.Identity()
         if block.shortcut is not None:
-            self.shortcut = _convolution(block.shortcut._replace(stride=1))
+            self.shortcut = sequence([block.shortcut._replace(stride=1)])
 
     def forward(self, x: Tensor) -> Tensor:
-        y = x
-        for layer in self.main[:-1]:
-            y = F.relu(layer(y))
-        return F.relu(self.main[-1](y) + self.shortcut(every(x, self.stride)))
+        return F.relu(self.main(x) + self.shortcut(every(x, self.stride)))
 
 
 def every(x: Tensor, stride: int) -> Tensor:
@@ -186,11 +160,6 @@ def every(x: Tensor, stride: int) -> Tensor:
     channels_last) writes outside its memory where fewer than 8 channels come in.
     """
     return x[:, :, ::stride, ::stride] if stride > 1 else x
-
-
-def _convolution(layer: Layer) -> nn.Sequential:
-    shape = (layer.channels_in, layer.channels_out, layer.kernel, layer.stride, layer.kernel // 2)
-    return nn.Sequential(nn.Conv2d(*shape, bias=False), nn.BatchNorm2d(layer.channels_out))
 
 
 class Network(nn.Module):
@@ -203,64 +172,50 @@ class Network(nn.Module):
         super().__init__()
         stem, blocks = layers(space, check(space, encoding))
         self.space, self.encoding = space, check(space, encoding)
-        self.stem = _convolution(stem._replace(channels_in=image_channels))
+        self.stem = sequence([stem._replace(channels_in=image_channels)])
         self.blocks = nn.Sequential(*map(Residual, blocks))
         self.linear = nn.Linear(space.widths[-1], classes)
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits [N, classes] of normalised images [N, image_channels, S, S]."""
-        x = F.relu(self.stem(x))
+        x = self.stem(x)
         x = F.max_pool2d(x, 3, 2, 1) if self.space.pool else x
         return self.linear(self.blocks(x).mean((2, 3)))
 
 
-class _Place(NamedTuple):
-    """A convolution with the side of its output, and whether ReLU follows it."""
-
-    layer: Layer
-    side: int
-    relu: bool
-
-
-def _places(space: Space, encoding: Sequence[int], side: int, image_channels: int) -> list[_Place]:
-    """Every convolution of an encoding for images of side `side`."""
+def _branches(space: Space, encoding: Sequence[int], side: int, image_channels: int) -> list[Branch]:
+    """The stem, then the projection and the main branch of each block, for images of side `side`."""
     stem, blocks = layers(space, check(space, encoding))
-    side = _strided(side, stem.stride)
-    places = [_Place(stem._replace(channels_in=image_channels), side, True)]
-    side = _strided(side, 2) if space.pool else side
+    branches: list[Branch] = [((stem._replace(channels_in=image_channels),), side)]
+    side = strided(side, stem.stride)
+    side = strided(side, 2) if space.pool else side
     for block in blocks:
-        if block.shortcut is not None:
-            places.append(_Place(block.shortcut, _strided(side, block.shortcut.stride), False))
-        for layer in block.main:
-            side = _strided(side, layer.stride)
-            places.append(_Place(layer, side, True))  # behind the last one, after the addition
-    return places
-
-
-def _strided(side: int, stride: int) -> int:
-    """The side behind a convolution or pooling of odd kernel k and padding (k - 1) / 2."""
-    return (side - 1) // stride + 1
+        branches += [((block.shortcut,), side)] if block.shortcut else []
+        branches.append((block.main, side))
+        side = chain.sides(block.main, side)[-1]
+    return branches
 
 
 def macs(space: Space, encoding: Sequence[int], side: int, classes: int, image_channels: int = 3) -> int:
     """Multiply-adds of an encoding for one image of side `side`, by arithmetic: nothing is built."""
-    places = _places(space, encoding, side, image_channels)
-    return sum(place.layer.weights * place.side**2 for place in places) + space.widths[-1] * classes
+    branches = _branches(space, encoding, side, image_channels)
+    return sum(chain.macs(branch, at) for branch, at in branches) + space.widths[-1] * classes
 
 
 def parameters(space: Space, encoding: Sequence[int], classes: int, image_channels: int = 3) -> int:
     """Trainable values of the pruned network, batch norm's two a channel among them; nothing is built."""
-    found = [place.layer for place in _places(space, encoding, 1, image_channels)]
-    return sum(layer.weights + 2 * layer.channels_out for layer in found) + (space.widths[-1] + 1) * classes
+    branches = _branches(space, encoding, 1, image_channels)
+    return sum(chain.parameters(branch) for branch, _ in branches) + (space.widths[-1] + 1) * classes
 
 
 def operations(space: Space, encoding: Sequence[int], side: int, classes: int, image_channels: int = 3) -> int:
     """What MetaPruning's counter counts: multiply-adds, and values through biases, batch norm, ReLU and max-pool."""
-    places = _places(space, encoding, side, image_channels)
-    values = [place.layer.channels_out * place.side**2 for place in places]
-    relu = sum(value for value, place in zip(values, places, strict=True) if place.relu)
-    pooled = 9 * places[0].layer.channels_out * _strided(places[0].side, 2) ** 2 if space.pool else 0
-    return macs(space, encoding, side, classes, image_channels) + classes + sum(values) + relu + pooled
+    total = macs(space, encoding, side, classes, image_channels) + classes
+    (stem, _), (_, pooled), *_ = branches = _branches(space, encoding, side, image_channels)
+    for branch, at in branches:
+        values = sum(layer.channels_out * s**2 for layer, s in zip(branch, chain.sides(branch, at), strict=True))
+        total += values * (2 if branch[0].relu else 1)  # a projection alone has no ReLU behind it
+    return total + 9 * stem[0].channels_out * pooled**2 * space.pool
 
 
 def random_encoding(space: Space, generator: torch.Generator, low: int = 0, high: int = FULL) -> Encoding:

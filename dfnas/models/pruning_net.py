@@ -8,7 +8,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dfnas.models import pruning
-from dfnas.models.pruning import FULL, RATIOS, Block, Layer, Space
+from dfnas.models.chain import Layer
+from dfnas.models.pruning import FULL, RATIOS, Block, Space
 
 HIDDEN = 32  # hidden units of the networks that make weights
 
@@ -42,10 +43,10 @@ class GeneratedConvolution(nn.Module):
         norms = (nn.BatchNorm2d(pruning.channels(full.channels_out, gene), affine=False) for gene in range(FULL + 1))
         self.norms = nn.ModuleList(norms)
 
-    def forward(self, x: Tensor, ratios: Tensor, layer: Layer) -> Tensor:
+    def forward(self, x: Tensor, ratios: Tensor, layer: Layer, gene: int) -> Tensor:
         weight = self.generator(ratios, layer.channels_in, layer.channels_out)
         x, stride = (pruning.every(x, layer.stride), 1) if layer.kernel == 1 else (x, layer.stride)
-        return self.norms[layer.gene](F.conv2d(x, weight, None, stride, layer.kernel // 2))
+        return self.norms[gene](F.conv2d(x, weight, None, stride, layer.kernel // 2))
 
 
 class GeneratedResidual(nn.Module):
@@ -58,10 +59,12 @@ class GeneratedResidual(nn.Module):
 
     def forward(self, x: Tensor, block: Block) -> Tensor:
         ratios, y = _ratios(block.genes, x), x
-        for number, (convolution, layer) in enumerate(zip(self.main, block.main, strict=True)):
-            y = convolution(F.relu(y) if number else y, ratios, layer)
+        inside, _, out = block.genes
+        for convolution, layer in zip(self.main[:-1], block.main):
+            y = F.relu(convolution(y, ratios, layer, inside))
+        y = self.main[-1](y, ratios, block.main[-1], out)
         if self.shortcut is not None:
-            x = self.shortcut(x, ratios, block.shortcut)
+            x = self.shortcut(x, ratios, block.shortcut, out)
         return F.relu(y + x)
 
 
@@ -94,7 +97,8 @@ class PruningNet(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Logits [N, classes] of normalised images [N, image_channels, S, S], by the chosen encoding."""
         stem, blocks = pruning.layers(self.space, self.encoding)
-        x = F.relu(self.stem(x, _ratios([stem.gene], x), stem._replace(channels_in=x.shape[1])))
+        gene = blocks[0].genes[1]
+        x = F.relu(self.stem(x, _ratios([gene], x), stem._replace(channels_in=x.shape[1]), gene))
         x = F.max_pool2d(x, 3, 2, 1) if self.space.pool else x
         for residual, block in zip(self.blocks, blocks, strict=True):
             x = residual(x, block)
@@ -103,7 +107,7 @@ class PruningNet(nn.Module):
     def weights(self) -> list[Tensor]:
         """The weights of the chosen encoding's convolutions: stem, then each block's main branch and projection."""
         stem, blocks = pruning.layers(self.space, self.encoding)
-        ratios = _ratios([stem.gene], self.linear.weight)
+        ratios = _ratios([blocks[0].genes[1]], self.linear.weight)
         made = [self.stem.generator(ratios, self.stem.generator.shape[1], stem.channels_out)]
         for residual, block in zip(self.blocks, blocks, strict=True):
             pairs = [*zip(residual.main, block.main, strict=True)]  # type: ignore[arg-type]

@@ -7,17 +7,16 @@ the layers of its branches.
 import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from dfnas.errors import UserError
-from dfnas.models.chain import LIST, NUMBER, Form
+from dfnas.models import chain
+from dfnas.models.chain import LIST, NUMBER, Choices, Form, Layer, depthwise
 from dfnas.profiles import SpaceSettings
 
 CHOICES = ("shuffle_3x3", "shuffle_5x5", "shuffle_7x7", "xception")
-Choices = tuple[int, ...]
 _FIELDS = {  # of the text form, in its order
     **{"stem": NUMBER, "stem_stride": NUMBER, "widths": LIST, "repeats": LIST, "strides": LIST, "tail": NUMBER},
 }
@@ -34,10 +33,7 @@ class Space(SpaceSettings):
     """
 
     def __post_init__(self) -> None:
-        if not len(self.widths) == len(self.repeats) == len(self.strides) > 0:
-            raise UserError("SPOS space: widths, repeats and strides need one value for each stage")
-        if min(self.stem, self.tail, *self.widths, *self.repeats) < 1 or {self.stem_stride, *self.strides} - {1, 2}:
-            raise UserError("SPOS space: stem, tail, widths and repeats must be positive, strides 1 or 2")
+        chain.check_stages("SPOS", self, self.stem, self.tail)
         if any(width % 2 for width in self.widths):
             raise UserError("SPOS space: widths must be even, as blocks split their channels in halves")
         for channels_in, channels_out, stride in self.blocks:
@@ -47,26 +43,12 @@ class Space(SpaceSettings):
     @property
     def blocks(self) -> tuple[tuple[int, int, int], ...]:
         """(channels in, channels out, stride) of each block, in order."""
-        shapes, channels = [], self.stem
-        for width, repeat, stride in zip(self.widths, self.repeats, self.strides, strict=True):
-            shapes += [(channels, width, stride)] + [(width, width, 1)] * (repeat - 1)
-            channels = width
-        return tuple(shapes)
-
-
-class Layer(NamedTuple):
-    """A convolution without bias (depthwise where the kernel is larger than 1), batch norm and perhaps ReLU."""
-
-    channels_in: int
-    channels_out: int
-    kernel: int = 1
-    stride: int = 1
-    relu: bool = True
+        return tuple(chain.shapes(self, self.stem))
 
     @property
-    def weights(self) -> int:
-        """Values of the convolution's weight; times the pixels of the output, its multiply-adds."""
-        return self.channels_out * (self.kernel**2 if self.kernel > 1 else self.channels_in)
+    def options(self) -> tuple[int, ...]:
+        """How many choices each block has."""
+        return (len(CHOICES),) * sum(self.repeats)
 
 
 def branches(choice: int, channels_in: int, channels_out: int, stride: int) -> tuple[list[Layer], list[Layer]]:
@@ -77,25 +59,18 @@ def branches(choice: int, channels_in: int, channels_out: int, stride: int) -> t
         inner, outer = channels_in // 2, channels_out // 2
     else:
         inner, outer = channels_in, channels_out - channels_in
-        projection = [Layer(inner, inner, kernel, stride, relu=False), Layer(inner, inner)]
+        projection = [depthwise(inner, kernel, stride, relu=False), Layer(inner, inner)]
     middle = channels_out // 2
     if CHOICES[choice] != "xception":
-        depthwise = Layer(middle, middle, kernel, stride, relu=False)
-        return projection, [Layer(inner, middle), depthwise, Layer(middle, outer)]
-    main = [Layer(inner, inner, kernel, stride, relu=False), Layer(inner, middle)]
+        return projection, [Layer(inner, middle), depthwise(middle, kernel, stride, relu=False), Layer(middle, outer)]
+    main = [depthwise(inner, kernel, stride, relu=False), Layer(inner, middle)]
     for width in (middle, outer):
-        main += [Layer(middle, middle, kernel, relu=False), Layer(middle, width)]
+        main += [depthwise(middle, kernel, relu=False), Layer(middle, width)]
     return projection, main
 
 
 def _sequence(layers: Sequence[Layer], affine: bool) -> nn.Sequential:
-    modules: list[nn.Module] = []
-    for layer in layers:
-        shape = (layer.channels_in, layer.channels_out, layer.kernel, layer.stride, layer.kernel // 2)
-        groups = layer.channels_in if layer.kernel > 1 else 1
-        modules += [nn.Conv2d(*shape, groups=groups, bias=False), nn.BatchNorm2d(layer.channels_out, affine=affine)]
-        modules += [nn.ReLU()] * layer.relu
-    return nn.Sequential(*modules)
+    return chain.sequence(layers, functools.partial(nn.BatchNorm2d, affine=affine))
 
 
 class Block(nn.Module):
@@ -122,9 +97,8 @@ class _Chain(nn.Module):
     def __init__(self, space: Space, classes: int, image_channels: int, affine: bool) -> None:
         super().__init__()
         self.space = space
-        convolution = nn.Conv2d(image_channels, space.stem, 3, space.stem_stride, 1, bias=False)
-        self.stem = nn.Sequential(convolution, nn.BatchNorm2d(space.stem, affine=affine), nn.ReLU())
-        self.tail = _sequence([Layer(space.widths[-1], space.tail)], affine)
+        self.stem = _sequence([chain.stem(space, image_channels)], affine)
+        self.tail = _sequence([chain.tail(space)], affine)
         self.dropout = nn.Dropout(space.dropout)
         self.linear = nn.Linear(space.tail, classes, bias=False)
 
@@ -193,56 +167,37 @@ class Supernet(_Chain):
 
 def check(space: Space, choices: Sequence[int]) -> Choices:
     """The choices as a tuple of ints; UserError where the space does not have them."""
-    choices, count = tuple(int(choice) for choice in choices), sum(space.repeats)
-    if len(choices) != count or not set(choices) <= set(range(len(CHOICES))):
-        raise UserError(f"SPOS: {count} choices of 0 to {len(CHOICES) - 1} are needed, not {choices}")
-    return choices
+    return chain.check("SPOS", choices, space.options)
 
 
 @functools.cache
 def block_macs(space: Space, side: int) -> tuple[tuple[int, ...], ...]:
     """Multiply-adds of each block (rows) by its choice (columns), for images of side `side`."""
-    table, side = [], _strided(side, space.stem_stride)
-    for shape in space.blocks:
-        kinds = [branches(choice, *shape) for choice in range(len(CHOICES))]
-        table.append(tuple(sum(_branch_macs(branch, side) for branch in kind) for kind in kinds))
-        side = _strided(side, shape[2])
-    return tuple(table)
-
-
-def _branch_macs(branch: Sequence[Layer], side: int) -> int:
-    total = 0
-    for layer in branch:
-        side = _strided(side, layer.stride)
-        total += layer.weights * side**2
-    return total
-
-
-def _strided(side: int, stride: int) -> int:
-    """The side behind a convolution of odd kernel k and padding (k - 1) / 2."""
-    return (side - 1) // stride + 1
+    entering = zip(space.blocks, chain.block_sides(space, side), strict=False)
+    return tuple(
+        tuple(sum(chain.macs(branch, at) for branch in branches(k, *shape)) for k in range(len(CHOICES)))
+        for shape, at in entering
+    )
 
 
 def macs(space: Space, choices: Sequence[int], side: int, classes: int, image_channels: int = 3) -> int:
     """Multiply-adds of an architecture for one image of side `side`, by arithmetic: nothing is built."""
     blocks = sum(row[choice] for row, choice in zip(block_macs(space, side), check(space, choices), strict=True))
-    first = _strided(side, space.stem_stride)
-    last = functools.reduce(_strided, space.strides, first)
-    stem = 9 * image_channels * space.stem * first**2
-    return stem + blocks + space.tail * (space.widths[-1] * last**2 + classes)
+    return blocks + chain.fixed_macs(space, [chain.stem(space, image_channels)], side, classes)
 
 
 def parameters(space: Space, choices: Sequence[int], classes: int, image_channels: int = 3) -> int:
     """Trainable values of the stand-alone network, batch norm's two a channel among them; nothing is built."""
-    total = (9 * image_channels + 2) * space.stem + (space.widths[-1] + 2 + classes) * space.tail
+    layers = [chain.stem(space, image_channels), chain.tail(space)]
     for choice, shape in zip(check(space, choices), space.blocks, strict=True):
-        total += sum(layer.weights + 2 * layer.channels_out for branch in branches(choice, *shape) for layer in branch)
-    return total
+        projection, main = branches(choice, *shape)
+        layers += projection + main
+    return chain.parameters(layers) + space.tail * classes
 
 
 def random_choices(space: Space, generator: torch.Generator) -> Choices:
     """An architecture, uniformly at random."""
-    return tuple(torch.randint(len(CHOICES), (len(space.blocks),), generator=generator).tolist())
+    return chain.random_choices(space.options, generator)
 
 
 def binned_choices(

@@ -181,7 +181,7 @@ def test_an_architecture_s_text_builds_it_again():
         (("choices=00", "choices=08"), "no ProxylessNAS architecture"),
         (("choices=00", "choices=0"), "6 choices"),
         (("choices=00", "choices=60"), "block 0 changes the shape"),
-        (("strides=1", "strides=3"), "strides must be 1 or 2"),
+        (("strides=1", "strides=3"), "strides 1 or 2"),
         (("repeats=2,3,1", "repeats=2,3"), "one value for each stage"),
     ],
 )

@@ -60,6 +60,8 @@ def test_supernet_and_network_of_one_architecture_compute_the_same():
     space, choices = nasbench.Space("cell", 4, 1), nasbench.from_text(CELL)
     supernet = nasbench.Supernet(space, 10, 1).eval()
     alone = nasbench.Supernet(space, 10, 1, seed=1, only=choices).eval()
+    norms = [[m.affine for m in net.modules() if isinstance(m, torch.nn.BatchNorm2d)] for net in (supernet, alone)]
+    assert (any(norms[0]), all(norms[1])) == (False, True)
     alone.load_state_dict({**alone.state_dict(), **supernet.state_dict()}, strict=False)
     supernet.choose(choices)
     images = torch.randn(2, 1, 16, 16)

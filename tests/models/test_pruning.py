@@ -32,6 +32,14 @@ def test_networks_have_the_size_that_metapruning_counts(encoding, figures):
     assert cost.macs(network, (3, 224, 224)) == macs
 
 
+def test_what_metapruning_counts_of_a_network_without_max_pool():
+    space = pruning.space("resnet8")
+    network = models.build(pruning.to_text((FULL,) * 5, space), 10)
+    relu = 16 * 16**2 + 2 * (16 * 16**2 + 32 * 8**2 + 64 * 4**2)  # of the stem and of two in each block
+    counted = pruning.macs(space, (FULL,) * 5, 16, 10) + 10 + cost.activations(network, (3, 16, 16)) + relu
+    assert pruning.operations(space, (FULL,) * 5, 16, 10) == counted
+
+
 def test_the_published_encoding_has_the_published_widths():
     stem, blocks = pruning.layers(PAPER, PUBLISHED)
     assert [stem.channels_out, *(blocks[number].main[-1].channels_out for number in (0, 3, 7, 13))] == [
@@ -72,7 +80,7 @@ def test_slicing_rows_before_the_product_is_cropping_after_it():
     encoding = (7, 20, 3, 11, 25)
     net.choose(encoding)
     stem, blocks = pruning.layers(space, encoding)
-    parts = [(net.stem, stem._replace(channels_in=3), [stem.gene])]
+    parts = [(net.stem, stem._replace(channels_in=3), [blocks[0].genes[1]])]
     for residual, block in zip(net.blocks, blocks, strict=True):
         pairs = [*zip(residual.main, block.main, strict=True)]
         pairs += [(residual.shortcut, block.shortcut)] if block.shortcut else []
@@ -153,10 +161,12 @@ def test_a_forward_pass_uses_the_batch_norms_of_its_ratios_alone():
     net.choose(encoding)
     net(torch.randn(4, 3, 16, 16))
     moved = [name for name, layer in net.named_modules() if getattr(layer, "num_batches_tracked", 0) > 0]
-    stem, blocks = pruning.layers(space, encoding)
-    layers = [stem] + [layer for block in blocks for layer in (*block.main, *filter(None, [block.shortcut]))]
-    assert sorted(int(name.rpartition(".")[2]) for name in moved) == sorted(layer.gene for layer in layers)
-    assert {layer.gene for layer in layers} == {*encoding, FULL}
+    assert {place: int(gene) for place, _, gene in (name.partition(".norms.") for name in moved)} == {
+        **{"stem": 4, "blocks.0.main.0": 14, "blocks.0.main.1": 4},
+        **{"blocks.1.main.0": 19, "blocks.1.main.1": 9, "blocks.1.shortcut": 9},
+        **{"blocks.2.main.0": 24, "blocks.2.main.1": FULL, "blocks.2.shortcut": FULL},
+    }
+    assert len(moved) == 9
 
 
 def test_narrow_networks_train_in_channels_last():

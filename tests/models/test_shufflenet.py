@@ -61,9 +61,9 @@ def test_blocks_cost_what_the_papers_table_says():
 
 def test_stem_and_tail():
     with torch.device("meta"):
-        layers = cost.layer_macs(shufflenet.Network(PAPER, PUBLISHED, 1000), (3, 224, 224))
-    assert layers["stem.0"] == 5_419_008
-    assert layers["tail.0"] + layers["linear"] == 33_136_640
+        network = shufflenet.Network(PAPER, PUBLISHED, 1000)
+    assert cost.macs(network.stem, (3, 224, 224)) == 5_419_008
+    assert cost.macs(network.tail, (640, 7, 7)) + cost.parameters(network.linear) == 33_136_640
 
 
 def test_the_supernet_has_8388176_weights_in_335_tensors():
