@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from safetensors.torch import load_file
 
+from dfnas import records
 from dfnas.data import sources
 from dfnas.data.sources import Source
 from dfnas.data.teachers import Teacher
@@ -18,7 +19,7 @@ from dfnas.models.nasbench import Space, Supernet
 from dfnas.profiles import Settings, TabularSettings
 from dfnas.runtime import logs, seeds, stages, statistics
 from dfnas.runtime.progress import bar
-from dfnas.runtime.statistics import COEFFICIENTS
+from dfnas.runtime.statistics import COEFFICIENTS, Interval
 from dfnas.search import supernets, tables
 from dfnas.search.tables import Table
 
@@ -147,20 +148,20 @@ def judge_all(
     progress.close()
 
 
-def metrics(made: dict[str, stages.Artefact], settings: Settings, missing: str) -> dict[str, float | int | str]:
+def metrics(made: dict[str, stages.Artefact], settings: Settings) -> dict[str, Any]:
     """For a record: how many architectures were compared, and how scores and multiply-adds agree with the table.
 
-    `table_<coefficient>` and `table_macs_<coefficient>`, with _low and _high; `missing` where no table was given.
+    `table_<coefficient>` and `table_macs_<coefficient>`; dashes where no table was given.
     """
     assert settings.consistency is not None
     options = {"resamples": settings.consistency.resamples, "seed": settings.seed}
     rows = logs.read(made["table-judged"].folder / LOG) if "table-judged" in made else []
-    values: dict[str, float | int | str] = {"table_architectures": len(rows) or missing}
-    for name, column in (("table", "score"), ("table_macs", "macs")):
+    columns = {name: [row[name] for row in rows] for name in ("score", "macs", "accuracy")}
+    values: dict[str, Any] = {"table_architectures": len(rows) or records.MISSING}
+    for front, column in (("table", "score"), ("table_macs", "macs")):
         for kind in COEFFICIENTS:
-            ends: Any = [missing] * 3
+            values[f"{front}_{kind}"] = records.absent(Interval)
             if rows:
-                lists = [[row[key] for row in rows] for key in (column, "accuracy")]
-                ends = statistics.correlation_interval(lists[0], lists[1], kind, **options)
-            values |= {f"{name}_{kind}{suffix}": end for suffix, end in zip(("", "_low", "_high"), ends, strict=True)}
+                ranked, truth = columns[column], columns["accuracy"]
+                values[f"{front}_{kind}"] = statistics.correlation_interval(ranked, truth, kind, **options)
     return values
