@@ -5,7 +5,7 @@ import dataclasses
 import functools
 import io
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +22,11 @@ from dfnas.data.teachers import Teacher
 from dfnas.data.teachers import load as load_teacher
 from dfnas.errors import UserError
 from dfnas.profiles import Settings, SynthesisSettings
-from dfnas.runtime import processes, stages
+from dfnas.runtime import processes, stages, statistics
 from dfnas.runtime.artefacts import Artefact
 from dfnas.runtime.files import write_json
 from dfnas.synthesis import sets
-from dfnas.training import evaluation, students
+from dfnas.training import evaluation, loop, students
 
 VERSION = 2
 # arm -> (set, rounds taken, labels). All have the same number of images and take the same steps.
@@ -283,3 +283,33 @@ def picture(image: Tensor) -> str:
     buffer = io.BytesIO()
     Image.fromarray(array[..., 0] if array.shape[2] == 1 else array).save(buffer, "PNG", optimize=True)
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def metrics(results: Mapping[str, Any], floor: Mapping[str, float], settings: Settings) -> dict[str, Any]:
+    """For the record, of evaluation.json: the measures of each set, and what the arms' students are worth.
+
+    `floor` are the measures of real test images, as many as an arm has.
+    """
+    chapter, rounds = settings.calibration, {"first": results["rounds"][0], "last": results["rounds"][-1]}
+    found: dict[str, Any] = {name: getattr(chapter, name) for name in ("images", "rounds", "seeds")}
+    found["steps"] = loop.steps_of(chapter.student.training, chapter.images)
+    for name, values in (rounds | {"noise": results["noise"], "real": floor}).items():
+        found |= {f"{measure}_{name}": values[measure] for measure in ("semantics", "diversity", "domain_gap")}
+    for name, values in rounds.items():
+        measures = ("label_entropy", "similarity_correlation", "off_slot")
+        found |= {f"{measure}_{name}": values[measure] for measure in measures}
+    found |= {"label_entropy_real": results["real"]["label_entropy"], "drift_last": results["drift"][-1]}
+    return found | accuracies(results["arms"])
+
+
+def accuracies(arms: Mapping[str, Sequence[float]]) -> dict[str, Any]:
+    """For the record, of a value a seed of each arm: accuracies with their spread, and differences in points."""
+    found: dict[str, Any] = {f"student_accuracy_{arm}": statistics.summary(values) for arm, values in arms.items()}
+    synthetic_arms = [values for arm, values in arms.items() if arm not in ("noise", REAL)]
+    found["pooled_std"] = statistics.pooled_deviation(synthetic_arms)
+    found["largest_std"] = max(map(statistics.deviation, synthetic_arms))
+    pairs = [("round0", "hard"), ("calibrated", "round0"), ("calibrated", "hard"), ("online", "calibrated")]
+    pairs += [("jitter", "round0"), ("noregion", "round0"), ("noise", "round0"), (REAL, "calibrated")]
+    for one, other in pairs:
+        found[f"difference_{one}_{other}"] = statistics.paired_difference(arms[one], arms[other]).scaled(100)
+    return found

@@ -2,7 +2,8 @@
 
 import contextlib
 import functools
-from collections.abc import Callable, Iterator, Sequence
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -339,3 +340,46 @@ def darts_network(settings: Settings) -> nn.Module:
     with torch.device("meta"):
         size = space.Size(chapter.channels, chapter.cells)
         return darts_supernet.Supernet(size, data.classes, data.channels, fast=False)
+
+
+def chance_agreement(seed: int, pairs: int = 1000) -> Tensor:
+    """The `agreement` [pairs] of two random genotypes."""
+    generator = torch.Generator().manual_seed(seed)
+    texts = [space.to_text(space.random_genotype(generator), space.Size(4, 3)) for _ in range(2 * pairs)]
+    return torch.tensor([agreement(*pair) for pair in zip(texts[::2], texts[1::2], strict=True)])
+
+
+def metrics(searches: Mapping[str, Artefact], artefacts: Mapping[str, Artefact], settings: Settings) -> dict[str, Any]:
+    """For the record: how the searches ended, what the finds are worth, and the settings that prose quotes.
+
+    `searches` has one on each source, and "synthetic, second seed"; `artefacts` are those of `compute`.
+    """
+    arms, chance = scratch.results(artefacts), chance_agreement(settings.seed)
+    found: dict[str, Any] = scratch.worth(arms) | scratch.differences(arms) | outcomes(searches)
+    found |= {f"{arm}_ahead_of": scratch.ahead_of(arms, arm) for arm in arms}
+    found |= {"agreement_random": float(chance.mean()), "agreement_random_high": float(chance.quantile(0.95))}
+    trained = json.loads((artefacts["random-0"].folder / "scratch.json").read_text())
+    found["scratch_steps"] = trained["history"]["step"][-1]
+    found["search_steps"] = _history(searches["synthetic"])["step"][-1]
+    found["images"] = settings.synthesis.images
+    names = ("order", "architecture_rate", "cells", "channels", "scratch_cells", "scratch_channels")
+    return found | {name: getattr(settings.darts, name) for name in names}
+
+
+def outcomes(searches: Mapping[str, Artefact]) -> dict[str, float]:
+    """For the record: what each search came to after its last step, and the `agreement` of those that are compared."""
+    found: dict[str, float] = {}
+    texts = {label: scratch.read_architectures(search.folder)[0] for label, search in searches.items()}
+    for label, search in searches.items():
+        alphas, key = snapshots(search), label.replace(", ", "_").replace(" ", "_")
+        found[f"entropy_{key}"] = float(entropy(alphas)[-1])
+        found[f"skip_weight_{key}"] = float(skip_share(alphas)[-1])
+        found[f"skip_connections_{key}"] = texts[label].count("skip_connect")
+        found[f"held_out_{key}"] = _history(search)["validation_accuracy"][-1]
+    for one, other in (*scratch.COMPARED, ("synthetic", "synthetic, second seed")):
+        found[f"agreement_{one}_{other.rpartition(' ')[2]}"] = agreement(texts[one], texts[other])
+    return found
+
+
+def _history(search: Artefact) -> dict[str, list[Any]]:
+    return json.loads((search.folder / "history.json").read_text())

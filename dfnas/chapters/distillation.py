@@ -11,18 +11,20 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor
 
+from dfnas import models
 from dfnas.chapters import costs
 from dfnas.data import real as real_data
 from dfnas.data.images import center_crop
 from dfnas.data.teachers import Teacher
 from dfnas.data.teachers import load as load_teacher
 from dfnas.errors import UserError
+from dfnas.models import cost
 from dfnas.profiles import Settings, StudentSettings, SynthesisSettings
-from dfnas.runtime import processes, stages
+from dfnas.runtime import processes, stages, statistics
 from dfnas.runtime.artefacts import Artefact
 from dfnas.runtime.files import write_json
 from dfnas.synthesis import sets
-from dfnas.training import evaluation, students
+from dfnas.training import evaluation, loop, students
 
 VERSION = 1
 MEASURES = ("accuracy", "agreement", "agreement_where_wrong", "divergence")
@@ -258,3 +260,51 @@ def images_of(arm: Arm, settings: Settings) -> int:
     slots = arm.count or slots_of(settings)
     one_round = arm.source == "fewer" or arm.rounds != "all"
     return slots if one_round else slots * settings.synthesis.rounds
+
+
+def metrics(found: dict[str, Any], settings: Settings) -> dict[str, Any]:
+    """For the record, of what `read` gives: what each student is worth, how they differ, and what prose quotes."""
+    chapter, results = settings.distillation, found["results"]
+    counts, _ = curves(results, settings)["synthetic"]
+    facts = worth(results, settings) | differences(results, settings)
+    facts |= {"teacher_accuracy": found["teacher_accuracy"], "images_round": slots_of(settings)}
+    facts |= {"images": counts[-1], "images_fewest": counts[0], "images_before_last": counts[-2]}
+    for name, recipe in (("full", settings.student), ("cheap", chapter.comparison)):
+        facts |= {f"{name}_network": recipe.network, f"{name}_temperature": recipe.temperature}
+        facts[f"{name}_steps"] = loop.steps_of(recipe.training, counts[-1])
+    facts |= {"cheap_side": chapter.comparison.side or settings.data.region, "full_labels": settings.student.labels}
+    facts |= {"other_temperature": chapter.other_temperature, "share": chapter.iterations_share}
+    return facts | {"rounds": settings.synthesis.rounds}
+
+
+def worth(results: dict[str, Any], settings: Settings) -> dict[str, Any]:
+    """Each student's accuracy with its spread, its mean agreement with the teacher, and what its network costs."""
+    found: dict[str, Any] = {}
+    for arm, values in results["full"].items():
+        suffix = "" if arm == "synthetic" else f"_{arm}"
+        found[f"student_accuracy{suffix}"] = statistics.summary(values["accuracy"])
+        found |= {f"{measure}{suffix}": statistics.mean(values[measure]) for measure in MEASURES[1:]}
+    for arm, values in results["labels"].items():
+        found[f"labels_{arm}"] = statistics.summary(values["accuracy"])
+        for measure in ("agreement", "agreement_where_wrong"):
+            found[f"labels_{arm}_{measure}"] = statistics.mean(values[measure])
+    data, side = settings.data, settings.distillation.comparison.side or settings.data.region
+    for name, network in networks(settings).items():
+        built = models.build(network, data.classes, data.channels)
+        found[f"network_{name}"] = statistics.summary(results["networks"][name]["accuracy"])
+        found[f"network_{name}_parameters"] = cost.parameters(built)
+        found[f"network_{name}_macs"] = cost.macs(built, (data.channels, side, side))
+    return found
+
+
+def differences(results: dict[str, Any], settings: Settings) -> dict[str, statistics.Interval]:
+    """Differences in accuracy in points, seed by seed: between arms, and between the ends of each curve."""
+    full, labels = results["full"], results["labels"]
+    pairs = {"synthetic_real_same_count": (full["synthetic"]["accuracy"], full["real_same_count"]["accuracy"])}
+    arms = [("online", "stored"), ("stored", "hard"), ("stored", "noise"), ("other_temperature", "stored")]
+    arms += [("real", "stored"), ("real_distilled", "stored"), ("last_round", "round0"), ("round0", "fewer_iterations")]
+    pairs |= {f"{one}_{other}": (labels[one]["accuracy"], labels[other]["accuracy"]) for one, other in arms}
+    for name, (_, accuracies) in curves(results, settings).items():
+        pairs[f"images_{name}"] = accuracies[-1], accuracies[0]
+        pairs[f"images_{name}_last"] = accuracies[-1], accuracies[-2]
+    return {f"difference_{name}": statistics.paired_difference(*pair).scaled(100) for name, pair in pairs.items()}

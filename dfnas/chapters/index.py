@@ -7,6 +7,7 @@ from typing import Any
 from dfnas import profiles
 from dfnas.profiles import Settings
 from dfnas.runtime import stages
+from dfnas.runtime.artefacts import Artefact
 
 
 def module(name: str) -> ModuleType:
@@ -14,7 +15,7 @@ def module(name: str) -> ModuleType:
     return importlib.import_module(f"dfnas.chapters.{name.partition('-')[2]}")
 
 
-def compute(name: str, settings: Settings) -> dict[str, stages.Artefact]:
+def compute(name: str, settings: Settings) -> dict[str, Artefact]:
     """Compute a chapter's stages, or find them done.
 
     Raises

@@ -13,6 +13,7 @@ from dfnas import profiles, records
 from dfnas.profiles import Settings
 from dfnas.records import claims
 from dfnas.runtime import paths, stages
+from dfnas.runtime.artefacts import Artefact
 
 VERSION = 1
 NAME = "12-results"
@@ -85,7 +86,7 @@ class Table:
         return f'{box}<table class="table">{inside}</table></div>'
 
 
-def compute(settings: Settings) -> dict[str, stages.Artefact]:
+def compute(settings: Settings) -> dict[str, Artefact]:
     """The one stage, which depends on every record that the page reads: a new one makes the page stale."""
     sets = gather(settings)
     found = {profile: digests(chapters) for profile, chapters in sets.items()}
@@ -134,18 +135,14 @@ def digests(chapters: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
 
 def cell(experiment: Experiment, chapters: Mapping[str, Mapping[str, Any]]) -> str:
     """Our value of an experiment's quantity with its spread, in words."""
-    metrics = chapters.get(experiment.chapter, {}).get("metrics", {})
-    if experiment.metric not in metrics:
+    record = chapters.get(experiment.chapter, {"metrics": {}})
+    try:
+        if not experiment.accuracy:
+            return _minus("{:+.2f} ({:+.2f} to {:+.2f})".format(*records.interval(record, experiment.metric)))
+        mean, deviation, number = records.summary(record, experiment.metric)
+    except KeyError:
         return NOT_RUN
-    value = metrics[experiment.metric]
-    if not experiment.accuracy:
-        ends = [metrics.get(f"{experiment.metric}_{end}") for end in ("low", "high")]
-        known = all(end is not None for end in ends)
-        return _minus(f"{value:+.2f}" + (f" ({ends[0]:+.2f} to {ends[1]:+.2f})" if known else ""))
-    spread, count = metrics.get(f"{experiment.metric}_std"), metrics.get(f"{experiment.metric}_n")
-    if spread is None or not count:
-        return f"{value:.1%}"
-    return f"{value:.1%} ± {100 * spread:.1f}".replace(" ", NO_BREAK) + f" (n{NO_BREAK}={NO_BREAK}{count})"
+    return f"{mean:.1%} ± {100 * deviation:.1f}".replace(" ", NO_BREAK) + f" (n{NO_BREAK}={NO_BREAK}{number})"
 
 
 def experiments(sets: Sets, profile: str) -> Table:
@@ -191,13 +188,12 @@ def estimates(chapters: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, floa
     for claim in claims.CLAIMS:
         finding = claims.judge(claim, chapters)
         if finding.estimate and claim.unit == "points":
-            value, low, high = (end - claim.limit for end in finding.estimate)
-            found.append((claim.name, value, low, high, finding.state))
+            found.append((claim.name, *finding.estimate.shifted(-claim.limit), finding.state))
     return found
 
 
 def metrics(sets: Sets, profile: str) -> dict[str, Any]:
-    """What goes into this chapter's record: a pure function of the records that it reads, which a test repeats."""
+    """For this chapter's record: a pure function of the records that it reads, which a test repeats."""
     found: dict[str, Any] = {}
     own = sets.get(profile, {})
     judged = {claim.name: claims.judge(claim, own) for claim in claims.CLAIMS}
@@ -206,9 +202,8 @@ def metrics(sets: Sets, profile: str) -> dict[str, Any]:
     found["claims"] = len(judged)
     for name, finding in judged.items():
         found[f"claim_{_identifier(name)}"] = finding.state
-        if finding.estimate and finding.estimate.low == finding.estimate.low:  # not nan
-            for suffix, end in zip(("", "_low", "_high"), finding.estimate, strict=True):
-                found[f"estimate_{_identifier(name)}{suffix}"] = end
+        if finding.estimate and finding.estimate.known:
+            found[f"estimate_{_identifier(name)}"] = finding.estimate
     for read, chapters in sets.items():
         for name, value in digests(chapters).items():
             found[f"digest_{_identifier(read)}_{_identifier(name)}"] = value
@@ -225,7 +220,7 @@ def audit(record: Mapping[str, Any], sets: Sets) -> list[str]:
     records only the book's own profile has to know the latest: their runs are published one after the other.
     """
     profile, kept = record["profile"], record["metrics"]
-    expected = metrics(sets, profile)
+    expected = records.flat(metrics(sets, profile))
     own = f"digest_{_identifier(profile)}_"
     names = [
         name

@@ -2,7 +2,7 @@
 
 import functools
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from dfnas.errors import UserError
 from dfnas.models import cost, shufflenet
 from dfnas.models.shufflenet import Choices, Space, Supernet
 from dfnas.profiles import Settings
-from dfnas.runtime import processes, stages
+from dfnas.runtime import processes, stages, statistics
 from dfnas.runtime.artefacts import Artefact
 from dfnas.search import evolution, scratch, supernets
 from dfnas.synthesis import sets
@@ -251,3 +251,38 @@ def share_of_choices(visited: list[evolution.Visited], generations: int) -> torc
         chosen = nn.functional.one_hot(torch.tensor(rows), len(shufflenet.CHOICES)).double()
         shares.append(chosen.mean(0))
     return torch.stack(shares)
+
+
+def metrics(visited: Mapping[str, list[evolution.Visited]], arms: scratch.Arms, settings: Settings) -> dict[str, Any]:
+    """For the record: how the searches went, what the finds are worth, and the settings that prose quotes.
+
+    `visited` are the candidates of the search on each source, `arms` the results of the trainings from scratch.
+    """
+    chapter, blocks = settings.spos, len(space_of(settings).blocks)
+    found: dict[str, Any] = scratch.worth(arms) | scratch.differences(arms) | outcomes(visited, settings)
+    for arm in (f"found_on_{name}" for name in visited):
+        found[f"{arm}_architecture"] = arms[arm]["architecture"][0]
+        found[f"{arm}_ahead_of"] = scratch.ahead_of(arms, arm)
+    names = ("limit_macs", "labels", "temperature", "recalibration")
+    found |= {name: getattr(chapter, name) for name in names} | vars(chapter.evolution)
+    found |= {"tolerance": chapter.scratch.tolerance, "paths": "binned" if chapter.bins else "uniform"}
+    return found | {"blocks": blocks, "space": len(shufflenet.CHOICES) ** blocks}
+
+
+def outcomes(visited: Mapping[str, list[evolution.Visited]], settings: Settings) -> dict[str, float]:
+    """For the record: scores of each search's find and of its first generation, and what scores agree with.
+
+    `spearman_macs`: with cost, of all candidates; `spearman_real`: with the scores that real images give to the same
+    first generation, which is drawn alike on every source.
+    """
+    firsts = {name: [row.scores[0] for row in rows if row.generation == 0] for name, rows in visited.items()}
+    found: dict[str, float] = {"compared": len(firsts["real"])}
+    for name, rows in visited.items():
+        scores, costs = [row.scores[0] for row in rows], [macs(settings, row.candidate) for row in rows]
+        found[f"visited_{name}"] = len(rows)
+        found[f"score_{name}"], found[f"score_label_{name}"] = evolution.ranked(rows)[0].scores
+        found[f"first_{name}"] = statistics.mean(firsts[name])
+        found[f"first_{name}_std"] = statistics.deviation(firsts[name])
+        found[f"spearman_macs_{name}"] = statistics.correlation(scores, costs, "spearman")
+        found[f"spearman_real_{name}"] = statistics.correlation(firsts[name], firsts["real"], "spearman")
+    return found

@@ -6,7 +6,7 @@ teacher gave to the slot's previous image: only these logits are carried (as in 
 
 import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from dfnas.data.sources import Source
 from dfnas.data.teachers import Teacher
 from dfnas.data.teachers import load as load_teacher
 from dfnas.profiles import DataSettings, RunSettings, Settings, SynthesisSettings
-from dfnas.runtime import processes, stages
+from dfnas.runtime import processes, stages, statistics
 from dfnas.runtime.artefacts import Artefact
 from dfnas.runtime.files import write_json
 from dfnas.synthesis import inversion, moments, sets
@@ -155,3 +155,22 @@ def batch_norm_distance(teacher: Teacher, images: Tensor, batch: int, run: RunSe
 def roughness(images: Tensor) -> float:
     """The mean absolute difference between neighbouring pixels of uint8 images, in grey levels, four directions."""
     return float(inversion.total_variation(images.float())[1]) / 4
+
+
+def metrics(results: Mapping[str, Any], settings: Settings) -> dict[str, Any]:
+    """For the record, of evaluation.json: the students' accuracy, and the merits of each set of images."""
+    student, by_class = settings.student, results["synthetic"]["verifier_accuracy_by_class"]
+    found: dict[str, Any] = {
+        "rounds": settings.synthesis.rounds,
+        "student_accuracy": statistics.summary(results["student_accuracies"]),
+        "verifier_network": settings.evaluation.verifier_network,
+        "verifier_lowest": min(by_class),
+        "verifier_lowest_class": real_data.class_names(settings.data)[by_class.index(min(by_class))],
+    }
+    found |= {f"student_{name}": getattr(student, name) for name in ("network", "labels", "mixing")}
+    judged = {"": results["synthetic"], "_real": results["real"]}
+    judged |= {"_" + name.replace(" ", "_").replace("-", "_"): merits for name, merits in results["ablations"].items()}
+    for suffix, merits in judged.items():
+        for measure in ("verifier_accuracy", "batch_norm_distance", "roughness"):
+            found[measure + suffix] = merits[measure]
+    return found

@@ -8,8 +8,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from dfnas.records.metrics import interval, summary
 from dfnas.runtime import statistics
-from dfnas.runtime.statistics import Interval, Summary
+from dfnas.runtime.statistics import Interval
 
 HOLDS, FAILS, UNDECIDED, NOT_RUN = STATES = ("holds", "does not hold", "not decided", "not run")
 # Points under which a data set's test images cannot tell two accuracies apart, whatever the seeds say.
@@ -66,45 +67,33 @@ def described(claim: Claim, finding: Finding) -> str:
         return f"there is no run of {claim.chapter} that says it"
     spec = "+.1f" if claim.unit == "points" else "+.2f"
     value, low, high = (format(end, spec).replace("-", "\N{MINUS SIGN}") for end in finding.estimate)
-    known = finding.estimate.low == finding.estimate.low  # not nan
-    return f"{value} {claim.unit}, " + (f"95 % interval {low} to {high}" if known else "one value, without an interval")
+    ends = f"95 % interval {low} to {high}" if finding.estimate.known else "one value, without an interval"
+    return f"{value} {claim.unit}, {ends}"
 
 
 def recorded(name: str, sign: float = 1.0) -> Callable[[Record], Interval]:
-    """The estimate that a record holds under a name, with `_low` and `_high`; `sign` -1 turns a difference round."""
-
-    def estimate(record: Record) -> Interval:
-        value, low, high = (record["metrics"][name + suffix] for suffix in ("", "_low", "_high"))
-        if isinstance(value, str):  # a chapter's sign for a part that its profile does not have
-            raise KeyError(name)
-        return Interval(value, low, high) if sign > 0 else Interval(-value, -high, -low)
-
-    return estimate
+    """The interval that a record holds under a name; `sign` -1 turns a difference round."""
+    return lambda record: interval(record, name).scaled(sign)
 
 
 def apart(first: str, second: str) -> Callable[[Record], Interval]:
-    """The difference in points of two accuracies that a record holds with `_std` and `_n` (Welch's interval)."""
+    """The difference in points of two accuracies that a record holds with their spread (Welch's interval)."""
 
     def estimate(record: Record) -> Interval:
-        ends = statistics.difference_of(_summary(record, first), _summary(record, second))
-        return Interval(*(100 * end for end in ends))
+        one, other = (summary(record, name) for name in (first, second))
+        return statistics.difference_of(one, other).scaled(100)
 
     return estimate
 
 
 def above_chance(name: str) -> Callable[[Record], Interval]:
-    """How far an accuracy that a record holds with `_std` and `_n` is above that of a guess, in points."""
+    """How far an accuracy that a record holds with its spread is above that of a guess, in points."""
 
     def estimate(record: Record) -> Interval:
         chance = 1 / record["parameters"]["data"]["classes"]
-        return Interval(*(100 * (end - chance) for end in statistics.interval_of(_summary(record, name))))
+        return statistics.interval_of(summary(record, name)).shifted(-chance).scaled(100)
 
     return estimate
-
-
-def _summary(record: Record, name: str) -> Summary:
-    metrics = record["metrics"]
-    return Summary(metrics[name], metrics[f"{name}_std"], metrics[f"{name}_n"])
 
 
 ON_REAL = "trained from scratch on real images"

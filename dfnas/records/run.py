@@ -1,9 +1,10 @@
 """Run records: what a notebook ran, with what, where, how long, and what came out.
 
-A notebook calls `begin` in its first code cell, `Run.record` for every number that prose may quote, and `Run.finish`
+A notebook calls `begin` in its first code cell, `Run.record` for what prose may quote, and `Run.finish`
 in its last. The batch runner judges the executed notebook (`publishing.status`) and stores its verdict in the record.
 """
 
+import contextlib
 import json
 import math
 import os
@@ -19,6 +20,7 @@ from dfnas import profiles
 from dfnas.errors import UserError
 from dfnas.profiles import Settings
 from dfnas.records import provenance
+from dfnas.records.metrics import flat
 from dfnas.runtime import artefacts, machine, paths
 from dfnas.runtime.artefacts import Artefact
 from dfnas.runtime.files import write_json, write_text
@@ -75,19 +77,21 @@ class Run:
     attachments: list[str] = field(default_factory=list)
 
     def record(self, name: str, value: Any) -> None:
-        """Store one number (or short text) under a name that prose can quote.
+        """Store a number, a truth value or a short text under a name that prose can quote; or a whole of three numbers.
+
+        An Interval goes into `name`, `name_low` and `name_high`, a Summary into `name`, `name_std` and `name_n`.
 
         Raises
         ------
         UserError
-            The value is not a single finite number, truth value or text.
+            A value, or a part of one, that is not a single finite number, truth value or text.
         """
-        value = _scalar(value)
-        if not isinstance(value, (bool, int, float, str)):
-            raise UserError(f"metric {name} must be one number or text, not {type(value).__name__}")
-        if isinstance(value, float) and not math.isfinite(value):
-            raise UserError(f"metric {name} is {value}: a record holds finite numbers only")
-        self.metrics[name] = value
+        self.metrics |= {part: _checked(part, number) for part, number in flat({name: value}).items()}
+
+    def record_all(self, values: Mapping[str, Any]) -> None:
+        """`record` each value under its name."""
+        for name, value in values.items():
+            self.record(name, value)
 
     def attach(self, name: str, value: Any) -> None:
         """Write a JSON-able value beside the record, as <chapter>.<name>.json."""
@@ -177,12 +181,15 @@ def check_parameters(parameters: Mapping[str, Any], namespace: Mapping[str, Any]
             raise UserError(f"no parameter {name!r}: a notebook takes {', '.join(PARAMETERS)}")
 
 
-def _scalar(value: Any) -> Any:
-    """A plain number of a NumPy or torch value that holds one."""
-    try:
-        return value.item()
-    except (AttributeError, ValueError, RuntimeError):  # plain already, or more than one element
-        return value
+def _checked(name: str, value: Any) -> bool | int | float | str:
+    """What goes into a record under a name: the plain number of a NumPy or torch value that holds one."""
+    with contextlib.suppress(AttributeError, ValueError, RuntimeError):  # plain already, or more than one element
+        value = value.item()
+    if not isinstance(value, (bool, int, float, str)):
+        raise UserError(f"metric {name} must be one number or text, not {type(value).__name__}")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise UserError(f"metric {name} is {value}: a record holds finite numbers only")
+    return value
 
 
 def _folder(name: str, settings: Settings) -> Path:

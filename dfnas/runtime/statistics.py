@@ -1,22 +1,51 @@
-"""Spread and intervals over seeds; agreement of rankings, with intervals over what is ranked."""
+"""Spread and intervals over seeds; agreement of rankings, with intervals over what is ranked.
+
+scipy.stats is imported where it is called: it takes a second, and most who import this module want its types alone.
+"""
 
 import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy import stats
 
 Values = Sequence[float] | np.ndarray
 COEFFICIENTS = ("tau", "spearman", "pearson")  # Kendall's tau-b, and the two others
 
 
 class Interval(NamedTuple):
-    """An estimate with the ends of its 95 % interval."""
+    """An estimate with the ends of its interval, of 95 % where nothing else is said."""
 
     value: float
     low: float
     high: float
+
+    @property
+    def known(self) -> bool:
+        """Whether it has ends; the estimate of one value has nan for them."""
+        return not math.isnan(self.low)
+
+    def scaled(self, factor: float) -> "Interval":
+        """`factor` times the estimate; a negative factor turns the ends round."""
+        value, low, high = (factor * end for end in self)
+        return Interval(value, low, high) if factor >= 0 else Interval(value, high, low)
+
+    def shifted(self, by: float) -> "Interval":
+        """The estimate plus a number that is known exactly."""
+        return Interval(*(end + by for end in self))
+
+
+class Summary(NamedTuple):
+    """What a record keeps of several values: their mean, sample standard deviation and number."""
+
+    mean: float
+    deviation: float
+    number: int
+
+
+def summary(values: Sequence[float]) -> Summary:
+    """Mean, sample standard deviation and number of some values."""
+    return Summary(mean(values), deviation(values), len(values))
 
 
 def mean(values: Sequence[float]) -> float:
@@ -66,14 +95,6 @@ def difference(first: Sequence[float], second: Sequence[float], level: float = 0
     return difference_of(summary(first), summary(second), level)
 
 
-class Summary(NamedTuple):
-    """What a record keeps of several values: their mean, sample standard deviation and number."""
-
-    mean: float
-    deviation: float
-    number: int
-
-
 def interval_of(kept: Summary, level: float = 0.95) -> Interval:
     """`interval`, of values that only their summary is left of."""
     if kept.number < 2:
@@ -93,13 +114,10 @@ def difference_of(first: Summary, second: Summary, level: float = 0.95) -> Inter
     return _around(value, math.sqrt(sum(errors)), freedom, level)
 
 
-def summary(values: Sequence[float]) -> Summary:
-    """Mean, sample standard deviation and number of some values."""
-    return Summary(mean(values), deviation(values), len(values))
-
-
 def _around(value: float, error: float, freedom: float, level: float) -> Interval:
     """Student's t interval from a standard error; scipy's tests do the same, but warn of samples without spread."""
+    from scipy import stats
+
     reach = float(stats.t.ppf((1 + level) / 2, freedom)) * error
     return Interval(value, value - reach, value + reach)
 
@@ -114,6 +132,8 @@ def correlation(first: Values, second: Values, coefficient: str = "tau") -> floa
     ValueError
         Lists of different lengths or of fewer than two values, or a coefficient that there is not.
     """
+    from scipy import stats
+
     x, y = _pair(first, second)
     functions = {"tau": stats.kendalltau, "spearman": stats.spearmanr, "pearson": stats.pearsonr}
     if coefficient not in functions:
@@ -237,6 +257,8 @@ def _pearsons(x: np.ndarray, y: np.ndarray, drawn: np.ndarray) -> np.ndarray:
 
 
 def _spearmans(x: np.ndarray, y: np.ndarray, drawn: np.ndarray) -> np.ndarray:
+    from scipy import stats
+
     return _of_rows(stats.rankdata(x[drawn], axis=1), stats.rankdata(y[drawn], axis=1))
 
 

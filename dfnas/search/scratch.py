@@ -16,12 +16,14 @@ from dfnas.errors import UserError
 from dfnas.kernels import separable
 from dfnas.models import cost
 from dfnas.profiles import ScratchSettings, Settings
-from dfnas.runtime import devices, processes, seeds, stages
+from dfnas.runtime import devices, processes, seeds, stages, statistics
 from dfnas.runtime.artefacts import Artefact
 from dfnas.runtime.files import write_json
 from dfnas.training import evaluation, loop, losses
 
 VERSION = 1
+COMPARED = (("synthetic", "real"), ("synthetic", "noise"), ("real", "noise"))  # finds, paired by seed
+Arms = Mapping[str, Mapping[str, list[Any]]]  # arm, column: a value a training
 
 
 def check(scratch: ScratchSettings, chapter: str) -> None:
@@ -181,3 +183,27 @@ def results(trained: Mapping[str, Artefact]) -> dict[str, dict[str, list[Any]]]:
         for column, values in columns.items():
             values.append(facts[column])
     return arms
+
+
+def worth(arms: Arms) -> dict[str, Any]:
+    """For a record, of each arm: accuracy with its spread, and mean multiply-adds and parameters."""
+    found: dict[str, Any] = {}
+    for arm, values in arms.items():
+        found[arm] = statistics.summary(values["accuracy"])
+        found |= {f"{arm}_{column}": statistics.mean(values[column]) for column in ("macs", "parameters")}
+    return found
+
+
+def differences(arms: Arms) -> dict[str, statistics.Interval]:
+    """For a record, in points: each two sources' finds, paired by seed, and each source's finds and random ones."""
+    ours = {name: arms[f"found_on_{name}"]["accuracy"] for name in origins.NAMES}
+    found = {f"{one}_{other}": statistics.paired_difference(ours[one], ours[other]) for one, other in COMPARED}
+    for name, values in ours.items():
+        found[f"{name}_random"] = statistics.difference(values, arms["random"]["accuracy"])
+    return {f"difference_{name}": estimate.scaled(100) for name, estimate in found.items()}
+
+
+def ahead_of(arms: Arms, arm: str) -> int:
+    """How many of the random architectures an arm's mean accuracy is ahead of."""
+    mean = statistics.mean(arms[arm]["accuracy"])
+    return sum(value < mean for value in arms["random"]["accuracy"])

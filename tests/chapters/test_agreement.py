@@ -2,7 +2,7 @@
 
 import pytest
 
-from dfnas import profiles
+from dfnas import profiles, records
 from dfnas.chapters import spos
 from dfnas.chapters.consistency import agreement, experiment
 from dfnas.runtime import logs, stages
@@ -53,10 +53,10 @@ def test_each_ranking_is_compared_with_that_on_real_data():
 
 def test_a_record_has_every_name_and_a_dash_for_what_was_left_out():
     found = {"spos": agreement.agreement(RANKING, SETTINGS)}
-    flat = agreement.metrics(found)
+    flat = records.flat(agreement.metrics(found))
     assert flat["tau_real_real"] == flat["spos_tau_real_real"] == pytest.approx(0.4)
-    assert flat["darts_tau_real_real_low"] == agreement.MISSING
-    both = agreement.metrics({"darts": found["spos"], **found})
+    assert flat["darts_tau_real_real_low"] == records.MISSING
+    both = records.flat(agreement.metrics({"darts": found["spos"], **found}))
     assert set(both) == set(flat)
     for kind in ("tau", "spearman", "pearson"):
         for name in ("synthetic_real", "noise_real", "real_real", "difference"):
@@ -73,10 +73,9 @@ def test_regret_is_zero_where_all_are_looked_at():
 
 
 def test_spread_is_over_architectures():
-    found = agreement.spread(RANKING)
-    assert found["real"] == pytest.approx(0.3)
-    assert found["real_std"] == pytest.approx(0.025**0.5, abs=1e-4)
-    assert found["noise_std"] == pytest.approx(0.0)
-    absent = agreement.spread(None)
-    assert set(absent) == set(found)
-    assert set(absent.values()) == {agreement.MISSING}
+    found = agreement.spread({"spos": RANKING})
+    assert found["spos_real"] == pytest.approx(0.3)
+    assert found["spos_real_std"] == pytest.approx(0.025**0.5, abs=1e-4)
+    assert found["spos_noise_std"] == pytest.approx(0.0)
+    assert {value for name, value in found.items() if name.startswith("darts_")} == {records.MISSING}
+    assert set(agreement.spread({})) == set(found)

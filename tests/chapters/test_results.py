@@ -5,12 +5,13 @@ import re
 
 import pytest
 
-from dfnas import profiles
+from dfnas import profiles, records
 from dfnas.chapters import results
 from dfnas.figures import comparisons
 from dfnas.figures import intervals as drawn
 from dfnas.records import claims
 from dfnas.runtime import paths, stages
+from dfnas.runtime.statistics import Interval
 
 SETTINGS = profiles.load("smoke")
 
@@ -77,11 +78,14 @@ def test_the_paper_s_numbers_are_those_of_our_sources_and_no_others():
 
 
 def test_what_was_not_run_is_said_to_be_so_at_the_paper_s_scale_too():
-    table = results.experiments({"laptop": {"05-spos": record(found_on_synthetic=0.44)}}, "laptop")
-    row = next(row for row in table.rows if row[0] == "SPOS on synthetic images")
-    assert list(row[2:]) == ["not run here", "44.0%", "not run here"]
-    paper = results.experiments({"paper-imagenet": {"05-spos": record(found_on_synthetic=0.74)}}, "laptop")
-    assert next(row for row in paper.rows if row[0] == "SPOS on synthetic images")[2] == "74.0%"
+    def row(profile, accuracy):
+        found = record(found_on_synthetic=accuracy, found_on_synthetic_std=0.01, found_on_synthetic_n=3)
+        table = results.experiments({profile: {"05-spos": found}}, "laptop")
+        (row,) = (row for row in table.rows if row[0] == "SPOS on synthetic images")
+        return [entry.replace("\N{NO-BREAK SPACE}", " ") for entry in row[2:]]
+
+    assert row("laptop", 0.44) == ["not run here", "44.0% ± 1.0 (n = 3)", "not run here"]
+    assert row("paper-imagenet", 0.74) == ["74.0% ± 1.0 (n = 3)", "not run here", "not run here"]
 
 
 def test_cells_have_spread_or_interval():
@@ -93,6 +97,19 @@ def test_cells_have_spread_or_interval():
     }
     assert results.cell(accuracy, chapters).replace("\N{NO-BREAK SPACE}", " ") == "55.7% ± 2.8 (n = 3)"
     assert results.cell(rank, chapters) == "\N{MINUS SIGN}0.10 (\N{MINUS SIGN}0.40 to +0.25)"
+    dashes = {rank.metric: records.absent(Interval)}
+    assert results.cell(rank, {rank.chapter: record(**records.flat(dashes))}) == results.NOT_RUN
+    assert results.cell(rank, {}) == results.NOT_RUN
+
+
+def test_an_estimate_goes_into_the_page_s_record_whole():
+    sets = {"smoke": {"05-spos": record(**records.flat({"difference_synthetic_real": Interval(0.5, -0.4, 1.4)}))}}
+    found = results.metrics(sets, "smoke")
+    assert found["estimate_spos_not_below_real"] == Interval(0.5, -0.4, 1.4)
+    page = {"profile": "smoke", "metrics": records.flat(found)}
+    assert results.audit(page, sets) == []
+    page["metrics"]["estimate_spos_not_below_real_low"] = 0.4
+    assert results.audit(page, sets) == ["estimate_spos_not_below_real_low"]
 
 
 def test_tables_are_escaped_and_their_rows_have_headings():

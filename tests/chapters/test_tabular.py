@@ -6,7 +6,7 @@ import itertools
 import pytest
 import torch
 
-from dfnas import profiles
+from dfnas import profiles, records
 from dfnas.chapters.consistency import tabular
 from dfnas.data import real as real_data
 from dfnas.data import splits
@@ -117,12 +117,14 @@ def test_agreement_with_the_table_is_recorded_and_missing_without_one(tmp_path):
     scores = enumerate((3, 1, 2, 5, 4))
     rows = ({"architecture": str(n), "score": score, "accuracy": n / 10, "macs": -n} for n, score in scores)
     logs.write(tmp_path / tabular.LOG, rows)
-    found = tabular.metrics({"table-judged": stages.Artefact("judged", "", tmp_path)}, SETTINGS, "none")
+    found = records.flat(tabular.metrics({"table-judged": stages.Artefact("judged", "", tmp_path)}, SETTINGS))
     assert (found["table_tau"], found["table_spearman"]) == pytest.approx((0.4, 0.6))
     assert found["table_macs_tau"] == pytest.approx(-1.0)
     assert found["table_architectures"] == 5
     assert found["table_tau_low"] <= found["table_tau"] <= found["table_tau_high"]
-    assert set(tabular.metrics({}, SETTINGS, "none").values()) == {"none"}
+    without = records.flat(tabular.metrics({}, SETTINGS))
+    assert set(without) == set(found)
+    assert set(without.values()) == {records.MISSING}
 
 
 def test_a_draw_from_the_table_is_of_different_rows_and_repeats(tmp_path):
@@ -152,6 +154,6 @@ def test_the_supernet_is_trained_where_real_data_is_out_of_reach(tmp_path, monke
     monkeypatch.setattr(tabular.sources, "load", lambda *_: learnt)
     made = tabular.compute(settings, "synthetic images", None)
     assert seen == ["closed"]
-    found = tabular.metrics(made, settings, "none")
+    found = tabular.metrics(made, settings)
     assert found["table_architectures"] == 6
     assert tabular.compute(SETTINGS, "synthetic images", None) == {}

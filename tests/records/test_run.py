@@ -12,6 +12,8 @@ import tiny
 from dfnas import records
 from dfnas.errors import UserError
 from dfnas.records import run
+from dfnas.runtime import statistics
+from dfnas.runtime.statistics import Interval
 
 KEYS = [
     "name",
@@ -81,6 +83,24 @@ def test_scalars_become_plain_numbers(book: tiny.Book, value: Any, stored: Any) 
 def test_what_is_not_one_finite_number_is_refused_by_name(book: tiny.Book, value: Any) -> None:
     with pytest.raises(UserError, match="metric loss"):
         begin().record("loss", value)
+
+
+def test_an_interval_and_a_summary_go_in_whole_as_plain_numbers(book: tiny.Book) -> None:
+    run = begin()
+    run.record_all({"tau": Interval(numpy.float64(0.5), 0.25, 1.0), "accuracy": statistics.summary([0.5, 0.75])})
+    names = ["tau", "tau_low", "tau_high", "accuracy", "accuracy_std", "accuracy_n"]
+    assert list(run.metrics) == names
+    assert [type(run.metrics[name]) for name in names] == [float] * 5 + [int]
+    run.finish()
+    assert records.interval(book.record(), "tau") == Interval(0.5, 0.25, 1.0)
+    assert records.summary(book.record(), "accuracy") == statistics.summary([0.5, 0.75])
+
+
+def test_an_interval_without_ends_is_refused_by_name_and_leaves_nothing_behind(book: tiny.Book) -> None:
+    run = begin()
+    with pytest.raises(UserError, match="metric tau_low is nan"):
+        run.record("tau", statistics.interval([0.5]))
+    assert run.metrics == {}
 
 
 def test_an_attachment_lies_beside_the_record_and_is_named_in_it(book: tiny.Book) -> None:

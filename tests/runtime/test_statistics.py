@@ -40,6 +40,15 @@ def test_the_degrees_of_freedom_are_welchs_and_the_level_is_the_callers():
     assert interval.high - interval.low == pytest.approx(2 * 1.35401 * stats.t.ppf(0.75, 3.5328), abs=1e-4)
 
 
+def test_an_interval_is_scaled_and_shifted_as_a_whole():
+    estimate = statistics.Interval(0.5, -0.25, 1.0)
+    assert estimate.scaled(100) == (50.0, -25.0, 100.0)
+    assert estimate.scaled(-2) == (-1.0, -2.0, 0.5)  # the ends change places
+    assert estimate.shifted(0.25) == (0.75, 0.0, 1.25)
+    assert estimate.known
+    assert not statistics.interval([0.5]).scaled(-1).known
+
+
 def test_one_constant_sample_leaves_the_interval_of_the_other():
     varying = [0.1, 0.2, 0.4]
     assert statistics.difference(varying, [0.0, 0.0]) == pytest.approx(statistics.interval(varying))

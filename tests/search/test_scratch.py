@@ -11,7 +11,7 @@ from dfnas.chapters import darts as darts_chapter
 from dfnas.chapters import spos
 from dfnas.errors import UserError
 from dfnas.models import darts
-from dfnas.runtime import stages
+from dfnas.runtime import stages, statistics
 from dfnas.search import scratch
 
 SETTINGS = profiles.load("smoke", 0, ["run.checkpoint_seconds=0"])
@@ -101,3 +101,40 @@ def test_results_are_gathered_by_arm(tmp_path):
     assert arms["found_on_synthetic"]["accuracy"] == [0.5, 0.6]
     assert arms["random"]["accuracy"] == [0.4]
     assert set(arms) == {"found_on_synthetic", "random"}
+
+
+ARMS = {
+    "found_on_synthetic": {"accuracy": [0.75, 0.5], "macs": [10, 10], "parameters": [4, 4]},
+    "found_on_real": {"accuracy": [0.5, 0.25], "macs": [20, 20], "parameters": [5, 5]},
+    "found_on_noise": {"accuracy": [0.25, 0.25], "macs": [8, 8], "parameters": [3, 3]},
+    "random": {"accuracy": [0.5, 0.625, 0.25], "macs": [9, 12, 9], "parameters": [3, 6, 3]},
+}
+
+
+def test_an_arm_is_worth_its_accuracy_with_spread_at_its_mean_cost():
+    found = scratch.worth(ARMS)
+    assert found["found_on_real"] == statistics.summary([0.5, 0.25])
+    assert (found["random_macs"], found["random_parameters"]) == (10.0, 4.0)
+    assert len(found) == 3 * len(ARMS)
+
+
+def test_finds_are_compared_seed_by_seed_and_with_random_architectures_as_samples():
+    found = scratch.differences(ARMS)
+    assert found["difference_synthetic_real"] == (25.0, 25.0, 25.0)  # in points; the same for each seed
+    unpaired = statistics.difference(ARMS["found_on_synthetic"]["accuracy"], ARMS["random"]["accuracy"])
+    assert found["difference_synthetic_random"] == pytest.approx([100 * end for end in unpaired])
+    assert set(found) == {
+        f"difference_{pair}"
+        for pair in (
+            "synthetic_real",
+            "synthetic_noise",
+            "real_noise",
+            "synthetic_random",
+            "real_random",
+            "noise_random",
+        )
+    }
+
+
+def test_a_find_is_ahead_of_random_architectures_that_it_is_better_than():
+    assert [scratch.ahead_of(ARMS, arm) for arm in ARMS] == [2, 1, 0, 1]  # of equal ones, of none

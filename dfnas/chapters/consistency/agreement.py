@@ -1,14 +1,16 @@
 """Rankings of the same architectures: how far they agree, and what trusting one costs."""
 
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Mapping
 from typing import Any
 
+from dfnas import records
 from dfnas.chapters import spos
 from dfnas.chapters.consistency import experiment
 from dfnas.profiles import Settings
 from dfnas.runtime import logs, statistics
 from dfnas.runtime.artefacts import Artefact
-from dfnas.runtime.statistics import COEFFICIENTS, Interval
+from dfnas.runtime.statistics import COEFFICIENTS, Interval, Summary
 
 # Where a part's values are: the stages, and the column of their logs for sources without and with real data.
 PARTS = {
@@ -20,7 +22,6 @@ PARTS = {
 # By what an architecture is ranked, beside real data: the first three learn something, macs is the cost alone.
 COMPARED = {"synthetic_real": "synthetic", "noise_real": "noise", "real_real": "again", "macs_real": "macs"}
 DIFFERENCES = {"difference": ("synthetic", "noise"), "difference_macs": ("synthetic", "macs")}
-MISSING = "\N{EN DASH}"
 
 Ranking = dict[str, list[float]]  # by arm, and "macs": a value an architecture
 
@@ -71,27 +72,31 @@ def regrets(ranking: Ranking) -> tuple[dict[str, list[float]], list[float]]:
     return curves, [statistics.chance_regret(truth, k) for k in sizes]
 
 
-def metrics(found: Mapping[str, Mapping[str, Mapping[str, Interval]]]) -> dict[str, float | str]:
-    """Flat names for a record: `<part>_<coefficient>_<comparison>`, with _low and _high.
+def metrics(found: Mapping[str, Mapping[str, Mapping[str, Interval]]]) -> dict[str, Interval]:
+    """For a record: `<part>_<coefficient>_<comparison>`, dashes for a part that was not computed.
 
-    A part that was not computed has a dash. Without a part's name in front, the values are those of the first part.
+    Without a part's name in front, the intervals are those of the first part.
+    """
+    fronts = {"": next(iter(found)), **{f"{part}_": part for part in PARTS}}
+    return {
+        f"{front}{kind}_{name}": found[part][name][kind] if part in found else records.absent(Interval)
+        for front, part in fronts.items()
+        for name in (*COMPARED, *DIFFERENCES)
+        for kind in COEFFICIENTS
+    }
+
+
+def spread(rankings: Mapping[str, Ranking]) -> dict[str, float | str]:
+    """For a record: the mean over architectures of each part's arms, `<part>_<arm>`, and the deviation, `_std`.
+
+    To four digits; dashes for a part that was not computed.
     """
     values: dict[str, float | str] = {}
-    for part in PARTS:
-        for name in (*COMPARED, *DIFFERENCES):
-            for kind in COEFFICIENTS:
-                ends: Sequence[float | str] = found[part][name][kind] if part in found else [MISSING] * 3
-                for suffix, value in zip(("", "_low", "_high"), ends, strict=True):
-                    values[f"{part}_{kind}_{name}{suffix}"] = value
-    first = next(iter(found))
-    headline = {key.removeprefix(f"{first}_"): value for key, value in values.items() if key.startswith(f"{first}_")}
-    return values | {key: value for key, value in headline.items() if key.startswith(COEFFICIENTS)}
+    for part, arm in itertools.product(PARTS, experiment.ARMS):
+        mean, deviation, _ = statistics.summary(rankings[part][arm]) if part in rankings else records.absent(Summary)
+        values |= {f"{part}_{arm}": _rounded(mean), f"{part}_{arm}_std": _rounded(deviation)}
+    return values
 
 
-def spread(ranking: Ranking | None) -> dict[str, float | str]:
-    """Mean and deviation (`_std`) over architectures of each arm, to four digits; dashes where there is no ranking."""
-    if ranking is None:
-        return {f"{arm}{suffix}": MISSING for arm in experiment.ARMS for suffix in ("", "_std")}
-    arms = {arm: ranking[arm] for arm in experiment.ARMS}
-    means: dict[str, float | str] = {arm: round(statistics.mean(values), 4) for arm, values in arms.items()}
-    return means | {f"{arm}_std": round(statistics.deviation(values), 4) for arm, values in arms.items()}
+def _rounded(value: float | str) -> float | str:
+    return value if isinstance(value, str) else round(value, 4)

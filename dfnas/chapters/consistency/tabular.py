@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from safetensors.torch import load_file
 
+from dfnas import records
 from dfnas.data import sources
 from dfnas.data.origins import Origin
 from dfnas.data.sources import Source
@@ -21,7 +22,7 @@ from dfnas.profiles import Settings
 from dfnas.runtime import logs, seeds, stages, statistics
 from dfnas.runtime.artefacts import Artefact
 from dfnas.runtime.progress import bar
-from dfnas.runtime.statistics import COEFFICIENTS
+from dfnas.runtime.statistics import COEFFICIENTS, Interval
 from dfnas.search import supernets, tables
 from dfnas.search.tables import Table
 
@@ -125,19 +126,19 @@ def judge_all(
     progress.close()
 
 
-def metrics(made: dict[str, Artefact], settings: Settings, missing: str) -> dict[str, float | int | str]:
+def metrics(made: dict[str, Artefact], settings: Settings) -> dict[str, Any]:
     """For a record: how many architectures were compared, and how scores and multiply-adds agree with the table.
 
-    `table_<coefficient>` and `table_macs_<coefficient>`, with _low and _high; `missing` where no table was given.
+    `table_<coefficient>` and `table_macs_<coefficient>`; dashes where no table was given.
     """
     options = {"resamples": settings.consistency.resamples, "seed": settings.seed}
     rows = logs.read(made["table-judged"].folder / LOG) if "table-judged" in made else []
-    values: dict[str, float | int | str] = {"table_architectures": len(rows) or missing}
-    for name, column in (("table", "score"), ("table_macs", "macs")):
+    columns = {name: [row[name] for row in rows] for name in ("score", "macs", "accuracy")}
+    values: dict[str, Any] = {"table_architectures": len(rows) or records.MISSING}
+    for front, column in (("table", "score"), ("table_macs", "macs")):
         for kind in COEFFICIENTS:
-            ends: Any = [missing] * 3
+            values[f"{front}_{kind}"] = records.absent(Interval)
             if rows:
-                lists = [[row[key] for row in rows] for key in (column, "accuracy")]
-                ends = statistics.correlation_interval(lists[0], lists[1], kind, **options)
-            values |= {f"{name}_{kind}{suffix}": end for suffix, end in zip(("", "_low", "_high"), ends, strict=True)}
+                ranked, truth = columns[column], columns["accuracy"]
+                values[f"{front}_{kind}"] = statistics.correlation_interval(ranked, truth, kind, **options)
     return values

@@ -15,7 +15,7 @@ from dfnas.profiles import Settings
 from dfnas.runtime import statistics
 from dfnas.runtime.artefacts import Artefact
 from dfnas.runtime.statistics import Interval
-from dfnas.search import evolution
+from dfnas.search import evolution, scratch
 from dfnas.search.evolution import Visited
 
 COLUMNS = ("accuracy", "macs", "parameters", "operations", "architecture")
@@ -74,12 +74,11 @@ def compared(results: Results, first: str, second: str, windows: Iterable[int] =
 
 
 def metrics(made: Mapping[str, Artefact], settings: Settings) -> dict[str, Any]:
-    """What the chapter records of its stages: see the design of the records."""
+    """For the record: what the chapter's stages came to."""
     chapter, found, logs = settings.pruning, results(made), visited(made)
     facts: dict[str, Any] = {"pruned_macs": found["pruned_on_synthetic"][0]["macs"][0], "network": chapter.network}
     for window, suffix in zip(range(len(chapter.windows)), SUFFIXES, strict=False):
-        for arm in ARMS[:-1]:
-            facts |= _spread(f"{arm}{suffix}", found[arm][window])
+        facts |= scratch.worth({f"{arm}{suffix}": found[arm][window] for arm in ARMS[:-1]})
         firsts = {}
         for name in SOURCES:
             rows = logs[name, window]
@@ -89,7 +88,7 @@ def metrics(made: Mapping[str, Artefact], settings: Settings) -> dict[str, Any]:
             facts[f"score_{name}{suffix}"], facts[f"score_label_{name}{suffix}"] = evolution.ranked(rows)[0].scores
             facts[f"visited_{name}{suffix}"] = len(rows)
         facts[f"spearman{suffix}"] = statistics.correlation(firsts["synthetic"], firsts["real"], "spearman")
-    facts |= _spread("full", found["full"][0]) | _differences(found)
+    facts |= scratch.worth({"full": found["full"][0]}) | _differences(found)
     tested = json.loads((made["teacher"].folder / "teacher.json").read_text())
     facts |= {f"teacher_{name}": value for name, value in tested.items()}
     space, data = space_of(settings), settings.data
@@ -102,18 +101,11 @@ def metrics(made: Mapping[str, Artefact], settings: Settings) -> dict[str, Any]:
     return facts
 
 
-def _spread(name: str, values: Mapping[str, list[Any]]) -> dict[str, Any]:
-    accuracies = values["accuracy"]
-    facts = {name: statistics.mean(accuracies), f"{name}_std": statistics.deviation(accuracies)}
-    facts[f"{name}_n"] = len(accuracies)
-    return facts | {f"{name}_{column}": statistics.mean(values[column]) for column in ("macs", "parameters")}
-
-
-def _differences(found: Results) -> dict[str, float]:
-    """In percentage points, in the first window and over all."""
-    facts, every = {}, list(found["uniform"])
-    for name, (first, second) in PAIRS.items():
-        for scope, windows in (("", [0]), ("all_", every)):
-            for suffix, value in zip(("", "_low", "_high"), compared(found, first, second, windows), strict=True):
-                facts[f"difference_{scope}{name}{suffix}"] = 100 * value
-    return facts
+def _differences(found: Results) -> dict[str, Interval]:
+    """In points, in the first window and over all."""
+    scopes = {"": [0], "all_": list(found["uniform"])}
+    return {
+        f"difference_{scope}{name}": compared(found, *arms, windows).scaled(100)
+        for name, arms in PAIRS.items()
+        for scope, windows in scopes.items()
+    }

@@ -1,0 +1,44 @@
+"""A record's metrics: flat names, into which an Interval or a Summary goes whole and of which it comes out whole."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from dfnas.runtime.statistics import Interval, Summary
+
+SUFFIXES: dict[type, tuple[str, ...]] = {Interval: ("", "_low", "_high"), Summary: ("", "_std", "_n")}
+MISSING = "\N{EN DASH}"  # what a record holds where the profile does not have a part of the chapter
+
+
+def flat(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Values under the names that prose quotes them by: each Interval and each Summary as three, all others as one."""
+    return {
+        name + suffix: part
+        for name, value in values.items()
+        for suffix, part in zip(SUFFIXES.get(type(value), ("",)), _parts(value), strict=True)
+    }
+
+
+def _parts(value: Any) -> tuple[Any, ...]:
+    return value if type(value) in SUFFIXES else (value,)
+
+
+def absent(kind: type) -> Any:
+    """An Interval or a Summary of dashes: it keeps the names of one that the profile does not have."""
+    return kind(*[MISSING] * len(SUFFIXES[kind]))
+
+
+def interval(record: Mapping[str, Any], name: str) -> Interval:
+    """The Interval that a record holds under a name; raises KeyError where it holds none, or a dash."""
+    return Interval(*_whole(record, name, Interval))
+
+
+def summary(record: Mapping[str, Any], name: str) -> Summary:
+    """The Summary that a record holds under a name; raises KeyError where it holds none, or a dash."""
+    return Summary(*_whole(record, name, Summary))
+
+
+def _whole(record: Mapping[str, Any], name: str, kind: type) -> list[Any]:
+    parts = [record["metrics"][name + suffix] for suffix in SUFFIXES[kind]]
+    if any(isinstance(part, str) for part in parts):
+        raise KeyError(name)
+    return parts

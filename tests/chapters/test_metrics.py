@@ -1,0 +1,170 @@
+"""What chapters put into their records: which values are compared, and under which name each goes."""
+
+import json
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from dfnas import profiles
+from dfnas.chapters import calibration, darts, distillation, spos, synthesis
+from dfnas.chapters.proxylessnas import results as proxylessnas
+from dfnas.data import real as real_data
+from dfnas.models.darts import DARTS_V1, DARTS_V2, Size, to_text
+from dfnas.models.darts_genotype import PRIMITIVES
+from dfnas.runtime import stages, statistics
+from dfnas.search import scratch
+from dfnas.search.evolution import Visited
+
+SETTINGS = profiles.load("smoke")
+
+
+def merits(value):
+    return {"verifier_accuracy": value, "batch_norm_distance": value, "roughness": value}
+
+
+def test_the_class_that_the_verifier_knows_worst_is_named():
+    by_class = [0.9, 0.8, 0.3, *[0.7] * 7]
+    found = synthesis.metrics(
+        {
+            "student_accuracies": [0.5, 0.75],
+            "synthetic": merits(0.1) | {"verifier_accuracy_by_class": by_class},
+            "real": merits(0.2),
+            "ablations": {"no batch-norm statistics": merits(0.3)},
+        },
+        SETTINGS,
+    )
+    assert found["verifier_lowest"] == 0.3
+    assert found["verifier_lowest_class"] == real_data.class_names(SETTINGS.data)[2]
+    assert found["student_accuracy"] == statistics.summary([0.5, 0.75])
+    names = ("roughness", "roughness_real", "roughness_no_batch_norm_statistics")
+    assert [found[name] for name in names] == [0.1, 0.2, 0.3]
+
+
+ARMS = {arm: [0.25, 0.5] for arm in (*calibration.ARMS, calibration.REAL)}
+
+
+def test_arms_are_compared_seed_by_seed_in_points():
+    arms = ARMS | {"round0": [0.5, 0.75], "noise": [0.0, 1.0], calibration.REAL: [1.0, 0.0]}
+    found = calibration.accuracies(arms)
+    assert found["difference_round0_hard"] == (25.0, 25.0, 25.0)
+    assert found["difference_noise_round0"].value == pytest.approx(-12.5)
+    assert found["student_accuracy_round0"] == statistics.summary([0.5, 0.75])
+    # noise and real images, which vary more, say nothing of how synthetic arms vary
+    assert found["pooled_std"] == pytest.approx(statistics.deviation([0.25, 0.5]))
+    assert found["largest_std"] == pytest.approx(statistics.deviation([0.25, 0.5]))
+
+
+def measures(value):
+    names = ("semantics", "diversity", "domain_gap", "label_entropy", "similarity_correlation", "off_slot")
+    return dict.fromkeys(names, value)
+
+
+def test_the_floor_is_of_test_images_and_labels_are_those_of_validation_images():
+    results = {"arms": ARMS, "rounds": [measures(0.1), measures(0.2), measures(0.3)], "drift": [0.5, 0.4]}
+    results |= {"noise": measures(0.6), "real": measures(0.7)}
+    found = calibration.metrics(results, measures(0.8), SETTINGS)
+    assert [found[f"semantics_{name}"] for name in ("first", "last", "noise", "real")] == [0.1, 0.3, 0.6, 0.8]
+    assert [found[f"label_entropy_{name}"] for name in ("first", "last", "real")] == [0.1, 0.3, 0.7]
+    assert found["drift_last"] == 0.4
+
+
+def written(folder, text, alphas, **files):
+    folder.mkdir()
+    scratch.write_architectures(folder, [text])
+    save_file({"alphas": alphas}, folder / "alphas.safetensors")
+    for name, content in files.items():
+        (folder / f"{name}.json").write_text(json.dumps(content))
+    return stages.Artefact(folder.name, "", folder)
+
+
+def test_a_darts_search_is_known_by_its_last_step(tmp_path):
+    undecided, decided = torch.zeros(2, 14, 8), torch.zeros(2, 14, 8)
+    decided[..., PRIMITIVES.index("skip_connect")] = 100.0
+    history = {"validation_accuracy": [0.1, 0.6], "step": [50, 60]}
+    first, second = (to_text(genotype, Size(4, 3)) for genotype in (DARTS_V1, DARTS_V2))
+    texts = {"synthetic": first, "real": second, "noise": second, "synthetic, second seed": first}
+    found = darts.outcomes(
+        {
+            label: written(tmp_path / label, text, torch.stack([undecided, decided]), history=history)
+            for label, text in texts.items()
+        }
+    )
+    assert found["entropy_noise"] == pytest.approx(0.0, abs=1e-6)
+    assert found["skip_weight_synthetic_second_seed"] == pytest.approx(1.0)
+    assert found["held_out_real"] == 0.6
+    assert found["skip_connections_synthetic"] == first.count("skip_connect")
+    assert found["agreement_synthetic_seed"] == found["agreement_real_noise"] == 1.0
+    assert found["agreement_synthetic_real"] == darts.agreement(first, second) < 1.0
+
+
+def test_random_cells_agree_where_an_operation_and_its_predecessor_are_drawn_alike():
+    chance = darts.chance_agreement(0, 400)
+    # A node reads 2 of n predecessors through any of 7 operations: an edge of one cell is in the other 2 / 7n times.
+    expected = sum(2 / (7 * count) for count in (2, 3, 4, 5)) / 4
+    assert abs(float(chance.mean()) - expected) < 3 * float(chance.std()) / 400**0.5
+    assert torch.equal(chance, darts.chance_agreement(0, 400))
+    assert not torch.equal(chance, darts.chance_agreement(1, 400))
+
+
+def visited(*rows):
+    return [Visited(generation, "random", (), choices, scores) for generation, choices, scores in rows]
+
+
+def test_a_spos_search_is_known_by_its_best_candidate_and_its_first_generation():
+    blocks = len(spos.space_of(SETTINGS).blocks)
+    paths = sorted([(choice,) * blocks for choice in range(4)], key=lambda path: spos.macs(SETTINGS, path))
+    synthetic = visited((0, paths[0], (0.1, 0.9)), (0, paths[1], (0.2, 0.8)), (1, paths[2], (0.7, 0.3)))
+    real = visited((0, paths[0], (0.4, 0.4)), (0, paths[1], (0.3, 0.3)), (1, paths[2], (0.2, 0.2)))
+    found = spos.outcomes({"synthetic": synthetic, "real": real}, SETTINGS)
+    assert (found["score_synthetic"], found["score_label_synthetic"]) == (0.7, 0.3)
+    assert found["first_synthetic"] == pytest.approx(0.15)
+    assert (found["visited_real"], found["compared"]) == (3, 2)
+    assert (found["spearman_macs_synthetic"], found["spearman_macs_real"]) == pytest.approx((1, -1))
+    assert (found["spearman_real_synthetic"], found["spearman_real_real"]) == pytest.approx((-1, 1))
+
+
+def test_a_proxylessnas_search_moves_from_its_first_to_its_last_tenth(tmp_path):
+    columns = {name: list(range(20)) for name in ("accuracy", "reward", "cost", "entropy")}
+    alphas = torch.stack([torch.zeros(3, 4), torch.tensor([0.0, 0.0, -torch.inf, -torch.inf]).repeat(3, 1)])
+    search = written(tmp_path / "search", "text", alphas, updates=columns)
+    found = proxylessnas.moves(search)
+    assert (found["reward_first"], found["reward_last"]) == (0.5, 18.5)
+    assert found["certainty"] == pytest.approx(0.5)
+    assert (found["entropy"], found["spread"]) == (19, 0.0)
+
+
+def students(*accuracies):
+    columns = dict.fromkeys(distillation.MEASURES[1:], [0.5] * len(accuracies))
+    return columns | {"accuracy": list(accuracies)}
+
+
+def distilled():
+    chapter, sizes = SETTINGS.distillation, [slots * SETTINGS.synthesis.rounds for slots in SETTINGS.distillation.sizes]
+    labels = {arm.name: students(0.5, 0.25) for arm in distillation.arms(SETTINGS) if arm.experiment == "labels"}
+    return chapter, {
+        "full": {"synthetic": students(0.75, 0.5), "real_same_count": students(0.5, 0.25)},
+        "labels": labels | {"stored": students(0.75, 0.75)},
+        "images": {f"{name}-{size}": students(0.25, 0.25) for name in ("synthetic", "real") for size in sizes},
+        "networks": {name: students(0.5, 0.5) for name in distillation.networks(SETTINGS)},
+    }
+
+
+def test_students_are_compared_seed_by_seed_and_curves_end_less_start():
+    _, results = distilled()
+    found = distillation.differences(results, SETTINGS)
+    assert found["difference_synthetic_real_same_count"] == (25.0, 25.0, 25.0)
+    assert found["difference_stored_hard"].value == pytest.approx(37.5)
+    assert found["difference_other_temperature_stored"].value == pytest.approx(-37.5)
+    assert found["difference_images_synthetic"] == (50.0, 50.0, 50.0)
+    assert found["difference_images_real"].value == pytest.approx(12.5)
+
+
+def test_the_students_of_the_synthetic_set_have_the_plain_name():
+    chapter, results = distilled()
+    found = distillation.metrics({"teacher_accuracy": 0.9, "results": results}, SETTINGS)
+    assert found["student_accuracy"] == statistics.summary([0.75, 0.5])
+    assert found["student_accuracy_real_same_count"] == statistics.summary([0.5, 0.25])
+    assert found["labels_stored"] == statistics.summary([0.75, 0.75])
+    assert found["cheap_network"] == chapter.comparison.network
+    assert found["network_narrow_parameters"] < found["network_full_parameters"]
