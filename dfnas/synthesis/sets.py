@@ -93,7 +93,7 @@ def synthesise(
                     carried = synthetic.read(path).logits
                     continue
                 shard = make_shard(inverter, number, batch, carried, seed)
-                synthetic.write(folder, shard, seed, stages.digest([settings, data, seed])[:16])
+                synthetic.write(folder, shard, seed, stages.digest([settings, splits.geometry(data), seed])[:16])
                 carried = shard.logits
                 stages.save_time()
                 progress.n = settings.batch * len(list(folder.glob("round-*.safetensors")))  # by all processes
