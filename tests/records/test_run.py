@@ -155,7 +155,7 @@ def test_a_full_disk_is_one_line_and_leaves_the_old_record(book: tiny.Book, monk
     begin().finish()
     old = book.files()
 
-    def full(self: Path, text: str) -> int:
+    def full(self: Path, text: str, encoding: str) -> int:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Path, "write_text", full)
@@ -173,14 +173,14 @@ def test_a_runs_folder_that_cannot_be_made_is_one_line(book: tiny.Book, monkeypa
 
 @pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="Linux only")
 def test_the_seconds_are_the_stages_and_the_notebooks_own(book: tiny.Book) -> None:
-    from dfnas.runtime import stages
+    from dfnas.runtime import artefacts, stages
 
     run = begin()
     earlier = stages.stage("tiny", lambda folder: None, {"a": 1})
     facts = json.loads((earlier.folder / "stage.json").read_text())
     (earlier.folder / "stage.json").write_text(json.dumps({**facts, "seconds": 100.0, "peak_memory_mb": 1e6}))
     os.utime(earlier.folder / "stage.json", (0, 0))  # computed long ago, in another process
-    stages.reset()
+    artefacts.reset()
     stages.stage("tiny", lambda folder: None, {"a": 1})
     run.finish()
     record = book.record()
