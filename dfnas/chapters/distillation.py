@@ -162,6 +162,7 @@ def compute(settings: Settings) -> dict[str, Artefact]:
 
 def plan(settings: Settings) -> list[dict[str, Any]]:
     """The sets, and a row for the students of each arm."""
+    check(settings)
     rows = [
         costs.synthetic_set("synthesis", settings, settings.synthesis),
         costs.synthetic_set("fewer iterations", settings, fewer(settings)),

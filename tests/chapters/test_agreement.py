@@ -5,7 +5,8 @@ import pytest
 from dfnas import profiles, records
 from dfnas.chapters import spos
 from dfnas.chapters.consistency import agreement, experiment
-from dfnas.runtime import logs, stages
+from dfnas.runtime import logs
+from dfnas.runtime.artefacts import Artefact
 
 SETTINGS = profiles.load("smoke")
 RANKING = {
@@ -20,7 +21,7 @@ RANKING = {
 def artefact(folder, rows):
     folder.mkdir()
     logs.write(folder / experiment.LOG, rows)
-    return stages.Artefact(folder.name, "", folder)
+    return Artefact(folder.name, "", folder)
 
 
 def test_parts_are_read_from_the_logs_of_their_stages(tmp_path):

@@ -1,5 +1,7 @@
 """Measures of labels and images against cases that can be worked out by hand; arms and plans."""
 
+import dataclasses
+import itertools
 import math
 
 import numpy as np
@@ -9,24 +11,65 @@ import torch
 from dfnas import profiles
 from dfnas.chapters import calibration
 from dfnas.chapters import index as chapters_index
+from dfnas.data import real as real_data
 from dfnas.data import sources, synthetic, teachers
-from dfnas.data.synthetic import SyntheticSet
+from dfnas.data.sources import Source
+from dfnas.data.synthetic import Shard
 from dfnas.errors import UserError
 from dfnas.runtime import statistics
+from dfnas.runtime.artefacts import Artefact
 from dfnas.synthesis import sets
+from dfnas.training import evaluation, students
 
 SETTINGS = profiles.load("smoke")
 
 
-def made_up(logits_by_round, classes):
-    count, rounds = len(classes), len(logits_by_round)
-    return SyntheticSet(
-        torch.zeros(count * rounds, 1, 20, 20, dtype=torch.uint8),
-        torch.cat(logits_by_round).half(),
-        classes.repeat(rounds),
-        torch.arange(rounds).repeat_interleave(count),
-        torch.arange(count).repeat(rounds),
-    )
+def made_up(logits):
+    images = torch.zeros(len(logits), 1, 20, 20, dtype=torch.uint8)
+    return Source(images, logits, torch.arange(len(logits)) % 10, (0.5,), (0.25,))
+
+
+def test_rounds_hold_the_same_slots_and_no_more_than_the_chapter_compares(tmp_path):
+    for number, batch in itertools.product(range(2), range(2)):
+        slots = torch.arange(10) + 10 * batch
+        images = (slots + 100 * number).byte().view(10, 1, 1, 1).expand(10, 1, 20, 20)
+        shard = Shard(images, torch.randn(10, 10).half(), slots % 10, torch.zeros(1, 1), number, batch)
+        synthetic.write(tmp_path, shard, 0, "made up")
+    settings = profiles.load("smoke", 0, ["calibration.images=15"])
+    rounds = calibration.rounds_of(Artefact("synthesis", "", tmp_path), settings, teachers.load(settings))
+    assert [part.images[:, 0, 0, 0].tolist() for part in rounds] == [[*range(15)], [*range(100, 115)]]
+    assert [part.classes.tolist() for part in rounds] == [[*range(10), *range(5)]] * 2
+
+
+def test_the_explorer_shows_slots_of_each_class_with_their_labels_of_every_round():
+    settings = profiles.load("smoke", 0, ["calibration.slots_shown=20"])
+    one = made_up(torch.eye(10).repeat(3, 1) * 60)
+    rounds = [one, dataclasses.replace(made_up(torch.zeros(30, 10)), images=one.images + 255)]
+    shown = calibration.explorer(rounds, settings)
+    assert (shown["rounds"], shown["classes"]) == (2, [str(k) for k in range(10)])
+    assert [(slot["slot"], slot["class"]) for slot in shown["slots"]] == [
+        (k + n, k) for k in range(10) for n in (0, 10)
+    ]
+    fourth = shown["slots"][6]
+    assert fourth["labels"] == [[0.0] * 3 + [1.0] + [0.0] * 6, [0.1] * 10]
+    black, white = (calibration.picture(torch.full((1, 20, 20), grey, dtype=torch.uint8)) for grey in (0, 255))
+    assert fourth["images"] == [black, white]
+
+
+def test_real_images_are_as_diverse_as_themselves_under_whatever_normalisation_they_come(tmp_path, monkeypatch):
+    network, real = teachers.load(SETTINGS).network, real_data.load(SETTINGS.data)
+    monkeypatch.setattr(students, "read", lambda *_: network)
+    verifier = calibration.Verifier(SETTINGS, Artefact("verifier", "", tmp_path), real)
+    own = verifier.measures(real.validation)
+    assert own["diversity"] == 1.0
+    assert own["domain_gap"] == pytest.approx(0.0, abs=1e-3)
+    seen = evaluation.predict(network, real.validation, SETTINGS.run)
+    assert own["semantics"] == evaluation.accuracy(seen, real.validation.classes)
+    bordered = real.validation.under(made_up(torch.eye(10))).on_canvas(SETTINGS.data)  # only the region is looked at
+    assert verifier.measures(bordered) == own
+    faint = verifier.measures(dataclasses.replace(real.validation, images=real.validation.images // 4))
+    assert faint["diversity"] < 0.9
+    assert faint["domain_gap"] > 0.1
 
 
 def test_entropy_from_hard_to_uniform():
@@ -36,8 +79,8 @@ def test_entropy_from_hard_to_uniform():
 
 def test_drift_is_nothing_for_labels_that_stand_and_one_for_labels_that_leave():
     one, other = torch.eye(10) * 60, torch.eye(10).roll(1, 0) * 60
-    whole = made_up([one, one, other], torch.arange(10))
-    assert calibration.drift(whole, 3) == pytest.approx([0.0, 1.0], abs=1e-6)
+    rounds = [made_up(one), made_up(one), made_up(other)]
+    assert calibration.drift(rounds) == pytest.approx([0.0, 1.0], abs=1e-6)
 
 
 def test_class_similarity_is_the_mean_soft_label_of_each_class():
@@ -70,10 +113,11 @@ def test_a_balanced_subset():
 
 
 def test_noise_is_valid_and_labelled_by_the_teacher(tmp_path):
-    sets.make_noise(tmp_path, SETTINGS, teachers.load(SETTINGS), SETTINGS.calibration.images)
-    noise = synthetic.load(tmp_path)
+    teacher = teachers.load(SETTINGS)
+    sets.make_noise(tmp_path, SETTINGS, teacher, SETTINGS.calibration.images)
+    noise = synthetic.load(tmp_path, teacher)
     assert len(noise) == SETTINGS.calibration.images
-    assert torch.equal(noise.slot_class, noise.logits.float().argmax(1))
+    assert torch.equal(noise.classes, noise.targets.argmax(1))
     assert 20 < float(noise.images.float().std()) < 130
 
 

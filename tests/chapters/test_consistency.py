@@ -13,25 +13,20 @@ from dfnas.chapters import spos
 from dfnas.chapters.consistency import experiment
 from dfnas.data import real as real_data
 from dfnas.data import sources, splits, teachers
-from dfnas.data.sources import Source
+from dfnas.data.origins import Origin
 from dfnas.errors import UserError
 from dfnas.models import darts
 from dfnas.runtime import logs, stages
-from dfnas.search import scratch
+from dfnas.runtime.artefacts import Artefact
+from dfnas.search import scratch, supernets
 from dfnas.synthesis import sets
 from dfnas.training import loop
+
+from .digits import source
 
 SETTINGS = profiles.load("smoke", 0, ["run.checkpoint_seconds=0"])
 CHAPTER = dataclasses.replace(SETTINGS.consistency, architectures=3)
 TEXTS = experiment.draw(CHAPTER, 0)
-
-
-def source(name="synthetic"):
-    real = real_data.load(SETTINGS.data).train
-    labels = real.labels[:200]
-    images = torch.nn.functional.pad(real.images[:200], [2] * 4)
-    targets = labels if name == "real" else torch.nn.functional.one_hot(labels, 10).float() * 5
-    return Source(name, images, targets, labels, (0.5,), (0.25,))
 
 
 def train_all(folder, name="synthetic", stop_at=None, texts=TEXTS):
@@ -40,7 +35,7 @@ def train_all(folder, name="synthetic", stop_at=None, texts=TEXTS):
     whole, steps, learnt = loop.learning_rate, [], source(name)
     test = real_data.load(SETTINGS.data).test
     shown = experiment.real_images(test, 40, learnt, SETTINGS, 0)
-    held_out = sources.seen(learnt.select(torch.arange(20)), SETTINGS, 16)
+    held_out = sources.judged(learnt.select(torch.arange(20)), SETTINGS, 16)
 
     def stopping(*arguments):
         steps.append(arguments)
@@ -51,7 +46,7 @@ def train_all(folder, name="synthetic", stop_at=None, texts=TEXTS):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(loop, "learning_rate", stopping)
         patch.setattr(experiment, "loaded", functools.lru_cache(lambda *_: (learnt, held_out, shown)))
-        experiment.train_all(folder, texts, name, "", SETTINGS, 1)
+        experiment.train_all(folder, texts, Origin(name, ""), SETTINGS, 1)
     return len(steps)
 
 
@@ -103,7 +98,7 @@ def test_networks_are_trained_where_real_data_is_out_of_reach_and_tested_where_i
 
 def test_whoever_learns_from_real_data_sees_all_of_it_and_judges_are_balanced():
     settings = profiles.load("smoke", 0, ["consistency.test_images=50"])
-    learnt, held_out, shown = experiment.loaded("real", "", settings)
+    learnt, held_out, shown = experiment.loaded(Origin("real", ""), settings)
     assert held_out is shown
     assert len(learnt) == len(real_data.load(SETTINGS.data).train) > SETTINGS.synthesis.images
     assert shown.classes.bincount().tolist() == [5] * 10
@@ -113,8 +108,8 @@ def test_whoever_learns_from_real_data_sees_all_of_it_and_judges_are_balanced():
 def test_what_judges_a_source_without_real_data_trains_nothing(monkeypatch):
     whole = source()
     whole = dataclasses.replace(whole, images=torch.arange(200).byte().view(200, 1, 1, 1).expand(200, 1, 20, 20))
-    monkeypatch.setattr(sources, "load", lambda *_: whole)
-    learnt, held_out, shown = experiment.loaded("synthetic", "made up", SETTINGS)
+    monkeypatch.setattr(Origin, "load", lambda *_: whole)
+    learnt, held_out, shown = experiment.loaded(Origin("synthetic", "made up"), SETTINGS)
     experiment.loaded.cache_clear()
     assert len(held_out) == round(0.2 * 200)
     kinds = [set(part.images[:, 0, 0, 0].tolist()) for part in (learnt, held_out)]
@@ -132,13 +127,13 @@ def test_the_reference_shares_its_seed_with_none_of_the_rankings_that_it_is_comp
 @pytest.fixture(scope="module")
 def supernet(tmp_path_factory):
     folder = tmp_path_factory.mktemp("supernet")
-    spos.train_supernet(folder, source(), SETTINGS, SETTINGS.spos, teachers.load(SETTINGS))
-    return stages.Artefact("supernet", "", folder)
+    spos.train_supernet(folder, source(), SETTINGS, teachers.load(SETTINGS))
+    return Artefact("supernet", "", folder)
 
 
 def judge_all(folder, supernet, monkeypatch, stop_at=None):
     folder.mkdir(exist_ok=True)
-    whole, calls, learnt = spos.Judge.__call__, [], source()
+    whole, calls, learnt = supernets.Judge.__call__, [], source()
 
     def stopping(self, candidate):
         calls.append(candidate)
@@ -146,10 +141,11 @@ def judge_all(folder, supernet, monkeypatch, stop_at=None):
             raise KeyboardInterrupt
         return whole(self, candidate)
 
-    monkeypatch.setattr(spos.Judge, "__call__", stopping)
-    monkeypatch.setattr(sources, "load", lambda *rest: learnt)
+    monkeypatch.setattr(supernets.Judge, "__call__", stopping)
+    monkeypatch.setattr(Origin, "load", lambda *_: learnt)
     try:
-        experiment.judge_all(folder, "synthetic", "", supernet, SETTINGS, SETTINGS, teachers.load(SETTINGS))
+        origin = Origin("synthetic", "")
+        experiment.judge_all(folder, origin, supernet, SETTINGS, SETTINGS, teachers.load(SETTINGS))
     finally:
         monkeypatch.undo()
     return calls
@@ -182,8 +178,8 @@ def test_supernets_are_those_of_chapter_6():
         assert here[f"spos-supernet-{name}"] == there[f"spos-supernet-{name}"]
     with stages.dry():
         frozen = teachers.load(SETTINGS)
-        origins = sets.artefacts(SETTINGS, frozen)
-        first, again = (experiment.supernet_stage(arm, origins, SETTINGS, frozen) for arm in ("real", "again"))
+        real = sets.origins_of(SETTINGS, frozen)["real"]
+        first, again = (experiment.supernet_stage(arm, real, SETTINGS, frozen) for arm in ("real", "again"))
     assert first.key == there["spos-supernet-real"]
     assert again.key != first.key
 
@@ -204,4 +200,4 @@ def test_settings_that_make_no_sense_are_refused():
         (["consistency.held_out=1.0"], "between 0 and 1"),
     ):
         with pytest.raises(UserError, match=words):
-            experiment.chapter_of(profiles.load("smoke", 0, overrides))
+            experiment.check(profiles.load("smoke", 0, overrides))

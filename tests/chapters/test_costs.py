@@ -1,13 +1,35 @@
 """What chapters would cost: from shapes alone, at the paper's size too."""
 
+import dataclasses
+
 import pytest
 import torch
 
 from dfnas import profiles
 from dfnas.chapters import costs, darts, index, spos
+from dfnas.errors import UserError
 from dfnas.models import cost, shufflenet
 
 NAMES = ("smoke", "quick", "laptop", "paper-cifar10", "paper-imagenet")
+
+
+@pytest.mark.parametrize("name", ["darts", "spos", "proxylessnas", "consistency", "pruning", "distillation"])
+def test_a_chapter_without_settings_is_refused_before_anything_reads_them(name, tmp_path, monkeypatch):
+    monkeypatch.setenv("DFNAS_RUNS", str(tmp_path))
+    settings = dataclasses.replace(profiles.load("smoke"), **{name: None})
+    chapter = next(chapter for chapter in profiles.CHAPTERS if chapter.endswith(name))
+    for ask in (index.compute, index.stage_keys, index.plan):
+        with pytest.raises(UserError, match="profile smoke has no "):
+            ask(chapter, settings)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("profile", NAMES)
+def test_a_profile_has_settings_for_each_of_its_chapters(profile):
+    settings = profiles.load(profile)
+    parts = {name.partition("-")[2] for name in settings.chapters} & set(vars(settings))
+    assert [part for part in parts if getattr(settings, part) is None] == []
+    assert "synthesis" in parts
 
 
 @pytest.mark.parametrize("profile", NAMES)

@@ -9,25 +9,17 @@ import torch
 
 from dfnas import profiles
 from dfnas.chapters import darts
-from dfnas.data import real as real_data
 from dfnas.data import sources
-from dfnas.data.sources import Source
 from dfnas.errors import UserError
 from dfnas.models.darts import DARTS_V1, DARTS_V2, Size, to_text
 from dfnas.models.darts_supernet import Supernet
-from dfnas.runtime import stages
+from dfnas.runtime.artefacts import Artefact
 from dfnas.search import scratch
 from dfnas.training import losses
 
+from . import digits
+
 SETTINGS = profiles.load("smoke", 0, ["run.checkpoint_seconds=0"])
-
-
-def source(kind="real"):
-    real = real_data.load(SETTINGS.data).train
-    labels = real.labels[:64]
-    images = torch.nn.functional.pad(real.images[:64], [2] * 4)
-    targets = labels if kind == "real" else torch.nn.functional.one_hot(labels, 10).float() * 5
-    return Source(kind, images, targets, labels, (0.5,), (0.25,))
 
 
 def test_the_worked_example_of_the_paper():
@@ -77,7 +69,7 @@ def test_weights_are_restored_to_the_bit():
 
 def companion(supernet, order):
     chapter = dataclasses.replace(SETTINGS.darts, order=order)
-    sample = sources.sampler(source(), chapter.search, SETTINGS, 0)
+    sample = sources.sampler(digits.source("real", 64), chapter.search, SETTINGS, 0)
     loss = losses.hard_loss()
     return darts.ArchitectureUpdate(
         supernet,
@@ -111,7 +103,7 @@ def run(folder, monkeypatch, order, stop_at=None):
 
     with monkeypatch.context() as patch:
         patch.setattr(darts.ArchitectureUpdate, "before", stopping)
-        darts.search(folder, source("synthetic"), settings, chapter, 0)
+        darts.search(folder, digits.source(count=64), settings, 0)
 
 
 @pytest.mark.parametrize("order", ["first", "second"])
@@ -129,7 +121,7 @@ def test_a_search_moves_the_parameters_and_leaves_an_architecture(tmp_path, monk
     run(tmp_path / "whole", monkeypatch, "first")
     (text,) = scratch.read_architectures(tmp_path / "whole")
     assert text.startswith("darts:1;")
-    history = darts.snapshots(stages.Artefact("search", "", tmp_path / "whole"))
+    history = darts.snapshots(Artefact("search", "", tmp_path / "whole"))
     assert history.shape[1:] == (2, 14, 8)
     assert float(darts.entropy(history[-1])) < math.log(8)
     assert len(json.loads((tmp_path / "whole" / "history.json").read_text())["loss"]) >= 1
@@ -154,10 +146,10 @@ def test_agreement_counts_the_edges_in_common():
 
 def test_settings_that_make_no_sense_are_refused():
     with pytest.raises(UserError, match="first and second"):
-        darts.chapter_of(profiles.load("smoke", 0, ["darts.order=third"]))
+        darts.check(profiles.load("smoke", 0, ["darts.order=third"]))
     with pytest.raises(UserError, match="2 or more"):
-        darts.chapter_of(profiles.load("smoke", 0, ["darts.search_seeds=1"]))
+        darts.check(profiles.load("smoke", 0, ["darts.search_seeds=1"]))
     with pytest.raises(UserError, match="averaging"):
-        darts.chapter_of(profiles.load("smoke", 0, ["darts.search.averaging=0.9"]))
+        darts.check(profiles.load("smoke", 0, ["darts.search.averaging=0.9"]))
     with pytest.raises(UserError, match="no DARTS"):
-        darts.chapter_of(profiles.load("paper-imagenet"))
+        darts.check(profiles.load("paper-imagenet"))

@@ -12,9 +12,11 @@ from dfnas.chapters import distillation, synthesis
 from dfnas.chapters.distillation import images_of
 from dfnas.data import real as real_data
 from dfnas.data import splits, teachers
+from dfnas.data.sources import Source
 from dfnas.data.synthetic import Shard, load, write
 from dfnas.errors import UserError
-from dfnas.runtime import stages
+from dfnas.runtime import artefacts, stages
+from dfnas.runtime.artefacts import Artefact
 from dfnas.synthesis import sets
 from dfnas.training import evaluation, loop, losses, students
 
@@ -112,21 +114,21 @@ def small(tmp_path, monkeypatch):
     for number in range(2):
         images = torch.full((10, 1, 20, 20), number, dtype=torch.uint8)
         write(folder, Shard(images, torch.randn(10, 10).half(), torch.arange(10), torch.zeros(1, 1), number, 0), 0, "")
-    stages.reset()
-    return stages.Artefact("synthesis", "key", folder)
+    artefacts.reset()
+    return Artefact("synthesis", "key", folder)
 
 
 def trained_on(arm, small, monkeypatch):
     """What the students' training loop is given for an arm, and whether real data was within reach."""
     seen = {}
 
-    def train(folder, images, labels, settings, student, seed, mean, std, teacher=None):
+    def train(folder, source, settings, student, seed, teacher=None):
         try:
             real_data.load(settings.data)
             reach = True
         except splits.RealDataError:
             reach = False
-        seen.update(images=images, labels=labels, reach=reach, online=student.labels == "online")
+        seen.update(source=source, reach=reach, teacher=teacher)
 
     monkeypatch.setattr(students, "train", train)
     frozen = teachers.load(SETTINGS)
@@ -137,12 +139,13 @@ def trained_on(arm, small, monkeypatch):
 @pytest.mark.parametrize("name", ["stored", "hard", "online", "round0", "last_round", "noise", "fewer_iterations"])
 def test_students_of_synthetic_images_learn_with_real_data_out_of_reach(name, small, monkeypatch):
     arm = ARMS["labels", name]
-    seen, whole = trained_on(arm, small, monkeypatch), load(small.folder)
+    seen, whole = trained_on(arm, small, monkeypatch), load(small.folder, teachers.load(SETTINGS))
     assert not seen.reach
-    assert seen.labels.dim() == (1 if name == "hard" else 2)
-    rounds = {"first": {0}, "last": {1}, "all": {0, 1}}[arm.chosen]
-    assert set(seen.images.flatten().tolist()) == rounds
-    assert len(seen.images) == len(whole) * len(rounds) // 2
+    assert seen.source.soft == (name != "hard")
+    assert seen.teacher is not None
+    rounds = {"first": {0}, "last": {1}, "all": {0, 1}}[arm.rounds]
+    assert set(seen.source.images.flatten().tolist()) == rounds
+    assert len(seen.source) == len(whole) * len(rounds) // 2
 
 
 def test_real_images_are_taken_with_true_classes_or_with_the_teacher_s_answers(small, monkeypatch):
@@ -150,14 +153,17 @@ def test_real_images_are_taken_with_true_classes_or_with_the_teacher_s_answers(s
     with_classes = trained_on(arm, small, monkeypatch)
     distilled = trained_on(dataclasses.replace(ARMS["labels", "real_distilled"], count=20), small, monkeypatch)
     assert with_classes.reach
-    assert torch.bincount(with_classes.labels, minlength=10).tolist() == [2] * 10
-    assert torch.equal(with_classes.images, distilled.images)
-    frozen = teachers.load(SETTINGS)
-    seen = distilled.images[:, :, 2:18, 2:18].contiguous()
-    theirs = evaluation.predict(frozen.network, seen, SETTINGS.run, mean=frozen.mean, std=frozen.std)
-    assert torch.equal(distilled.labels, theirs)
+    classes = with_classes.source.targets
+    assert torch.bincount(classes, minlength=10).tolist() == [2] * 10
+    assert torch.equal(with_classes.source.images, distilled.source.images)
+    frozen, real = teachers.load(SETTINGS), real_data.load(SETTINGS.data).train
+    regions = distilled.source.images[:, :, 2:18, 2:18].contiguous()
+    theirs = Source(regions, classes, classes, frozen.mean, frozen.std)
+    assert torch.equal(distilled.source.targets, evaluation.predict(frozen.network, theirs, SETTINGS.run))
+    assert (distilled.source.mean, distilled.source.std) == (frozen.mean, frozen.std)
+    assert (with_classes.source.mean, with_classes.source.std) == (real.mean, real.std)
     smaller = trained_on(dataclasses.replace(arm, count=10), small, monkeypatch)
-    assert torch.equal(smaller.images, with_classes.images[:10])
+    assert torch.equal(smaller.source.images, with_classes.source.images[:10])
 
 
 def test_curves_end_with_the_students_of_the_whole_set(tmp_path):
@@ -185,12 +191,12 @@ def test_curves_end_with_the_students_of_the_whole_set(tmp_path):
 )
 def test_settings_that_make_no_sense_are_refused(override, words):
     with pytest.raises(UserError, match=words):
-        distillation.chapter_of(profiles.load("smoke", 0, [override]))
+        distillation.check(profiles.load("smoke", 0, [override]))
 
 
 def test_a_profile_without_the_chapter_says_so():
     with pytest.raises(UserError, match="no settings for distillation"):
-        distillation.chapter_of(profiles.load("paper-cifar10"))
+        distillation.check(profiles.load("paper-cifar10"))
 
 
 def test_noise_is_as_many_images_as_the_set():

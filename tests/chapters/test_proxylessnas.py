@@ -11,13 +11,14 @@ from dfnas import profiles
 from dfnas.chapters import index
 from dfnas.chapters.proxylessnas import binarisation, estimate, experiment
 from dfnas.chapters.proxylessnas.binarisation import Costs, Search
-from dfnas.data import real as real_data
 from dfnas.data import teachers
-from dfnas.data.sources import Source
 from dfnas.errors import UserError
 from dfnas.models import cost, mbconv
-from dfnas.runtime import seeds, stages
+from dfnas.runtime import seeds
+from dfnas.runtime.artefacts import Artefact
 from dfnas.search import scratch
+
+from .digits import source
 
 SETTINGS = profiles.load("smoke", 0, ["run.checkpoint_seconds=0"])
 CHAPTER = SETTINGS.proxylessnas
@@ -30,13 +31,6 @@ def generator(number=0):
 
 def alphas(*sizes):
     return [torch.randn(size, dtype=torch.float64, generator=generator(size)) for size in sizes]
-
-
-def source():
-    real = real_data.load(SETTINGS.data).train
-    labels = real.labels[:200]
-    images = torch.nn.functional.pad(real.images[:200], [2] * 4)
-    return Source("synthetic", images, torch.nn.functional.one_hot(labels, 10).float() * 5, labels, (0.5,), (0.25,))
 
 
 # What paths are drawn, and how parameters are moved.
@@ -208,7 +202,7 @@ def run(folder, what, stop_at=None, warm=None, **changes):
         else:
             supernet, costs = experiment.read(warm, settings), experiment.costs_of(settings, None)
             experiment.search(folder, source(), supernet, costs, settings, teachers.load(settings))
-    return stages.Artefact(what, "", folder)
+    return Artefact(what, "", folder)
 
 
 @pytest.fixture(scope="module")
@@ -272,9 +266,9 @@ def test_settings_that_make_no_sense_are_refused():
         ("proxylessnas.latency.networks=2", "3 or more"),
     ):
         with pytest.raises(UserError, match=words):
-            experiment.chapter_of(profiles.load("smoke", 0, [override]))
+            experiment.check(profiles.load("smoke", 0, [override]))
     with pytest.raises(UserError, match="no ProxylessNAS"):
-        experiment.chapter_of(profiles.load("paper-cifar10"))
+        experiment.check(profiles.load("paper-cifar10"))
 
 
 def test_the_chapter_is_not_in_the_paper_s_cifar_10_part():

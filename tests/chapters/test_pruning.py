@@ -2,6 +2,7 @@
 
 import ast
 import json
+import os
 import subprocess
 import sys
 
@@ -9,34 +10,28 @@ import nbformat
 import onnx.reference
 import pytest
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from dfnas import profiles
 from dfnas.chapters.pruning import experiment, exports, networks
-from dfnas.data import real as real_data
 from dfnas.data import teachers
-from dfnas.data.sources import Source
-from dfnas.data.synthetic import SyntheticSet
 from dfnas.errors import UserError
 from dfnas.models import cost, pruning
-from dfnas.runtime import paths, stages
+from dfnas.runtime import paths
+from dfnas.runtime.artefacts import Artefact
 from dfnas.search import evolution, scratch, supernets
+
+from .digits import source
 
 SETTINGS = profiles.load("smoke", 0, ["run.checkpoint_seconds=0", "pruning.search.steps=6"])
 CHAPTER = SETTINGS.pruning
 SPACE = networks.space_of(SETTINGS)
 
 
-def source():
-    real = real_data.load(SETTINGS.data).train
-    labels = real.labels[:200]
-    images = torch.nn.functional.pad(real.images[:200], [2] * 4)
-    return Source("synthetic", images, torch.nn.functional.one_hot(labels, 10).float() * 5, labels, (0.5,), (0.25,))
-
-
 def train(folder, stop_at=None):
     folder.mkdir(exist_ok=True)
-    whole = experiment.Encodings.before
+    whole = supernets.RandomChoice.before
 
     def stopping(self, step, steps, rate, optimiser):
         if step == stop_at:
@@ -44,9 +39,9 @@ def train(folder, stop_at=None):
         whole(self, step, steps, rate, optimiser)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(experiment.Encodings, "before", stopping)
-        experiment.train_net(folder, source(), SETTINGS, CHAPTER, teachers.load(SETTINGS))
-    return stages.Artefact("net", "", folder)
+        patch.setattr(supernets.RandomChoice, "before", stopping)
+        experiment.train_net(folder, source(), SETTINGS, teachers.load(SETTINGS))
+    return Artefact("net", "", folder)
 
 
 @pytest.fixture(scope="module")
@@ -67,16 +62,16 @@ def search(folder, net, window=0, stop_at=None):
     folder.mkdir(exist_ok=True)
     whole, calls = supernets.Judge.__call__, []
 
-    def stopping(self, network, encoding):
+    def stopping(self, encoding):
         calls.append(encoding)
         if len(calls) == stop_at:
             raise KeyboardInterrupt
-        return whole(self, network, encoding)
+        return whole(self, encoding)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(supernets.Judge, "__call__", stopping)
         trained = experiment.read_net(net, SETTINGS)
-        experiment.search(folder, source(), trained, window, SETTINGS, CHAPTER)
+        experiment.search(folder, source(), trained, window, SETTINGS)
     return calls
 
 
@@ -111,27 +106,29 @@ def test_everything_visited_costs_what_the_window_allows_and_nothing_is_built_fo
 
 
 def test_a_candidate_is_judged_the_same_whatever_was_judged_before(net):
-    trained, judge = experiment.read_net(net, SETTINGS), experiment.judge_of(source(), SETTINGS, CHAPTER)
+    judge = experiment.judge_of(experiment.read_net(net, SETTINGS), source(), SETTINGS)
     first = (20, 18, 12, 15, 22)
-    once = judge(trained, first)
-    other = judge(trained, (20, 5, 12, 30, 22))  # shares batch norms with the first
-    assert judge(trained, first) == once
+    once = judge(first)
+    other = judge((20, 5, 12, 30, 22))  # shares batch norms with the first
+    assert judge(first) == once
     assert all(0 <= value <= 1 for value in (*once, *other))
 
 
-def test_encodings_are_a_function_of_seed_and_step():
-    net = experiment.build_net(SETTINGS)
-    companion, drawn = experiment.Encodings(net, SETTINGS), []
+def test_encodings_are_a_function_of_seed_and_step(tmp_path, monkeypatch):
+    given, drawn = {}, []
+    names = ("folder", "net", "source", "companion")
+    monkeypatch.setattr(supernets, "train", lambda *rest, **_: given.update(zip(names, rest)))
+    experiment.train_net(tmp_path, source(), SETTINGS, teachers.load(SETTINGS))
     for step in (*range(60), 3):
-        companion.before(step, 60, 0.1, None)
-        drawn.append(net.encoding)
+        given["companion"].before(step, 60, 0.1, None)
+        drawn.append(given["net"].encoding)
     assert drawn[-1] == drawn[3]
     assert len(set(drawn[:-1])) == 60
     assert {gene for encoding in drawn for gene in encoding} >= {0, 30}
 
 
 def test_what_a_find_is_compared_with_costs_what_it_costs(tmp_path):
-    found = stages.Artefact("search", "key", tmp_path / "search")
+    found = Artefact("search", "key", tmp_path / "search")
     found.folder.mkdir()
     scratch.write_architectures(found.folder, [pruning.to_text((19, 17, 22, 14, 21), SPACE)])
     with pytest.MonkeyPatch.context() as patch:
@@ -150,13 +147,11 @@ TEXT = pruning.to_text((14, 16, 21, 9, 24), SPACE)
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory):
     """A network trained for a few steps as the chapter trains them, and its files."""
-    folder, given = tmp_path_factory.mktemp("trained"), source()
-    count = len(given)
-    made = SyntheticSet(given.images, given.targets.half(), given.classes, torch.arange(count), torch.zeros(count))
-    networks.train(folder, TEXT, 0, made, SETTINGS, teachers.load(SETTINGS))
+    folder, teacher = tmp_path_factory.mktemp("trained"), teachers.load(SETTINGS)
+    networks.train(folder, TEXT, 0, source().under(teacher), SETTINGS, teacher)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(paths, "runs", lambda: folder / "runs")
-        artefact = networks.export_stage(stages.Artefact("t", "key", folder), SETTINGS, teachers.load(SETTINGS))
+        artefact = networks.export_stage(Artefact("t", "key", folder), SETTINGS, teacher)
     return folder, artefact.folder
 
 
@@ -220,6 +215,22 @@ def test_a_file_says_what_it_holds(exported, tmp_path):
         assert "\n" not in str(error.value)
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="Linux only")
+def test_an_export_onto_a_full_disk_is_one_line(exported, tmp_path, monkeypatch):
+    (tmp_path / f"pruned.pt2.{os.getpid()}.tmp").symlink_to("/dev/full")
+    network = exports.load(exported[1] / "pruned.safetensors")
+    with pytest.raises(UserError, match=r"cannot write .*pruned\.pt2 \(No space left on device\)"):
+        exports.translate(network, (1, 16, 16), tmp_path, "pruned")
+
+    def full(*_):
+        raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr("safetensors.torch.save_file", full)
+    with pytest.raises(UserError, match=r"cannot write .*pruned\.safetensors .*No space left"):
+        exports.save(tmp_path / "pruned.safetensors", TEXT, network.state_dict(), {})
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize(
     ("override", "words"),
     [
@@ -234,10 +245,10 @@ def test_a_file_says_what_it_holds(exported, tmp_path):
 )
 def test_settings_that_make_no_sense_are_refused(override, words):
     with pytest.raises(UserError, match=words):
-        networks.chapter_of(profiles.load("smoke", 0, [override]))
+        networks.check(profiles.load("smoke", 0, [override]))
 
 
 def test_more_windows_than_the_chapter_shows_are_refused():
     four = [f"pruning.windows={((1, 2),) * 4}", f"pruning.genes={((0, 30),) * 4}"]
     with pytest.raises(UserError, match="shows up to 3"):
-        networks.chapter_of(profiles.load("smoke", 0, four))
+        networks.check(profiles.load("smoke", 0, four))

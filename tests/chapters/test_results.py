@@ -10,7 +10,7 @@ from dfnas.chapters import results
 from dfnas.figures import comparisons
 from dfnas.figures import intervals as drawn
 from dfnas.records import claims
-from dfnas.runtime import paths, stages
+from dfnas.runtime import artefacts, paths, stages
 from dfnas.runtime.statistics import Interval
 
 SETTINGS = profiles.load("smoke")
@@ -25,7 +25,7 @@ def book(tmp_path, monkeypatch):
     """A root without published records, and an empty folder of runs."""
     monkeypatch.setenv("DFNAS_RUNS", str(tmp_path / "runs"))
     monkeypatch.setattr(paths, "root", lambda: tmp_path / "root")
-    stages.reset()
+    artefacts.reset()
     return tmp_path
 
 

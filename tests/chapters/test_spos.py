@@ -7,26 +7,19 @@ import torch
 
 from dfnas import profiles
 from dfnas.chapters import spos
-from dfnas.data import real as real_data
 from dfnas.data import teachers
-from dfnas.data.sources import Source
 from dfnas.errors import UserError
-from dfnas.runtime import stages
-from dfnas.search import evolution, scratch
+from dfnas.runtime.artefacts import Artefact
+from dfnas.search import evolution, scratch, supernets
+
+from .digits import source
 
 SETTINGS = profiles.load("smoke", 0, ["run.checkpoint_seconds=0"])
 
 
-def source():
-    real = real_data.load(SETTINGS.data).train
-    labels = real.labels[:200]
-    images = torch.nn.functional.pad(real.images[:200], [2] * 4)
-    return Source("synthetic", images, torch.nn.functional.one_hot(labels, 10).float() * 5, labels, (0.5,), (0.25,))
-
-
 def train(folder, stop_at=None, monkeypatch=None):
     folder.mkdir(exist_ok=True)
-    whole = spos.Paths.before
+    whole = supernets.RandomChoice.before
 
     def stopping(self, step, steps, rate, optimiser):
         if step == stop_at:
@@ -34,9 +27,9 @@ def train(folder, stop_at=None, monkeypatch=None):
         whole(self, step, steps, rate, optimiser)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(spos.Paths, "before", stopping)
-        spos.train_supernet(folder, source(), SETTINGS, SETTINGS.spos, teachers.load(SETTINGS))
-    return stages.Artefact("supernet", "", folder)
+        patch.setattr(supernets.RandomChoice, "before", stopping)
+        spos.train_supernet(folder, source(), SETTINGS, teachers.load(SETTINGS))
+    return Artefact("supernet", "", folder)
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +48,7 @@ def test_a_supernet_that_was_stopped_ends_with_the_same_bits(tmp_path, supernet)
 
 def search(folder, supernet, stop_at=None):
     folder.mkdir(exist_ok=True)
-    whole, calls = spos.Judge.__call__, []
+    whole, calls = supernets.Judge.__call__, []
 
     def stopping(self, candidate):
         calls.append(candidate)
@@ -64,8 +57,8 @@ def search(folder, supernet, stop_at=None):
         return whole(self, candidate)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(spos.Judge, "__call__", stopping)
-        spos.search(folder, source(), spos.read(supernet, SETTINGS), SETTINGS, SETTINGS.spos)
+        patch.setattr(supernets.Judge, "__call__", stopping)
+        spos.search(folder, source(), spos.read(supernet, SETTINGS), SETTINGS)
     return calls
 
 
@@ -92,7 +85,7 @@ def test_everything_visited_keeps_to_the_limit_and_the_best_is_kept(tmp_path, su
 
 
 def test_a_candidate_is_judged_the_same_whatever_was_judged_before(supernet):
-    judge = spos.Judge(spos.read(supernet, SETTINGS), source(), SETTINGS, SETTINGS.spos)
+    judge = spos.judge_of(spos.read(supernet, SETTINGS), source(), SETTINGS)
     first, other = (0, 1, 2, 3), (3, 3, 0, 0)
     once, between, again = judge(first), judge(other), judge(first)
     assert once == again
@@ -107,7 +100,7 @@ def test_a_candidate_is_judged_the_same_whatever_was_judged_before(supernet):
 
 def test_paths_are_drawn_from_the_bins_and_change_with_the_step():
     chapter = SETTINGS.spos
-    paths = spos.Paths(spos.build_supernet(SETTINGS), SETTINGS, chapter)
+    paths = supernets.RandomChoice(spos.build_supernet(SETTINGS), spos.path_draw(SETTINGS), SETTINGS.seed)
     drawn = []
     for step in range(40):
         paths.before(step, 40, 0.1, None)
@@ -127,4 +120,4 @@ def test_settings_that_make_no_sense_are_refused():
         ("spos.validation_each=50", "no image"),
     ):
         with pytest.raises(UserError, match=words):
-            spos.chapter_of(profiles.load("smoke", 0, [override]))
+            spos.check(profiles.load("smoke", 0, [override]))

@@ -4,18 +4,20 @@ import dataclasses
 import itertools
 
 import pytest
-import torch
 
 from dfnas import profiles, records
 from dfnas.chapters.consistency import tabular
 from dfnas.data import real as real_data
 from dfnas.data import splits
-from dfnas.data.sources import Source
+from dfnas.data.origins import Origin
 from dfnas.errors import UserError
 from dfnas.models import nasbench
-from dfnas.runtime import logs, stages
-from dfnas.search import tables
+from dfnas.runtime import logs
+from dfnas.runtime.artefacts import Artefact
+from dfnas.search import supernets, tables
 from dfnas.training import loop
+
+from .digits import source
 
 MADE_UP = "# made up for a test: no network has these accuracies"
 HEADER = "architecture,accuracy,macs,parameters"
@@ -36,13 +38,6 @@ def write(path, texts, accuracies=None, header=HEADER):
     rows = [f"{text},{accuracy},{1000 * number},{10 * number}" for number, (text, accuracy) in pairs]
     path.write_text("\n".join([header, *rows]) + "\n")
     return path
-
-
-def source():
-    real = real_data.load(SETTINGS.data).train
-    labels = real.labels[:200]
-    images = torch.nn.functional.pad(real.images[:200], [2] * 4)
-    return Source("synthetic", images, torch.nn.functional.one_hot(labels, 10).float() * 5, labels, (0.5,), (0.25,))
 
 
 def test_a_table_is_read_with_its_space(tmp_path):
@@ -83,7 +78,7 @@ def test_mistakes_in_a_table_are_one_line_that_says_where(tmp_path):
 def test_a_supernet_that_was_stopped_ends_with_the_same_bits_and_judges_once(tmp_path, kind, monkeypatch):
     def train(folder, stop_at=None):
         folder.mkdir(exist_ok=True)
-        whole = tabular.Paths.before
+        whole = supernets.RandomChoice.before
 
         def stopping(self, step, *rest):
             if step == stop_at:
@@ -91,7 +86,7 @@ def test_a_supernet_that_was_stopped_ends_with_the_same_bits_and_judges_once(tmp
             whole(self, step, *rest)
 
         with monkeypatch.context() as patch:
-            patch.setattr(tabular.Paths, "before", stopping)
+            patch.setattr(supernets.RandomChoice, "before", stopping)
             tabular.train(folder, supernet := tabular.build(kind, SETTINGS), source(), SETTINGS)
         return supernet
 
@@ -117,7 +112,7 @@ def test_agreement_with_the_table_is_recorded_and_missing_without_one(tmp_path):
     scores = enumerate((3, 1, 2, 5, 4))
     rows = ({"architecture": str(n), "score": score, "accuracy": n / 10, "macs": -n} for n, score in scores)
     logs.write(tmp_path / tabular.LOG, rows)
-    found = records.flat(tabular.metrics({"table-judged": stages.Artefact("judged", "", tmp_path)}, SETTINGS))
+    found = records.flat(tabular.metrics({"table-judged": Artefact("judged", "", tmp_path)}, SETTINGS))
     assert (found["table_tau"], found["table_spearman"]) == pytest.approx((0.4, 0.6))
     assert found["table_macs_tau"] == pytest.approx(-1.0)
     assert found["table_architectures"] == 5
@@ -151,9 +146,10 @@ def test_the_supernet_is_trained_where_real_data_is_out_of_reach(tmp_path, monke
     whole = loop.train
     monkeypatch.setenv("DFNAS_RUNS", str(tmp_path / "runs"))
     monkeypatch.setattr(loop, "train", watching)
-    monkeypatch.setattr(tabular.sources, "load", lambda *_: learnt)
-    made = tabular.compute(settings, "synthetic images", None)
+    monkeypatch.setattr(Origin, "load", lambda *_: learnt)
+    origin = Origin("synthetic", "synthetic images")
+    made = tabular.compute(settings, origin, None)
     assert seen == ["closed"]
     found = tabular.metrics(made, settings)
     assert found["table_architectures"] == 6
-    assert tabular.compute(SETTINGS, "synthetic images", None) == {}
+    assert tabular.compute(SETTINGS, origin, None) == {}

@@ -36,7 +36,7 @@ def test_splits_are_disjoint_and_as_large_as_asked(folder: Path) -> None:
     assert data.train.images.shape == (4, 3, 32, 32)
     assert data.test.images.shape == (4, 3, 24, 24)
     assert data.train.images.dtype == torch.uint8
-    assert data.train.labels.tolist() == [0, 0, 1, 1]
+    assert data.train.classes.tolist() == [0, 0, 1, 1]
 
 
 def test_what_is_missing_is_one_line(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

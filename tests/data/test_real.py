@@ -64,10 +64,10 @@ def test_a_zip_and_its_folder_give_the_same_splits(monkeypatch, tmp_path):
         loaded.append(real_data.load(CIFAR))
     zipped, folder = loaded
     assert (len(zipped.train), len(zipped.validation), len(zipped.test)) == (100, 5000, 20)
-    assert torch.bincount(zipped.validation.labels).tolist() == [500] * 10
-    assert len(set(zipped.validation.labels[:50].tolist())) == 10  # any part of it holds all classes
+    assert torch.bincount(zipped.validation.classes).tolist() == [500] * 10
+    assert len(set(zipped.validation.classes[:50].tolist())) == 10  # any part of it holds all classes
     assert torch.equal(zipped.train.images, folder.train.images)
-    assert zipped.mean == folder.mean
+    assert zipped.train.mean == folder.train.mean
 
 
 @pytest.mark.parametrize("content", ["size", "no zip"])

@@ -1,14 +1,16 @@
-"""What a search learns from, and how it is divided."""
+"""What a search learns from, how it is divided, and how batches are drawn from it."""
+
+import dataclasses
 
 import pytest
 import torch
 
 from dfnas import profiles
-from dfnas.data import sources, splits, teachers
-from dfnas.data.images import cutout
+from dfnas.data import sources
+from dfnas.data.images import cutout, to_input
 from dfnas.data.sources import Source
-from dfnas.runtime import seeds, stages
-from dfnas.synthesis import sets
+from dfnas.profiles import TrainingSettings
+from dfnas.runtime import seeds
 from dfnas.training import losses
 
 SETTINGS = profiles.load("smoke")
@@ -17,7 +19,7 @@ SETTINGS = profiles.load("smoke")
 def source(count=100, classes=10):
     labels = torch.arange(count) % classes
     images = torch.arange(count).byte()[:, None, None, None].expand(count, 1, 20, 20).contiguous()
-    return Source("real", images, labels, labels, (0.5,), (0.25,))
+    return Source(images, labels, labels, (0.5,), (0.25,), "real")
 
 
 def test_both_halves_hold_every_class_in_its_share():
@@ -40,40 +42,90 @@ def test_another_seed_divides_otherwise():
     assert not torch.equal(one, other)
 
 
-def test_synthetic_and_noise_are_loaded_with_real_data_out_of_reach(tmp_path, monkeypatch):
-    monkeypatch.setenv("DFNAS_RUNS", str(tmp_path))
-    stages.reset()
-    frozen = teachers.load(SETTINGS)
-    noise = sets.noise_stage(SETTINGS, frozen, 20)
-    with sources.guarded("noise"):
-        loaded = sources.load("noise", noise, SETTINGS, frozen)
-        with pytest.raises(splits.RealDataError):
-            sources.load("real", "digest", SETTINGS, frozen)
-    assert loaded.targets.shape == (20, 10)
-    assert torch.equal(loaded.classes, loaded.targets.argmax(1))
-    stages.reset()
+def test_a_part_keeps_images_labels_and_classes_together():
+    whole = dataclasses.replace(source(), targets=torch.eye(100))
+    rows = torch.tensor([7, 3, 50])
+    for part in (whole.select(rows), whole.select(torch.isin(torch.arange(100), rows))):
+        shown = part.images[:, 0, 0, 0]
+        assert sorted(shown.tolist()) == [3, 7, 50]
+        assert torch.equal(part.targets.argmax(1), shown.long())
+        assert torch.equal(part.classes, shown.long() % 10)
+        assert (len(part), part.mean, part.std, part.name) == (3, (0.5,), (0.25,), "real")
 
 
-def test_the_real_source_has_as_many_images_as_the_synthetic_set():
-    real = sources.load("real", "digest", SETTINGS, teachers.load(SETTINGS))
-    assert len(real) == SETTINGS.synthesis.images
-    assert real.images.shape[-1] == SETTINGS.data.canvas
-    assert torch.equal(real.targets, real.classes)
+def test_labels_are_changed_and_the_images_and_classes_are_not():
+    whole, logits = source(), torch.randn(100, 10)
+    soft = whole.labelled(logits)
+    assert (whole.soft, soft.soft, soft.hard().soft) == (False, True, False)
+    assert torch.equal(soft.targets, logits)
+    assert torch.equal(soft.classes, whole.classes)
+    assert torch.equal(soft.hard().targets, whole.classes)
+    assert soft.images is whole.images
+
+
+def test_another_normalisation_is_taken_whole_and_a_canvas_is_the_profiles():
+    other = dataclasses.replace(source(3), mean=(0.1,), std=(0.2,))
+    under = source(5).under(other)
+    assert (len(under), under.mean, under.std) == (5, (0.1,), (0.2,))
+    data = dataclasses.replace(SETTINGS.data, canvas=24, padding="zero")
+    canvases = source(5).on_canvas(data).images
+    assert torch.equal(canvases, torch.nn.functional.pad(source(5).images, [2] * 4))
+    assert torch.equal(source(5).on_canvas(SETTINGS.data).images, source(5).images)
+
+
+def test_to_a_device_goes_all_that_a_source_holds():
+    moved = source().to(torch.device("meta"))
+    assert {values.device.type for values in (moved.images, moved.targets, moved.classes)} == {"meta"}
 
 
 def test_what_is_shown_for_judging_is_the_central_region_shrunk():
     images = torch.zeros(2, 1, 20, 20, dtype=torch.uint8)
     images[:, :, 2:18, 2:18] = 200
-    shown = sources.seen(Source("real", images, torch.zeros(2), torch.zeros(2), (0.5,), (0.25,)), SETTINGS, 8)
+    given = Source(images, torch.zeros(2), torch.zeros(2), (0.5,), (0.25,))
+    shown = sources.judged(given, SETTINGS, 8)
     assert shown.images.shape == (2, 1, 8, 8)
     assert shown.images.dtype == torch.uint8
     assert int(shown.images.min()) == 200
+    whole = sources.judged(given, SETTINGS)
+    assert whole.images.shape == (2, 1, 16, 16)
+    assert int(whole.images.min()) == 200
+
+
+RECIPE = TrainingSettings(batch=25, learning_rate=0.1)
+CPU = dataclasses.replace(SETTINGS, run=dataclasses.replace(SETTINGS.run, device="cpu"))
+
+
+def test_a_batch_is_of_normalised_crops_with_their_labels():
+    whole = source()
+    inputs, targets = sources.sampler(whole, RECIPE, CPU, 0)(0, 16)
+    assert inputs.shape == (25, 1, 16, 16)
+    rows = torch.randperm(100, generator=seeds.generator(0, "train order", 0))[:25]
+    assert torch.equal(inputs, to_input(whole.images[rows], (0.5,), (0.25,))[:, :, :16, :16])  # images of one colour
+    assert torch.equal(targets, whole.targets[rows])
+    soft = sources.sampler(whole.labelled(torch.eye(100)), RECIPE, CPU, 0)(0, 8)
+    assert soft[0].shape == (25, 1, 8, 8)
+    assert torch.equal(soft[1], torch.eye(100)[rows])
+
+
+def test_samplers_of_one_seed_draw_the_same_and_apart_where_names_differ():
+    def drawn(seed=0, name="train", step=0, **data):
+        settings = dataclasses.replace(CPU, data=dataclasses.replace(CPU.data, **data))
+        ramp = torch.arange(20).byte().expand(100, 1, 20, 20)  # a crop tells where it is, and whether it is mirrored
+        return sources.sampler(dataclasses.replace(source(), images=ramp), RECIPE, settings, seed, name)(step, 16)
+
+    one = drawn()
+    assert all(map(torch.equal, one, drawn()))
+    for other in (drawn(seed=1), drawn(name="alphas"), drawn(step=1)):
+        assert not torch.equal(one[0], other[0])
+        assert not torch.equal(one[1], other[1])
+    rising = [bool((inputs.diff(dim=-1) > 0).all()) for inputs in (one[0], drawn(flip=True)[0])]
+    assert rising == [True, False]
 
 
 def test_the_loss_follows_the_targets():
     logits, classes = torch.randn(4, 10), torch.tensor([1, 2, 3, 4])
     hard = source().select(torch.arange(4))
-    soft = Source("synthetic", hard.images, logits.flip(1), classes, (0.5,), (0.25,))
+    soft = hard.labelled(logits.flip(1))
     assert float(losses.loss_for(soft)(logits.flip(1), logits.flip(1))) == pytest.approx(0.0, abs=1e-6)
     expected = torch.nn.functional.cross_entropy(logits, classes)
     assert torch.isclose(losses.loss_for(hard)(logits, classes), expected)

@@ -11,7 +11,8 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 
-from dfnas.data import synthetic
+from dfnas import profiles
+from dfnas.data import synthetic, teachers
 from dfnas.errors import UserError
 from dfnas.runtime import distributed
 
@@ -22,7 +23,7 @@ def work(task, folder, processes=1, restarts=0):
     """Run the worker alone or under torchrun, a thread a process."""
     runner = [] if processes == 1 else ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node"]
     runner += [] if processes == 1 else [str(processes), "--max-restarts", str(restarts)]
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(WORKER.parents[1])}
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(WORKER.parents[2])}
     command = [sys.executable, *runner, str(WORKER), task, str(folder)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-3000:]
@@ -57,7 +58,7 @@ def test_a_worker_that_is_killed_is_started_again_and_the_set_is_the_same(alone,
     made = work("synthesise", tmp_path / "killed", 2, restarts=1)
     assert len(list(made.glob("made-by-*"))) > 2  # of two starts
     assert shards(made) == shards(alone["synthesise"])
-    assert len(synthetic.load(made)) == 240
+    assert len(synthetic.load(made, teachers.load(profiles.load("smoke")))) == 240
 
 
 @pytest.fixture(scope="module")

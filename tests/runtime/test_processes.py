@@ -14,7 +14,8 @@ import torch
 
 from dfnas import profiles
 from dfnas.errors import UserError
-from dfnas.runtime import paths, processes, stages
+from dfnas.runtime import artefacts, paths, processes, stages
+from dfnas.runtime.files import write_json
 
 RUN = profiles.load("smoke").run
 TWO = dataclasses.replace(RUN, processes=2)
@@ -50,7 +51,7 @@ def test_an_error_comes_through():
 
 
 def write(number, folder):
-    stages.write_json(folder / "made.json", [number, os.getpid(), torch.get_num_threads()])
+    write_json(folder / "made.json", [number, os.getpid(), torch.get_num_threads()])
 
 
 def squared(number):
@@ -65,11 +66,11 @@ def made(run):
 
 def test_stages_are_made_by_several_processes_and_used_by_this_one(tmp_path, monkeypatch):
     monkeypatch.setenv("DFNAS_RUNS", str(tmp_path))
-    stages.reset()
+    artefacts.reset()
     found = made(TWO)
     assert [number for number, _, _ in found.values()] == [0, 1, 4]
     assert os.getpid() not in {process for _, process, _ in found.values()}
-    assert [artefact.name for artefact in stages.used()] == [f"squared-{number}" for number in range(3)]
+    assert [artefact.name for artefact in artefacts.used()] == [f"squared-{number}" for number in range(3)]
     assert made(TWO) == made(RUN) == found
 
 
@@ -94,13 +95,13 @@ def test_one_of_two_processes_counts_half_of_the_time_and_the_memory_of_both(tmp
 def test_forced_stages_are_made_anew_once_and_by_this_process(tmp_path, monkeypatch):
     monkeypatch.setenv("DFNAS_RUNS", str(tmp_path))
     before = made(TWO)
-    stages.reset()
-    stages.force()
+    artefacts.reset()
+    artefacts.force()
     try:
         after = made(TWO)
         assert made(TWO) == after
     finally:
-        stages.force(False)
+        artefacts.force(False)
     assert {process for _, process, _ in after.values()} == {os.getpid()}
     assert before.keys() == after.keys()
 

@@ -2,25 +2,27 @@
 
 import dataclasses
 import json
+import os
 import subprocess
 import sys
 
 import pytest
+import torch
 from safetensors import SafetensorError
 
 from dfnas import profiles
 from dfnas.chapters import index as chapters_index
 from dfnas.errors import UserError
-from dfnas.runtime import stages
+from dfnas.runtime import artefacts, files, logs, stages
 
 
 @pytest.fixture(autouse=True)
 def runs(tmp_path, monkeypatch):
     monkeypatch.setenv("DFNAS_RUNS", str(tmp_path))
-    stages.reset()
+    artefacts.reset()
     yield tmp_path
-    stages.force(False)
-    stages.reset()
+    artefacts.force(False)
+    artefacts.reset()
 
 
 def count(calls, content="made"):
@@ -38,7 +40,7 @@ def test_a_stage_is_done_once(runs):
     assert first == second
     assert (first.folder / "result").read_text() == "made"
     assert not list(runs.glob("stages/*.partial"))
-    assert [artefact.name for artefact in stages.used()] == ["a", "a"]
+    assert [artefact.name for artefact in artefacts.used()] == ["a", "a"]
 
 
 @pytest.mark.parametrize(
@@ -107,8 +109,8 @@ def test_keys_are_known_without_running_anything():
 
 def test_a_forced_stage_that_fails_leaves_what_was_there():
     artefact = stages.stage("a", count([], "first"), {})
-    stages.reset()
-    stages.force()
+    artefacts.reset()
+    artefacts.force()
 
     def fail(folder):
         raise RuntimeError
@@ -121,8 +123,8 @@ def test_a_forced_stage_that_fails_leaves_what_was_there():
 def test_force_recomputes_once():
     calls = []
     stages.stage("a", count(calls), {})
-    stages.reset()
-    stages.force()
+    artefacts.reset()
+    artefacts.force()
     stages.stage("a", count(calls), {})
     stages.stage("a", count(calls), {})
     assert len(calls) == 2
@@ -147,6 +149,25 @@ def test_a_setting_that_is_added_later_and_left_alone_changes_no_key() -> None:
     assert stages.plain(After()) == {"rate": 0.1, "steps": 5, "clip": 0.0}
 
 
+def test_what_a_stage_leaves_alone_is_named_and_what_is_added_later_is_in_its_key() -> None:
+    assert stages.without(After(0.2), "steps") == {"rate": 0.2, "clip": 0.0}
+    assert stages.without(After(0.2)) == {"rate": 0.2, "steps": 5, "clip": 0.0}
+    key = [stages.digest(stages.without(value, "steps")) for value in (After(steps=6), After(), After(clip=1.0))]
+    assert key[0] == key[1] != key[2]
+    with pytest.raises(ValueError, match="After has no batch, scratch"):
+        stages.without(After(), "scratch", "steps", "batch")
+
+
+def test_a_stage_that_is_left_is_one_that_is_neither_made_nor_forced_nor_only_named() -> None:
+    ask = lambda: stages.stage("a", count([]), {})  # noqa: E731
+    assert stages.left(ask)
+    with stages.dry():
+        assert not stages.left(ask)
+    ask()
+    assert not stages.left(ask)
+    assert [artefact.name for artefact in artefacts.used()] == ["a"]  # to look was not to ask
+
+
 TWICE = """
 import sys, time
 from pathlib import Path
@@ -167,23 +188,65 @@ def test_two_processes_do_a_stage_once(tmp_path):
     assert log.read_text() == "worked\n"
 
 
+def text(folder):
+    (folder / "text").symlink_to("/dev/full")
+    (folder / "text").write_text("new")
+
+
+def row(folder):
+    (folder / "log").symlink_to("/dev/full")
+    logs.append(folder / "log", {"a": 1})
+
+
+def whole(write, value):
+    def work(folder):
+        (folder / f"file.{os.getpid()}.tmp").symlink_to("/dev/full")
+        write(folder / "file", value)
+
+    return work
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="Linux only")
 @pytest.mark.parametrize(
-    "error",
-    [
-        OSError(28, "No space left on device"),
-        SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)"),
-        RuntimeError("[enforce fail at inline_container.cc:664] . unexpected pos 128 vs 22\\nmore"),
-    ],
+    "write",
+    [text, row, whole(files.write_text, "new"), whole(files.write_checkpoint, {"weights": torch.ones(100_000)})],
+    ids=["text", "row of a log", "whole file", "checkpoint"],
 )
-def test_a_full_disk_is_one_line_whoever_meets_it(error):
+def test_a_full_disk_is_one_line_whoever_meets_it_and_work_is_kept(write, runs):
     def work(folder):
         (folder / "half").write_text("kept")
-        raise error
+        write(folder)
 
-    with pytest.raises(UserError) as caught:
+    with pytest.raises(UserError, match=r"\(No space left on device\): mend it and run again") as caught:
         stages.stage("full", work, {})
     assert "\n" not in str(caught.value)
-    assert "finished work is kept" in str(caught.value)
+    seen = []
+    stages.stage("full", lambda folder: seen.append((folder / "half").read_text()), {})
+    assert seen == ["kept"]
+
+
+def test_a_full_disk_under_tensors_is_one_line_too(monkeypatch):
+    def full(*_):
+        raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr("safetensors.torch.save_file", full)
+    with pytest.raises(UserError, match=r"cannot write .*model.safetensors .*No space left") as caught:
+        stages.stage("full", lambda folder: files.write_tensors(folder / "model.safetensors", {}), {})
+    assert "\n" not in str(caught.value)
+
+
+def test_a_disk_that_is_full_to_the_last_byte_hides_no_error(monkeypatch):
+    """Where not even the time that was spent can be written down, what stopped the stage is still what is said."""
+
+    def full(folder):
+        monkeypatch.setattr(files.os, "replace", never)
+        raise OSError(28, "No space left on device")
+
+    def never(*_):
+        raise OSError(5, "Input/output error")
+
+    with pytest.raises(UserError, match=r"stage full stopped \(No space left on device\)"):
+        stages.stage("full", full, {})
 
 
 def test_other_errors_are_not_taken_for_a_full_disk():

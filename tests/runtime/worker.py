@@ -1,6 +1,7 @@
 """What the processes of test_distributed.py do, under torchrun or alone: python tests/runtime/worker.py TASK FOLDER."""
 
 import dataclasses
+import functools
 import json
 import os
 import shutil
@@ -15,13 +16,16 @@ from torch import nn
 from dfnas import models, profiles
 from dfnas.chapters import darts, spos
 from dfnas.chapters.consistency import experiment
-from dfnas.data import sources, synthetic, teachers
+from dfnas.data import synthetic, teachers
+from dfnas.data.origins import Origin
 from dfnas.data.sources import Source
 from dfnas.models import darts_supernet, shufflenet
 from dfnas.models.darts import Size
 from dfnas.profiles import EvolutionSettings, RunSettings, TrainingSettings
 from dfnas.runtime import distributed, seeds, stages
-from dfnas.search import evolution
+from dfnas.runtime.artefacts import Artefact
+from dfnas.runtime.files import write_json
+from dfnas.search import evolution, supernets
 from dfnas.synthesis import sets
 from dfnas.training import loop
 
@@ -60,22 +64,6 @@ class Halves(nn.Module):
         return torch.cat([self.network(half) for half in inputs.chunk(2)])
 
 
-class Path_:
-    """Draws the path of a single-path supernet, as the SPOS chapter's companion does."""
-
-    def __init__(self, supernet: shufflenet.Supernet) -> None:
-        self.supernet = supernet
-
-    def before(self, step, steps, rate, optimiser):
-        self.supernet.choose(shufflenet.random_choices(self.supernet.space, seeds.generator(0, "path", step)))
-
-    def state_dict(self):
-        return {}
-
-    def load_state_dict(self, state):
-        pass
-
-
 def sample(step: int, side: int, name: str = "train") -> tuple[torch.Tensor, torch.Tensor]:
     """Eight images of noise and their classes."""
     random = seeds.generator(0, name, step)
@@ -93,7 +81,7 @@ def train(folder: Path, kind: str) -> None:
         space = shufflenet.Space(stem=4, stem_stride=1, widths=(8, 16), repeats=(1, 1), strides=(2, 2), tail=8)
         space = dataclasses.replace(space, dropout=0.0)
         network = shufflenet.Supernet(space, 10, 1, 0)
-        companion = Path_(network)
+        companion = supernets.RandomChoice(network, functools.partial(shufflenet.random_choices, space), 0)
     else:
         network = darts_supernet.Supernet(Size(2, 3), 10, 1)
         network.alphas = [alpha.detach().double().requires_grad_() for alpha in network.alphas]
@@ -140,7 +128,7 @@ def search(folder: Path) -> None:
 
     def work(here: Path) -> None:
         found = evolution.search(problem, settings, 0, here)
-        stages.write_json(here / "best.json", evolution.ranked(found)[0].candidate)
+        write_json(here / "best.json", evolution.ranked(found)[0].candidate)
 
     os.environ["DFNAS_RUNS"] = str(folder)
     artefact = stages.stage("search", work, {})
@@ -153,18 +141,18 @@ def judge(folder: Path) -> None:
     random, classes = torch.Generator().manual_seed(0), torch.arange(200) % 10
     images = torch.randint(0, 256, (200, 1, 20, 20), generator=random, dtype=torch.uint8)
     logits = torch.randn(200, 10, generator=random)
-    sources.load = lambda *_: Source("synthetic", images, logits, classes, (0.5,), (0.5,))
+    Origin.load = lambda *_: Source(images, logits, classes, (0.5,), (0.5,), "synthetic")
     weights = {name: value.contiguous() for name, value in spos.build_supernet(settings).state_dict().items()}
     kept = folder / f"supernet-{distributed.rank()}"
     kept.mkdir()
     save_file(weights, kept / "model.safetensors")
-    supernet = stages.Artefact("supernet", "", kept)
+    supernet = Artefact("supernet", "", kept)
 
     def work(here: Path) -> None:
         before = folder / "before.jsonl"
         if before.exists():
             shutil.copy(before, here / experiment.LOG)
-        experiment.judge_all(here, "synthetic", "", supernet, settings, settings, teachers.load(settings))
+        experiment.judge_all(here, Origin("synthetic", ""), supernet, settings, settings, teachers.load(settings))
         if distributed.rank() == 0:
             shutil.copy(here / experiment.LOG, folder / "judged.jsonl")
 

@@ -11,7 +11,8 @@ from dfnas.chapters import darts as darts_chapter
 from dfnas.chapters import spos
 from dfnas.errors import UserError
 from dfnas.models import darts
-from dfnas.runtime import stages, statistics
+from dfnas.runtime import statistics
+from dfnas.runtime.artefacts import Artefact
 from dfnas.search import scratch
 
 SETTINGS = profiles.load("smoke", 0, ["run.checkpoint_seconds=0"])
@@ -36,7 +37,7 @@ def test_random_architectures_cost_what_was_asked_for():
 @pytest.mark.parametrize("field", ["seeds", "random"])
 def test_one_training_has_no_spread_to_report(chapter, module, field):
     with pytest.raises(UserError, match="2 or more"):
-        module.chapter_of(profiles.load("smoke", 0, [f"{chapter}.scratch.{field}=1"]))
+        module.check(profiles.load("smoke", 0, [f"{chapter}.scratch.{field}=1"]))
 
 
 def test_where_nothing_costs_that_much_the_nearest_are_taken():
@@ -95,8 +96,8 @@ def test_results_are_gathered_by_arm(tmp_path):
         folder.mkdir()
         facts = {"accuracy": accuracy, "macs": 10, "parameters": 5, "architecture": "darts:…"}
         (folder / "scratch.json").write_text(json.dumps(facts))
-        made[label] = stages.Artefact(label, "", folder)
-    made["random"] = stages.Artefact("random", "", tmp_path)  # the draw itself has no accuracy
+        made[label] = Artefact(label, "", folder)
+    made["random"] = Artefact("random", "", tmp_path)  # the draw itself has no accuracy
     arms = scratch.results(made)
     assert arms["found_on_synthetic"]["accuracy"] == [0.5, 0.6]
     assert arms["random"]["accuracy"] == [0.4]

@@ -15,6 +15,7 @@ from dfnas.chapters import synthesis
 from dfnas.data import real as real_data
 from dfnas.data import sources, splits, synthetic, teachers
 from dfnas.data.images import center_crop
+from dfnas.data.sources import Source
 from dfnas.errors import UserError
 from dfnas.runtime import stages
 from dfnas.synthesis import inversion, sets
@@ -42,21 +43,24 @@ def make(folder, digits_teacher, chosen=TINY, seed=0):
     sets.synthesise(folder, digits_teacher, chosen, SETTINGS.data, SETTINGS.run, seed)
 
 
-def test_a_set_has_every_round_of_every_slot(tiny):
-    made = synthetic.load(tiny)
+def test_a_set_has_every_round_of_every_slot(tiny, digits_teacher):
+    made = synthetic.load(tiny, digits_teacher)
     assert made.images.shape == (80, 1, 20, 20)
     assert made.images.dtype == torch.uint8
-    assert made.logits.dtype == torch.float16
-    assert made.slot_class.dtype == torch.int64
-    assert torch.bincount(made.round).tolist() == [40, 40]
-    assert torch.equal(made.of_round(0).slot, torch.arange(40))
-    assert torch.equal(made.of_round(0).slot_class, made.of_round(1).slot_class)  # slots keep their identity
-    assert torch.equal(made.of_round(-1).images, made.of_round(1).images)
+    assert synthetic.read(synthetic.shard_path(tiny, 0, 0)).logits.dtype == torch.float16
+    assert made.classes.dtype == torch.int64
+    assert (made.mean, made.std) == (digits_teacher.mean, digits_teacher.std)
+    first, last = (synthetic.load(tiny, digits_teacher, number) for number in range(2))
+    assert len(first) == len(last) == 40
+    slots = torch.cat([sets.slot_classes(TINY, SETTINGS.data, 0, batch) for batch in range(2)])
+    assert torch.equal(first.classes, slots)
+    assert torch.equal(last.classes, slots)  # slots keep their identity
+    assert torch.equal(made.images, torch.cat([first.images, last.images]))
     assert synthetic.terms(tiny).shape == (2, 3, len(inversion.TERMS))
 
 
-def test_every_round_is_balanced_by_slot(tiny):
-    assert torch.bincount(synthetic.load(tiny).of_round(1).slot_class).tolist() == [4] * 10
+def test_every_round_is_balanced_by_slot(tiny, digits_teacher):
+    assert torch.bincount(synthetic.load(tiny, digits_teacher, 1).classes).tolist() == [4] * 10
 
 
 def test_balance_at_the_papers_sizes():
@@ -73,13 +77,13 @@ def test_balance_at_the_papers_sizes():
 
 def test_stored_labels_are_the_teachers_on_the_stored_image(tiny, digits_teacher):
     """Not on the last crop, not mirrored, not before the last step: reload, and the teacher says the same (I35)."""
-    made = synthetic.load(tiny)
-    seen = center_crop(made.images, 16)
-    network = digits_teacher.network
-    logits = evaluation.predict(network, seen, SETTINGS.run, mean=digits_teacher.mean, std=digits_teacher.std)
-    assert torch.equal(logits.argmax(1), made.logits.float().argmax(1))
-    assert torch.allclose(logits, made.logits.float(), atol=2e-2)
-    assert not made.logits.requires_grad
+    made = synthetic.load(tiny, digits_teacher)
+    regions = center_crop(made.images, 16)
+    seen = Source(regions, made.classes, made.classes, digits_teacher.mean, digits_teacher.std)
+    logits = evaluation.predict(digits_teacher.network, seen, SETTINGS.run)
+    assert torch.equal(logits.argmax(1), made.targets.argmax(1))
+    assert torch.allclose(logits, made.targets, atol=2e-2)
+    assert not made.targets.requires_grad
 
 
 def test_only_logits_are_carried(tiny, digits_teacher):
@@ -102,15 +106,16 @@ def test_a_later_round_needs_the_round_before(digits_teacher):
 
 def test_keep_last_leaves_the_last_round_alone(tmp_path, digits_teacher):
     make(tmp_path, digits_teacher, dataclasses.replace(TINY, images=20, keep_rounds="last"))
-    made = synthetic.load(tmp_path)
+    made = synthetic.load(tmp_path, digits_teacher)
     assert len(made) == 20
-    assert set(made.round.tolist()) == {1}
+    assert torch.equal(made.images, synthetic.load(tmp_path, digits_teacher, 1).images)
+    assert [path.name for path in tmp_path.iterdir()] == [synthetic.shard_path(tmp_path, 1, 0).name]
 
 
 @pytest.mark.parametrize("view", ["last_crop", "mean_crops:3"])
 def test_other_label_views_give_other_labels_of_the_same_images(tmp_path, digits_teacher, tiny, view):
     make(tmp_path, digits_teacher, dataclasses.replace(TINY, images=20, rounds=1, label_view=view))
-    first, other = synthetic.read(synthetic.shard_path(tiny, 0, 0)), synthetic.load(tmp_path)
+    first, other = (synthetic.read(synthetic.shard_path(folder, 0, 0)) for folder in (tiny, tmp_path))
     assert torch.equal(first.images, other.images)
     assert not torch.equal(first.logits, other.logits)
 
@@ -126,7 +131,8 @@ def test_a_batch_does_not_depend_on_what_was_made_before(tmp_path, tiny, digits_
 def test_runs_of_two_seeds_share_nothing(tmp_path, tiny, digits_teacher):
     """Files of one run never stand for another's: the seed is in the stage's key and in the shard."""
     make(tmp_path, digits_teacher, seed=1)
-    assert not torch.equal(synthetic.load(tmp_path).images, synthetic.load(tiny).images)
+    one, other = (synthetic.load(folder, digits_teacher) for folder in (tmp_path, tiny))
+    assert not torch.equal(one.images, other.images)
     keys = [
         stages.keys(lambda s=s: sets.set_stage("synthesis", s, digits_teacher, TINY))["synthesis"]
         for s in (SETTINGS, dataclasses.replace(SETTINGS, seed=1))
@@ -139,7 +145,7 @@ def test_missing_shards_are_remade_with_the_same_bits(tmp_path, tiny, digits_tea
     synthetic.shard_path(tmp_path, 1, 0).unlink()
     synthetic.shard_path(tmp_path, 0, 1).unlink()
     make(tmp_path, digits_teacher)
-    assert synthetic.digest(synthetic.load(tmp_path)) == synthetic.digest(synthetic.load(tiny))
+    assert synthetic.digest(tmp_path) == synthetic.digest(tiny)
 
 
 def test_a_truncated_shard_is_one_line_and_stays(tmp_path, digits_teacher):
@@ -147,7 +153,7 @@ def test_a_truncated_shard_is_one_line_and_stays(tmp_path, digits_teacher):
     path = synthetic.shard_path(tmp_path, 0, 0)
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(UserError, match="delete it") as caught:
-        synthetic.load(tmp_path)
+        synthetic.load(tmp_path, digits_teacher)
     assert "\n" not in str(caught.value)
     assert path.exists()
 
@@ -155,8 +161,9 @@ def test_a_truncated_shard_is_one_line_and_stays(tmp_path, digits_teacher):
 def test_a_set_that_lacks_a_shard_is_refused(tmp_path, digits_teacher):
     make(tmp_path, digits_teacher)
     synthetic.shard_path(tmp_path, 0, 0).unlink()
-    with pytest.raises(UserError, match="--force"):
-        synthetic.load(tmp_path)
+    for ask in (synthetic.digest, synthetic.terms, lambda folder: synthetic.load(folder, digits_teacher)):
+        with pytest.raises(UserError, match="--force"):
+            ask(tmp_path)
 
 
 def test_synthesis_and_students_cannot_reach_real_data(tmp_path, digits_teacher, monkeypatch):
@@ -167,18 +174,18 @@ def test_synthesis_and_students_cannot_reach_real_data(tmp_path, digits_teacher,
         real_data.load(SETTINGS.data)
 
     make(tmp_path, digits_teacher)
-    whole = synthetic.load(tmp_path)
+    whole = synthetic.load(tmp_path, digits_teacher)
     monkeypatch.setattr(inversion, "invert", peek)
     with pytest.raises(splits.RealDataError):
         make(tmp_path, digits_teacher, seed=1, chosen=dataclasses.replace(TINY, images=160))
-    monkeypatch.setattr(sources, "image_sampler", peek)
+    monkeypatch.setattr(sources, "sampler", peek)
     with pytest.raises(splits.RealDataError):
         students.train_synthetic(tmp_path, whole, SETTINGS, digits_teacher, SETTINGS.student, 0)
 
 
-def test_no_set_is_one_line(tmp_path):
+def test_no_set_is_one_line(tmp_path, digits_teacher):
     with pytest.raises(UserError, match="no synthetic set"):
-        synthetic.load(tmp_path)
+        synthetic.load(tmp_path, digits_teacher)
 
 
 def test_expected_update_counts_of_the_papers_cifar_setting():
@@ -228,8 +235,7 @@ def test_synthesis_killed_and_run_again_gives_the_same_bits(tmp_path):
     kept = {path.name: path.stat().st_mtime_ns for path in shards(tmp_path / "killed")}
     compute("02-synthesis", tmp_path / "killed", *chosen)
     folders = [next((tmp_path / runs / "stages").glob("synthesis-????????????")) for runs in ("whole", "killed")]
-    whole, resumed = (synthetic.load(folder) for folder in folders)
-    assert synthetic.digest(whole) == synthetic.digest(resumed)
+    assert synthetic.digest(folders[0]) == synthetic.digest(folders[1])
     assert 0 < len(kept) < 4
     assert all((folders[1] / name).stat().st_mtime_ns == moment for name, moment in kept.items())
 

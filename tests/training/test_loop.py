@@ -1,30 +1,35 @@
 """The training loop: schedules, averaging, and the same bits after a restart."""
 
 import dataclasses
+import json
+import os
 
 import pytest
 import torch
 import torch.nn.functional as F
+from safetensors.torch import load_file
 
 from dfnas import models, profiles
 from dfnas.data import sources
+from dfnas.data.sources import Source
+from dfnas.errors import UserError
 from dfnas.profiles import TrainingSettings
 from dfnas.training import evaluation, loop, losses
 
 RUN = profiles.RunSettings(device="cpu", precision="fp32", checkpoint_seconds=0.0)
+SETTINGS = dataclasses.replace(profiles.load("smoke", 0, ["data.flip=False"]), run=RUN)
 RECIPE = TrainingSettings(batch=16, learning_rate=0.1, steps=12, averaging=0.9)
 
 
-def data():
+def sampler(recipe=RECIPE):
     random = torch.Generator().manual_seed(0)
-    return torch.randint(0, 256, (64, 1, 20, 20), generator=random).byte(), torch.randint(
-        0, 10, (64,), generator=random
-    )
+    images = torch.randint(0, 256, (64, 1, 20, 20), generator=random).byte()
+    classes = torch.randint(0, 10, (64,), generator=random)
+    return sources.sampler(Source(images, classes, classes, (0.5,), (0.25,)), recipe, SETTINGS, 0)
 
 
 def train(folder=None, recipe=RECIPE, steps=12, stop_at=None, evaluate=None):
-    images, labels = data()
-    sample = sources.image_sampler(images, labels, recipe, region=16, flip=False, mean=(0.5,), std=(0.25,), seed=0)
+    sample = sampler(recipe)
 
     def stopping(step, side):
         if step == stop_at:
@@ -72,7 +77,7 @@ def test_training_judging_and_recalibration_have_the_network_s_precision(groups,
     batch = torch.randn(8, 4, 4, 4), torch.arange(8)
     trained, _ = loop.train(network, lambda *_: batch, losses.hard_loss(), RECIPE, run, steps=2, side=4)
     images = torch.zeros(8, 4, 4, 4, dtype=torch.uint8)
-    evaluation.predict(trained, images, run, mean=(0.5,) * 4, std=(0.25,) * 4)
+    evaluation.predict(trained, Source(images, batch[1], batch[1], (0.5,) * 4, (0.25,) * 4), run)
     evaluation.recalibrate(trained, [batch[0]], run)
     assert seen == [groups == 1] * 4
 
@@ -142,10 +147,6 @@ def test_divergence_has_the_gradient_of_soft_cross_entropy():
     assert torch.allclose(one, other, atol=1e-7)  # the loss rounds its targets to float32
 
 
-def test_accuracy_counts_the_largest_logit():
-    assert evaluation.accuracy(torch.eye(4), torch.tensor([0, 1, 0, 0])) == 0.5
-
-
 class Counting:
     """A companion that remembers what it was told, and shows in the weights' training when it acts."""
 
@@ -165,8 +166,7 @@ class Counting:
 
 
 def train_together(folder=None, stop_at=None):
-    images, labels = data()
-    sample = sources.image_sampler(images, labels, RECIPE, region=16, flip=False, mean=(0.5,), std=(0.25,), seed=0)
+    sample = sampler()
 
     def stopping(step, side):
         if step == stop_at:
@@ -191,6 +191,44 @@ def test_a_companion_acts_before_each_step_and_is_part_of_the_checkpoint(tmp_pat
     resumed, again = train_together(tmp_path)
     assert torch.equal(state(whole), state(resumed))
     assert again.seen == companion.seen
+
+
+def test_a_companion_without_a_state_of_its_own_has_nothing_in_a_checkpoint():
+    companion = loop.Stateless()
+    assert companion.state_dict() == {}
+    companion.load_state_dict({})
+
+
+def test_what_is_kept_of_a_training_is_model_and_history_and_no_checkpoint(tmp_path):
+    trained, history = train(tmp_path)
+    assert (tmp_path / loop.CHECKPOINT).exists()
+    loop.keep(tmp_path, trained, history)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["history.json", "model.safetensors"]
+    weights = load_file(tmp_path / "model.safetensors")
+    assert weights.keys() == trained.state_dict().keys()
+    assert all(torch.equal(value, weights[name]) for name, value in trained.state_dict().items())
+    assert loop.History(**json.loads((tmp_path / "history.json").read_text())) == history
+
+
+def test_of_a_training_that_leaves_no_model_the_checkpoint_goes_too(tmp_path):
+    train(tmp_path)
+    loop.keep(tmp_path, None)
+    assert list(tmp_path.iterdir()) == []
+    loop.keep(tmp_path, None, loop.History())
+    assert [path.name for path in tmp_path.iterdir()] == ["history.json"]
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="Linux only")
+def test_a_full_disk_at_a_checkpoint_is_one_line_and_the_last_one_stays(tmp_path, monkeypatch):
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path, stop_at=7)
+    before = (tmp_path / loop.CHECKPOINT).read_bytes()
+    (tmp_path / f"{loop.CHECKPOINT}.{os.getpid()}.tmp").symlink_to("/dev/full")
+    with pytest.raises(UserError, match=r"checkpoint\.pt \(No space left") as caught:
+        train(tmp_path)
+    assert "\n" not in str(caught.value)
+    assert (tmp_path / loop.CHECKPOINT).read_bytes() == before
+    assert torch.equal(state(train()[0]), state(train(tmp_path)[0]))
 
 
 def test_a_long_run_is_compiled_and_a_search_is_not(monkeypatch):
@@ -243,12 +281,10 @@ def test_recalibrated_statistics_are_the_plain_mean_over_batches():
 
 def test_momentum_that_starts_at_zero_is_momentum_that_starts_with_the_first_gradient():
     """The buffers are there from the start, since a supernet's paths get their first gradients in turn."""
-    images, labels = data()
     ours, _ = train(recipe=dataclasses.replace(RECIPE, averaging=0.0, warm_up=0.0), steps=1)
     network = models.build("resnet5", 10, 1, seed=0).to(memory_format=torch.channels_last).train()
     plain = torch.optim.SGD(network.parameters(), 0.1, 0.9, weight_decay=5e-4, nesterov=True, fused=True)
-    sample = sources.image_sampler(images, labels, RECIPE, region=16, flip=False, mean=(0.5,), std=(0.25,), seed=0)
-    inputs, targets = sample(0, 16)
+    inputs, targets = sampler()(0, 16)
     F.cross_entropy(network(inputs), targets).backward()
     plain.step()
     assert torch.equal(state(ours), state(network))

@@ -34,7 +34,7 @@ def sample(step, side):
 def test_each_process_asks_the_teacher_about_its_own_part(monkeypatch, world):
     network = Sums()
     teacher = Teacher(network, (0.0,), (1.0,), ("a", "b"), "", {})
-    labelled = students.online(sample, teacher, 16, SETTINGS)
+    labelled = students.online(sample, teacher, SETTINGS)
     inputs, expected = labelled(0, 8)
     assert torch.equal(expected[:, 0], torch.arange(8.0) * 16**2)
     assert inputs.shape == (8, 1, 8, 8)
@@ -51,7 +51,7 @@ def test_each_process_asks_the_teacher_about_its_own_part(monkeypatch, world):
 def test_mixed_images_are_labelled_as_they_are():
     network = Sums()
     teacher = Teacher(network, (0.0,), (1.0,), ("a", "b"), "", {})
-    labelled = students.online(sample, teacher, 16, SETTINGS, mixing=1.0, seed=3)
+    labelled = students.online(sample, teacher, SETTINGS, mixing=1.0, seed=3)
     inputs, targets = labelled(0, 16)
     assert torch.allclose(targets[:, 0], inputs.sum((1, 2, 3)))
     plain, _ = sample(0, 16)

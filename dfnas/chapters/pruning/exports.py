@@ -1,5 +1,6 @@
 """A trained network as files that others can use: safetensors with its text form, torch.export, ONNX."""
 
+import io
 import json
 import os
 import shutil
@@ -13,12 +14,13 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from dfnas import models
 from dfnas.errors import UserError
 from dfnas.runtime import paths
+from dfnas.runtime.files import replacing, write_tensors
 
 
 def save(path: Path, text: str, weights: dict[str, Tensor], facts: dict[str, Any]) -> None:
@@ -26,8 +28,7 @@ def save(path: Path, text: str, weights: dict[str, Tensor], facts: dict[str, Any
 
     `text` is the architecture as `models.build` reads it; `facts` (JSON values) must have `classes` and `channels`.
     """
-    card = {"architecture": text, "card": json.dumps(facts)}
-    save_file({name: value.contiguous() for name, value in weights.items()}, path, metadata=card)
+    write_tensors(path, weights, {"architecture": text, "card": json.dumps(facts)})
 
 
 def card(path: Path | str) -> dict[str, Any]:
@@ -58,7 +59,10 @@ def translate(network: nn.Module, shape: Sequence[int], folder: Path, stem: str)
     network, example = network.eval(), torch.zeros(2, *shape)
     batch = torch.export.Dim("batch", min=1)
     program = torch.export.export(network, (example,), dynamic_shapes=({0: batch},))
-    torch.export.save(program, folder / f"{stem}.pt2")
+    archive = io.BytesIO()  # on a full disk torch's own writer ends the process
+    torch.export.save(program, archive)
+    with replacing(folder / f"{stem}.pt2") as temporary:
+        temporary.write_bytes(archive.getbuffer())
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of torch's own deprecated calls
         made = torch.onnx.export(program, dynamo=True, verbose=False, input_names=["images"], output_names=["logits"])
