@@ -111,7 +111,7 @@ TABLE = """
 | hard labels, canvas of round zero | 1 | 2 | 3 | 4 | 5 | an imagined teacher |
 """
 PROSE = r"""
-This chapter is **made up**: nothing here was computed. See {ref}`ch-01-teacher` and
+This chapter is **made up**: nothing here was computed. See {ref}`ch-teacher` and
 {numref}`fig-03-calibration`.
 The teacher gets {num}`01-teacher:teacher_accuracy|.1%` with {num}`01-teacher:teacher_parameters` parameters;
 the sum is in {impl}`dfnas.errors.UserError`.
@@ -160,7 +160,7 @@ def notebook(name: str) -> nbformat.NotebookNode:
     parameters = new_code_cell('profile: str = "quick"\nseed: int = 0\noverrides: list = []', execution_count=1)
     parameters.metadata["tags"] = ["parameters", "hide-input"]
     text = [new_markdown_cell(part) for part in (PROSE, TABLE, EXERCISE.replace("NAME", name))]
-    title = new_markdown_cell(f"(ch-{name.partition(chr(45))[2]})=\n# Made-up chapter {name}")
+    title = new_markdown_cell(f"(ch-{name.partition('-')[2]})=\n# Made-up chapter {name}")
     cells = [title, parameters, text[0], code, figure_cell(f"fig-{name}"), text[1], text[2]]
     if name == "03-calibration":
         cells.append(new_markdown_cell(EXPLORER))
