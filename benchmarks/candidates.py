@@ -21,9 +21,8 @@ IMAGES = 1600
 
 def rows() -> list[dict[str, Any]]:
     """Seconds a candidate, on as many images as laptop's SPOS chapter takes."""
-    assert SETTINGS.spos is not None
     source = _noise()
-    judge = spos.Judge(spos.build_supernet(SETTINGS), source, SETTINGS, SETTINGS.spos)
+    judge = spos.judge_of(spos.build_supernet(SETTINGS), source, SETTINGS)
     space = spos.space_of(SETTINGS)
     paths = [shufflenet.random_choices(space, seeds.generator(0, "benchmark", index)) for index in range(4)]
     plain = _Plain(source, len(judge.recalibration), len(judge.held_out))
@@ -40,18 +39,17 @@ def rows() -> list[dict[str, Any]]:
 def _noise() -> Source:
     random = torch.Generator().manual_seed(0)
     images = torch.randint(0, 256, (IMAGES, 3, 40, 40), generator=random, dtype=torch.uint8)
-    return Source("synthetic", images, torch.randn(IMAGES, 10), torch.arange(IMAGES) % 10, (0.5,) * 3, (0.25,) * 3)
+    return Source(images, torch.randn(IMAGES, 10), torch.arange(IMAGES) % 10, (0.5,) * 3, (0.25,) * 3)
 
 
 class _Plain(Dataset):
     """Images one by one through torchvision's transforms, a new network a candidate, a read a batch."""
 
     def __init__(self, source: Source, recalibration: int, held_out: int) -> None:
-        side = SETTINGS.spos.side if SETTINGS.spos is not None else 0
         self.transform = transforms.Compose(
             [
                 transforms.CenterCrop(32),
-                transforms.Resize(side),
+                transforms.Resize(SETTINGS.spos.side),
                 transforms.ToTensor(),
                 transforms.Normalize(source.mean, source.std),
             ]

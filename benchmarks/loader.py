@@ -10,6 +10,7 @@ from torchvision import transforms
 from benchmarks import measure
 from dfnas import profiles
 from dfnas.data import sources
+from dfnas.data.sources import Source
 
 SETTINGS = profiles.load("laptop", 0, ["run.device=cpu"])
 BATCH = SETTINGS.student.training.batch
@@ -20,10 +21,8 @@ MEAN, STD = (0.49, 0.48, 0.45), (0.2, 0.2, 0.2)
 def rows() -> list[dict[str, Any]]:
     """Seconds an image, cropped at random, mirrored and normalised."""
     images = torch.randint(0, 256, (IMAGES, 3, 40, 40), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
-    recipe = SETTINGS.student.training
-    sample = sources.image_sampler(
-        images, torch.zeros(IMAGES), recipe, region=32, flip=True, mean=MEAN, std=STD, seed=0
-    )
+    source = Source(images, torch.zeros(IMAGES), torch.zeros(IMAGES), MEAN, STD)
+    sample = sources.sampler(source, SETTINGS.student.training, SETTINGS, 0)
     transform = transforms.Compose(
         [
             transforms.RandomCrop(32),

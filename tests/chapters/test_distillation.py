@@ -21,6 +21,8 @@ from dfnas.synthesis import sets
 from dfnas.training import evaluation, loop, losses, students
 
 SETTINGS = profiles.load("smoke")
+# A teacher whose normalisation is not that of the data.
+TEACHER = dataclasses.replace(teachers.load(SETTINGS), mean=(0.4,), std=(0.3,))
 ARMS = {(arm.experiment, arm.name): arm for arm in distillation.arms(SETTINGS)}
 
 
@@ -131,18 +133,18 @@ def trained_on(arm, small, monkeypatch):
         seen.update(source=source, reach=reach, teacher=teacher)
 
     monkeypatch.setattr(students, "train", train)
-    frozen = teachers.load(SETTINGS)
-    distillation._student_stage(arm, 0, SETTINGS, frozen, {"synthesis": small, "noise": small, "fewer": small})
+    distillation._student_stage(arm, 0, SETTINGS, TEACHER, {"synthesis": small, "noise": small, "fewer": small})
     return SimpleNamespace(**seen)
 
 
 @pytest.mark.parametrize("name", ["stored", "hard", "online", "round0", "last_round", "noise", "fewer_iterations"])
 def test_students_of_synthetic_images_learn_with_real_data_out_of_reach(name, small, monkeypatch):
     arm = ARMS["labels", name]
-    seen, whole = trained_on(arm, small, monkeypatch), load(small.folder, teachers.load(SETTINGS))
+    seen, whole = trained_on(arm, small, monkeypatch), load(small.folder, TEACHER)
     assert not seen.reach
     assert seen.source.soft == (name != "hard")
-    assert seen.teacher is not None
+    assert (seen.source.mean, seen.source.std) == (TEACHER.mean, TEACHER.std)
+    assert seen.teacher is TEACHER
     rounds = {"first": {0}, "last": {1}, "all": {0, 1}}[arm.rounds]
     assert set(seen.source.images.flatten().tolist()) == rounds
     assert len(seen.source) == len(whole) * len(rounds) // 2
@@ -156,11 +158,11 @@ def test_real_images_are_taken_with_true_classes_or_with_the_teacher_s_answers(s
     classes = with_classes.source.targets
     assert torch.bincount(classes, minlength=10).tolist() == [2] * 10
     assert torch.equal(with_classes.source.images, distilled.source.images)
-    frozen, real = teachers.load(SETTINGS), real_data.load(SETTINGS.data).train
+    real = real_data.load(SETTINGS.data).train
     regions = distilled.source.images[:, :, 2:18, 2:18].contiguous()
-    theirs = Source(regions, classes, classes, frozen.mean, frozen.std)
-    assert torch.equal(distilled.source.targets, evaluation.predict(frozen.network, theirs, SETTINGS.run))
-    assert (distilled.source.mean, distilled.source.std) == (frozen.mean, frozen.std)
+    theirs = Source(regions, classes, classes, TEACHER.mean, TEACHER.std)
+    assert torch.equal(distilled.source.targets, evaluation.predict(TEACHER.network, theirs, SETTINGS.run))
+    assert (distilled.source.mean, distilled.source.std) == (TEACHER.mean, TEACHER.std)
     assert (with_classes.source.mean, with_classes.source.std) == (real.mean, real.std)
     smaller = trained_on(dataclasses.replace(arm, count=10), small, monkeypatch)
     assert torch.equal(smaller.source.images, with_classes.source.images[:10])

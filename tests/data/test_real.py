@@ -26,6 +26,16 @@ def test_digits_have_their_three_splits():
     assert data.train.images.dtype == torch.uint8
 
 
+def test_every_split_is_normalised_as_the_training_images_are_and_labelled_with_its_classes():
+    data = real_data.load(profiles.load("smoke").data)
+    inputs = to_input(data.train.images, data.train.mean, data.train.std)
+    assert float(inputs.mean()) == pytest.approx(0.0, abs=1e-4)
+    assert float(inputs.std()) == pytest.approx(1.0, abs=1e-4)
+    for part in (data.train, data.validation, data.test):
+        assert (part.mean, part.std) == (data.train.mean, data.train.std)
+        assert torch.equal(part.targets, part.classes)
+
+
 def test_real_data_is_out_of_reach_inside_the_guard():
     settings = profiles.load("smoke").data
     with splits.no_real_data(), pytest.raises(splits.RealDataError):

@@ -39,6 +39,7 @@ def test_rounds_and_slots_are_read_in_their_order(folder, rounds, slots, greys):
     assert found.images[:, 0, 0, 0].tolist() == greys
     places = torch.tensor(greys) % 10
     assert torch.equal(found.classes, places + 1)
+    assert found.targets.dtype == torch.float32
     assert torch.equal(found.targets, (torch.nn.functional.one_hot(places, 10).half() / 3).float())
     assert (found.mean, found.std) == (TEACHER.mean, TEACHER.std)
 

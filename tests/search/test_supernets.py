@@ -56,7 +56,7 @@ def test_a_step_s_choice_is_a_function_of_seed_name_and_step():
 def judge():
     """Of six images two batches of two give statistics; four others judge."""
     learnt = source([10, 30, 50, 70, 250, 250], [0] * 6, [0] * 6)
-    held_out = source([35, 36, 44, 45], [[9.0, 0], [0, 9], [0, 9], [9, 0]], [0, 0, 1, 0])
+    held_out = source([35, 36, 44, 55], [[9.0, 0], [0, 9], [0, 9], [9, 0]], [0, 0, 1, 0])
     return supernets.judge(Choosing(), (learnt, held_out), batches=2, batch=2, side=8, settings=SETTINGS)
 
 
