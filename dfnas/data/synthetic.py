@@ -82,6 +82,8 @@ def load(folder: Path, teacher: Normalised, rounds: str | int = "all", slots: in
     if rounds != "all":
         number = {"first": numbers[0], "last": numbers[-1]}.get(str(rounds), rounds)
         shards = [shard for shard in shards if shard.round == number]
+        if not shards:
+            raise UserError(f"the synthetic set in {folder} has no round {rounds}: it has {numbers}")
     size = len(shards[0].images)
     place = torch.cat([torch.arange(len(shard.images)) + shard.batch * size for shard in shards])
     images, logits, classes = (

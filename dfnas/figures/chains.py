@@ -122,10 +122,10 @@ def _by_generation(axes: Axes, generations: np.ndarray, scores: np.ndarray, orig
     number = np.arange(len(scores)) - np.concatenate([[0], np.cumsum(counts)])[generations]
     places = generations + 0.8 * ((number + 0.5) / counts[generations] - 0.5)
     for kind, origin in enumerate(ORIGINS):
-        chosen = origins == origin
-        if chosen.any():
+        rows = origins == origin
+        if rows.any():
             look: dict[str, Any] = {"color": theme.PALETTE[kind], "marker": theme.MARKERS[kind], "label": origin}
-            axes.scatter(places[chosen], scores[chosen], alpha=0.7, linewidths=0, **_dots(scores), **look)
+            axes.scatter(places[rows], scores[rows], alpha=0.7, linewidths=0, **_dots(scores), **look)
     axes.plot(places, np.fmax.accumulate(scores), color="black", drawstyle="steps-post", label="best so far")
     axes.set(xlabel="generation", xlim=(-0.6, generations.max() + 0.6))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -171,8 +171,8 @@ def choices_by_block(shares: Mapping[str, Any], names: Sequence[str]) -> Figure:
         panel.set_yticks(np.arange(len(names)) + 0.5, [name.replace("_", " ") for name in names])
         panel.set(title=title, ylabel="choice")
     blocks = len(matrix)
-    shown = range(0, blocks, 1 if blocks <= WRITTEN_BLOCKS else 2)
-    axes[-1].set_xticks([block + 0.5 for block in shown], [str(block + 1) for block in shown])
+    ticks = range(0, blocks, 1 if blocks <= WRITTEN_BLOCKS else 2)
+    axes[-1].set_xticks([block + 0.5 for block in ticks], [str(block + 1) for block in ticks])
     axes[-1].set_xlabel("block, from the image to the classes")
     bar: dict[str, Any] = {"location": "bottom", "shrink": 0.7, "aspect": 30, "format": PercentFormatter(1.0)}
     figure.colorbar(mesh, ax=axes, label="share of the candidates", **bar)

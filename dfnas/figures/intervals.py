@@ -30,11 +30,14 @@ def estimates(rows: Sequence[Row], unit: str = "percentage points") -> Figure:
     for state in known:
         number = known.index(state)
         places = [place for place, row in enumerate(rows) if row.state == state]
-        chosen = [rows[place] for place in places]
+        ordered = [rows[place] for place in places]
         axes.errorbar(
-            [row.value for row in chosen],
+            [row.value for row in ordered],
             places,
-            xerr=[[_length(row.value - row.low) for row in chosen], [_length(row.high - row.value) for row in chosen]],
+            xerr=[
+                [_length(row.value - row.low) for row in ordered],
+                [_length(row.high - row.value) for row in ordered],
+            ],
             linestyle="none",
             capsize=4,
             color=theme.PALETTE[number],

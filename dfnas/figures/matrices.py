@@ -70,12 +70,12 @@ def update_counts(counts: Any, expected: Any) -> Figure:
     counts, expected = np.asarray(counts, dtype=float), np.asarray(expected, dtype=float)
     top, extreme = max(counts.max(), expected.max()), max(np.abs(counts - expected).max(), 1e-9)
     figure, axes = theme.panels(1, 3, height=2.9)
-    shown = [
+    panels = [
         ("counted", counts, theme.SEQUENTIAL, (0, top)),
         ("expected", expected, theme.SEQUENTIAL, (0, top)),
         ("difference", counts - expected, theme.DIVERGING, (-extreme, extreme)),
     ]
-    for panel, (title, values, colours, (low, high)) in zip(axes, shown, strict=True):
+    for panel, (title, values, colours, (low, high)) in zip(axes, panels, strict=True):
         mesh = panel.imshow(values, cmap=colours, vmin=low, vmax=high, interpolation="none")
         panel.grid(False)
         panel.set(title=title, xlabel="column")

@@ -22,13 +22,13 @@ def image_grid(images: Any, classes: Any, class_names: Sequence[str], columns: i
     `images` are uint8 [N, C, H, W] in [0, 255], `classes` [N] their classes.
     """
     images, classes = _checked(images), np.asarray(classes)
-    shown = [k for k in range(len(class_names)) if (classes == k).any()][:rows]
-    sheet = np.concatenate([_strip(images[classes == k], columns) for k in shown])
+    present = [k for k in range(len(class_names)) if (classes == k).any()][:rows]
+    sheet = np.concatenate([_strip(images[classes == k], columns) for k in present])
     figure, (axes,) = theme.panels(height=(theme.WIDTH - 0.9) * sheet.shape[0] / sheet.shape[1] + 0.3)
     axes.imshow(sheet, interpolation="none")
     axes.grid(False)
     pitch = images.shape[2] + GAP
-    axes.set_yticks([(row + 0.5) * pitch for row in range(len(shown))], [class_names[k] for k in shown])
+    axes.set_yticks([(row + 0.5) * pitch for row in range(len(present))], [class_names[k] for k in present])
     axes.set(xticks=[], ylabel="class", xlabel=f"up to {columns} images of each class")
     axes.spines[:].set_visible(False)
     return figure

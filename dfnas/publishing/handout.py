@@ -111,6 +111,6 @@ def _signature(solution: Any, name: str) -> str:
 def _kept(cell: Any) -> Any:
     """A code cell as it is, folded in Jupyter where the book folds it."""
     tags = list(cell.metadata.get("tags", []))
-    metadata = {"tags": kept} if (kept := [tag for tag in tags if tag in ("parameters", TAG)]) else {}
+    metadata = {"tags": visible} if (visible := [tag for tag in tags if tag in ("parameters", TAG)]) else {}
     folded = {"jupyter": {"source_hidden": True}} if "hide-input" in tags and TAG not in tags else {}
     return new_code_cell(cell.source, metadata=metadata | folded)

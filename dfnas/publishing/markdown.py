@@ -22,12 +22,12 @@ TARGET = re.compile(r"(?m)^\([\w-]+\)=\n")
 
 def numbers(cells: Sequence[Any]) -> dict[str, str]:
     """The number of each labelled equation, figure, table and exercise of a notebook, by label: "2", "Figure 1"."""
-    found: dict[str, str] = {}
+    labels: dict[str, str] = {}
 
     def add(kind: str, label: str) -> None:
         if label:
-            count = sum(known.startswith(kind) for known in found.values())
-            found[label] = f"{kind} {count + 1}".strip()
+            count = sum(known.startswith(kind) for known in labels.values())
+            labels[label] = f"{kind} {count + 1}".strip()
 
     for cell in cells:
         if cell.cell_type == "code":
@@ -36,10 +36,13 @@ def numbers(cells: Sequence[Any]) -> dict[str, str]:
         for match in EQUATION.finditer(cell.source):
             add("Equation", match["label"])
         for match in DIRECTIVE.finditer(cell.source):
-            chosen, _ = options(match["body"])
+            settings, _ = options(match["body"])
             if match["name"] in ("exercise", "list-table"):
-                add({"exercise": "Exercise"}.get(match["name"], "Table"), chosen.get("label") or chosen.get("name", ""))
-    return found
+                add(
+                    {"exercise": "Exercise"}.get(match["name"], "Table"),
+                    settings.get("label") or settings.get("name", ""),
+                )
+    return labels
 
 
 def markdown(text: str, known: dict[str, str], solutions: bool = True) -> str:
@@ -67,21 +70,21 @@ def caption(cell: Any, known: dict[str, str]) -> str:
 
 def options(body: str) -> tuple[dict[str, str], str]:
     """The options at the head of a directive's body, and what follows them."""
-    found = {}
+    values = {}
     while match := OPTION.match(body):
-        found[match["name"]], body = match["value"].strip(), body[match.end() :]
-    return found, body.strip()
+        values[match["name"]], body = match["value"].strip(), body[match.end() :]
+    return values, body.strip()
 
 
 def _directive(match: re.Match[str], known: dict[str, str], solutions: bool) -> str:
     name, title = match["name"], match["title"].strip()
-    chosen, body = options(match["body"])
+    settings, body = options(match["body"])
     if name == "exercise":
-        return f"### {known.get(chosen.get('label', ''), 'Exercise')}: {title}\n\n{body}"
+        return f"### {known.get(settings.get('label', ''), 'Exercise')}: {title}\n\n{body}"
     if name == "solution":
         return f"<details><summary>Solution</summary>\n\n{body}\n\n</details>" if solutions else ""
     if name == "list-table":
-        return f"*{known.get(chosen.get('name', ''), 'Table')}.* {title}\n\n{_table(body)}"
+        return f"*{known.get(settings.get('name', ''), 'Table')}.* {title}\n\n{_table(body)}"
     if name == "claim":
         return "\n".join(f"- *A claim:* {claims.BY_NAME[line.strip()].text}" for line in body.splitlines()) + "\n"
     return body or title
@@ -96,8 +99,8 @@ def _table(body: str) -> str:
 
 def _role(name: str, text: str, known: dict[str, str]) -> str:
     """A role's text; a number of a run is replaced by its name, since another run has another number."""
-    shown, _, target = text.removesuffix(">").partition("<")
-    label = (target or shown).strip()
+    words, _, target = text.removesuffix(">").partition("<")
+    label = (target or words).strip()
     if name == "num":
         return f"`{text.partition('|')[0]}`"
     if name.lower() == "chapter":  # by its file: a handout stands alone
@@ -109,8 +112,8 @@ def _role(name: str, text: str, known: dict[str, str]) -> str:
         return f"({_number(label, known)})"
     if name == "numref":
         number = known.get(label, label)
-        return shown.strip().replace("%s", number.rpartition(" ")[2]) if "%s" in shown else number
-    return f"[{text.replace(',', ', ')}]" if name.startswith("cite") else shown.strip()
+        return words.strip().replace("%s", number.rpartition(" ")[2]) if "%s" in words else number
+    return f"[{text.replace(',', ', ')}]" if name.startswith("cite") else words.strip()
 
 
 def _number(label: str, known: dict[str, str]) -> str:

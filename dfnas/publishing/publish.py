@@ -106,12 +106,12 @@ def machine_place(file: Path) -> str:
 
 def _texts(notebook: dict[str, Any]) -> list[str]:
     """The outputs of a notebook that are text."""
-    found = []
+    texts = []
     for cell in notebook["cells"]:
         for output in cell.get("outputs", []):
             data = {**output.get("data", {}), "text": output.get("text", "")}
-            found += ["".join(map(str, value)) for kind, value in data.items() if kind not in BINARY]
-    return found
+            texts += ["".join(map(str, value)) for kind, value in data.items() if kind not in BINARY]
+    return texts
 
 
 BINARY = ("image/png", "image/jpeg")

@@ -105,8 +105,8 @@ def drop_missing(source: Path) -> list[str]:
 
 def _without_missing(entry: Any, source: Path, dropped: list[str]) -> Any:
     if isinstance(entry, list):
-        kept = [_without_missing(item, source, dropped) for item in entry if not _missing(item, source, dropped)]
-        return [item for item in kept if item.get("chapters", True) and item.get("sections", True)]
+        entries = [_without_missing(item, source, dropped) for item in entry if not _missing(item, source, dropped)]
+        return [item for item in entries if item.get("chapters", True) and item.get("sections", True)]
     if isinstance(entry, dict):
         return {
             key: _without_missing(value, source, dropped) if key in ("parts", "chapters", "sections") else value
@@ -153,5 +153,5 @@ def build(folder: Path) -> Path:
 def warnings_in(text: str, source: Path) -> str:
     """The lines of the renderer's output that say what is wrong; its last ones where none does."""
     lines = text.replace(f"{source.resolve()}/", "").splitlines()
-    found = [line for line in lines if "WARNING" in line or "ERROR" in line]
-    return "\n".join(dict.fromkeys(found or lines[-15:]))
+    complaints = [line for line in lines if "WARNING" in line or "ERROR" in line]
+    return "\n".join(dict.fromkeys(complaints or lines[-15:]))

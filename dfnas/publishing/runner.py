@@ -207,9 +207,9 @@ def staging_folder(folder: Path, name: str) -> Iterator[Path]:
     """A folder for one run, which is gone afterwards; those of killed runs on this machine are swept first."""
     parent = paths.make_folder(folder / ".running")
     host = socket.gethostname()
-    for left in parent.glob(f"{name}@{host}@*"):
-        if not _alive(int(left.name.rpartition("@")[2])):
-            shutil.rmtree(left, ignore_errors=True)
+    for orphan in parent.glob(f"{name}@{host}@*"):
+        if not _alive(int(orphan.name.rpartition("@")[2])):
+            shutil.rmtree(orphan, ignore_errors=True)
     staging = paths.make_folder(parent / f"{name}@{host}@{os.getpid()}")
     try:
         yield staging
@@ -219,8 +219,8 @@ def staging_folder(folder: Path, name: str) -> Iterator[Path]:
 
 def is_running(folder: Path, name: str) -> bool:
     """Whether a runner on this machine is at work on a notebook of this run folder."""
-    found = (folder / ".running").glob(f"{name}@{socket.gethostname()}@*")
-    return any(_alive(int(path.name.rpartition("@")[2])) for path in found)
+    folders = (folder / ".running").glob(f"{name}@{socket.gethostname()}@*")
+    return any(_alive(int(path.name.rpartition("@")[2])) for path in folders)
 
 
 def _alive(process: int) -> bool:

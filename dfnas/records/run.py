@@ -143,8 +143,8 @@ class Run:
     def _own_seconds(self, stages: list[Artefact]) -> float:
         """The notebook's time without the stages that were computed during it."""
         since = self.started.timestamp()
-        made = [item for item in stages if (item.folder / "stage.json").stat().st_mtime >= since]
-        return max(0.0, time.perf_counter() - self.clock - sum(item.seconds for item in made))
+        recent = [item for item in stages if (item.folder / "stage.json").stat().st_mtime >= since]
+        return max(0.0, time.perf_counter() - self.clock - sum(item.seconds for item in recent))
 
 
 def read(path: Path) -> dict[str, Any] | None:

@@ -85,9 +85,9 @@ def share(items: Sequence[T], done: Callable[[T], bool], folder: Path) -> Iterat
     locks.mkdir(parents=True, exist_ok=True)
     first = rank() * len(items) // world()  # each starts elsewhere, so that they seldom meet
     order = [*range(first, len(items)), *range(first)]
-    while left := [index for index in order if not done(items[index])]:
+    while rest := [index for index in order if not done(items[index])]:
         taken = False
-        for index in left:
+        for index in rest:
             with contextlib.suppress(Timeout), FileLock(locks / str(index), timeout=0):
                 if not done(items[index]):
                     taken = True

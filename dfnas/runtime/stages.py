@@ -126,10 +126,10 @@ def without(part: Any, *names: str) -> dict[str, Any]:
 def plain(value: Any, defaults: bool = True) -> Any:
     """A value as JSON has it; of dataclasses all fields, or those that are not at their default."""
     if is_dataclass(value) and not isinstance(value, type):
-        kept = {field.name: getattr(value, field.name) for field in fields(value)}
+        values = {field.name: getattr(value, field.name) for field in fields(value)}
         if not defaults:
-            kept = {field.name: kept[field.name] for field in fields(value) if kept[field.name] != field.default}
-        return plain(kept, defaults)
+            values = {field.name: values[field.name] for field in fields(value) if values[field.name] != field.default}
+        return plain(values, defaults)
     if isinstance(value, dict):
         return {str(name): plain(item, defaults) for name, item in value.items()}
     if isinstance(value, (list, tuple)):
@@ -172,6 +172,8 @@ def _work(name: str, key: str, folder: Path, function: Callable[[Path], None], s
     if distributed.rank():
         shutil.rmtree(own)
     else:
+        for unfinished in partial.rglob("*.tmp"):  # of a write that a kill cut short
+            unfinished.unlink()
         facts = {"name": name, "key": key, "settings": plain(settings), **sittings.total(), **_machine()}
         write_json(partial / "stage.json", facts)
         shutil.rmtree(folder, ignore_errors=True)  # of an earlier run, kept until its successor was there

@@ -158,7 +158,7 @@ def _generation(
 ) -> list[Born]:
     """A generation's new candidates, before any of them is evaluated; none at all where the space is exhausted."""
     parents = _ranking(visited)[: settings.parents]
-    seen, born = {row.candidate for row in visited}, []
+    known, born = {row.candidate for row in visited}, []
 
     def pick() -> int:
         return parents[int(torch.randint(len(parents), (), generator=generator))]
@@ -176,8 +176,8 @@ def _generation(
     def add(origin: str, count: int, attempts: int) -> bool:
         for _ in range(attempts if count else 0):
             child = make(origin)
-            if child[2] not in seen and problem.admissible(child[2]):
-                seen.add(child[2])
+            if child[2] not in known and problem.admissible(child[2]):
+                known.add(child[2])
                 born.append(child)
                 count -= 1
             if not count:

@@ -155,8 +155,8 @@ def label(inverter: inversion.Inverter, images: Tensor, seed: int, number: int, 
 
 def batch_count(settings: SynthesisSettings) -> int:
     """Slot batches of a set; each is made once a round."""
-    kept = settings.rounds if settings.keep_rounds == "all" else 1
-    return max(1, settings.images // (settings.batch * kept))
+    rounds = settings.rounds if settings.keep_rounds == "all" else 1
+    return max(1, settings.images // (settings.batch * rounds))
 
 
 def check(settings: SynthesisSettings, data: DataSettings) -> None:
@@ -185,10 +185,10 @@ def check(settings: SynthesisSettings, data: DataSettings) -> None:
                 f"synthesis.stages: ({scale}, {iterations}, {kind!r}) is no stage of canvas {data.canvas} and "
                 f"region {data.region}: write (a scale that divides both, iterations, 'pool' or 'grow')"
             )
-    kept = settings.rounds if settings.keep_rounds == "all" else 1
-    if settings.batch < 1 or settings.rounds < 1 or settings.images % (settings.batch * kept):
+    rounds = settings.rounds if settings.keep_rounds == "all" else 1
+    if settings.batch < 1 or settings.rounds < 1 or settings.images % (settings.batch * rounds):
         raise UserError(
-            f"synthesis.images={settings.images} is no multiple of batch x rounds kept = {settings.batch} x {kept}"
+            f"synthesis.images={settings.images} is no multiple of batch x rounds kept = {settings.batch} x {rounds}"
         )
 
 

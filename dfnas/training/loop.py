@@ -147,8 +147,8 @@ def learning_rate(step: int, steps: int, settings: TrainingSettings) -> float:
     if settings.milestones:
         return settings.learning_rate * 0.1 ** sum(step / steps >= point for point in settings.milestones)
     done, end = (step - warm) / max(1, steps - warm), settings.final_learning_rate
-    left = 1 - done if settings.schedule == "linear" else 0.5 * (1 + math.cos(math.pi * done))
-    return end + (settings.learning_rate - end) * left
+    share = 1 - done if settings.schedule == "linear" else 0.5 * (1 + math.cos(math.pi * done))
+    return end + (settings.learning_rate - end) * share
 
 
 def resolution(done: float, side: int, settings: TrainingSettings) -> int:

@@ -262,3 +262,12 @@ def test_a_stage_s_peak_memory_is_its_own():
     big = stages.stage("big", lambda folder: len(bytearray(300_000_000)), {})
     small = stages.stage("small", lambda folder: None, {})
     assert small.peak_memory_mb < big.peak_memory_mb - 200
+
+
+def test_what_a_kill_left_of_a_write_is_no_part_of_an_artefact(tmp_path):
+    def work(folder):
+        (folder / "checkpoint.pt.123.tmp").write_text("half")
+        (folder / "result").write_text("whole")
+
+    artefact = stages.stage("swept", work, {})
+    assert {path.name for path in artefact.folder.iterdir()} == {"result", "stage.json", "sittings.json"}

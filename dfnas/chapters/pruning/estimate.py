@@ -18,15 +18,15 @@ def plan(settings: Settings) -> list[dict[str, Any]]:
     networks.check(settings)
     chapter, space = settings.pruning, networks.space_of(settings)
     even = [pruning.uniform(space, lambda e: networks.macs(settings, e), sum(window) / 2) for window in chapter.windows]
-    made = [costs.synthetic_set("synthesis", settings, settings.synthesis), _nets(settings, chapter)]
-    made.append(_searches(settings, chapter, even))
+    rows = [costs.synthetic_set("synthesis", settings, settings.synthesis), _nets(settings, chapter)]
+    rows.append(_searches(settings, chapter, even))
     learnt, each = settings.synthesis.images, (len(networks.SOURCES) + 1) * chapter.seeds + chapter.random
     for number, encoding in enumerate(even):
         text, name = pruning.to_text(encoding, space), f"window {number + 1} x {each}"
-        made.append(costs.times(_training(name, text, settings, chapter, learnt), each))
+        rows.append(costs.times(_training(name, text, settings, chapter, learnt), each))
     full = pruning.to_text((pruning.FULL,) * space.genes, space)
-    made.append(costs.times(_training(f"full x {chapter.seeds}", full, settings, chapter, learnt), chapter.seeds))
-    return made
+    rows.append(costs.times(_training(f"full x {chapter.seeds}", full, settings, chapter, learnt), chapter.seeds))
+    return rows
 
 
 def _nets(settings: Settings, chapter: PruningSettings) -> dict[str, Any]:
@@ -37,8 +37,8 @@ def _nets(settings: Settings, chapter: PruningSettings) -> dict[str, Any]:
     row = costs.train(f"PruningNets x {count}", settings, middle, chapter.search, learnt, chapter.side)
     with torch.device("meta"):
         net = PruningNet(space, data.classes, data.channels)
-    made = HIDDEN * pruning.parameters(space, (pruning.FULL // 2,) * space.genes, data.classes, data.channels)
-    row |= {"bytes_disk": 4 * cost.parameters(net), "macs": row["macs"] + 3 * made * row["iterations"]}
+    weights = HIDDEN * pruning.parameters(space, (pruning.FULL // 2,) * space.genes, data.classes, data.channels)
+    row |= {"bytes_disk": 4 * cost.parameters(net), "macs": row["macs"] + 3 * weights * row["iterations"]}
     row["memory_mb"] += 12 * cost.parameters(net) / 1e6  # weights, gradients, momentum
     row = _with_teacher(row, settings, chapter)
     return costs.times(row, count)
@@ -47,16 +47,16 @@ def _nets(settings: Settings, chapter: PruningSettings) -> dict[str, Any]:
 def _searches(settings: Settings, chapter: PruningSettings, even: list[Encoding]) -> dict[str, Any]:
     space, data, side = networks.space_of(settings), settings.data, networks.side_of(settings)
     held_out = chapter.validation_each * data.classes
-    shown = held_out + min(chapter.recalibration * chapter.search.batch, settings.synthesis.images - held_out)
+    images = held_out + min(chapter.recalibration * chapter.search.batch, settings.synthesis.images - held_out)
     candidates = len(networks.SOURCES) * chapter.evolution.population * (chapter.evolution.generations + 1)
     middle = costs.meta_network(pruning.to_text(even[0], space), settings)
     return costs.cost_row(
         f"evolution x {len(networks.SOURCES)} x {len(even)}",
         settings,
         iterations=candidates * len(even),
-        images=candidates * shown * len(even),
+        images=candidates * images * len(even),
         pieces=chapter.evolution.population,
-        macs=sum(candidates * shown * networks.macs(settings, encoding) for encoding in even),
+        macs=sum(candidates * images * networks.macs(settings, encoding) for encoding in even),
         bytes_disk=200 * candidates * len(even),
         memory_mb=chapter.search.batch * cost.activations(middle, (data.channels, side, side)) * 4 / 1e6,
     )

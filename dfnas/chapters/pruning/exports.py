@@ -65,9 +65,9 @@ def translate(network: nn.Module, shape: Sequence[int], folder: Path, stem: str)
         temporary.write_bytes(archive.getbuffer())
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of torch's own deprecated calls
-        made = torch.onnx.export(program, dynamo=True, verbose=False, input_names=["images"], output_names=["logits"])
-    assert made is not None
-    made.save(folder / f"{stem}.onnx", external_data=False)
+        onnx = torch.onnx.export(program, dynamo=True, verbose=False, input_names=["images"], output_names=["logits"])
+    assert onnx is not None
+    onnx.save(folder / f"{stem}.onnx", external_data=False)
 
 
 def elsewhere(lines: str, file: Path, images: Tensor) -> Tensor:
