@@ -1,7 +1,7 @@
 """Images that say which ones they are, and a record of which of them entered networks, and for what.
 
 An image has one colour: red and green hold its number, blue its split. Crops, flips, borders, sizes and labels leave
-that alone, so a leak shows whichever way it took. Both normalisations, of the real data and the teacher, change nothing.
+that alone, so a leak shows whichever way it took. The normalisation of the real data and of the teacher is none.
 """
 
 import contextlib

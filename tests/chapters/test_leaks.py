@@ -17,7 +17,6 @@ from dfnas.chapters.pruning import experiment as pruning
 from dfnas.chapters.pruning import networks
 from dfnas.data import sources
 from dfnas.data.origins import Origin
-from dfnas.models import darts as cells
 from dfnas.models import shufflenet
 from dfnas.profiles import StudentSettings
 from dfnas.runtime.artefacts import Artefact
