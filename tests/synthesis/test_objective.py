@@ -102,9 +102,8 @@ def test_a_few_steps_are_those_of_plain_torch(targets):
 @pytest.mark.parametrize("name", WEIGHTS)
 def test_each_weight_is_that_of_its_own_term(name):
     """A weight that outdoes the others brings its own term further down than any other's weight does."""
-    alone = {weight: 0.0 for weight in WEIGHTS}
+    alone = dict.fromkeys(WEIGHTS, 0.0)
     ends = {
-        weight: float(invert(CLASSES, **alone | {weight: 1.0})[1][-1][list(WEIGHTS).index(name)])
-        for weight in WEIGHTS
+        weight: float(invert(CLASSES, **alone | {weight: 1.0})[1][-1][list(WEIGHTS).index(name)]) for weight in WEIGHTS
     }
     assert min(ends, key=ends.__getitem__) == name, ends
