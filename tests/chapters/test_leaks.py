@@ -21,6 +21,7 @@ from dfnas.models import shufflenet
 from dfnas.profiles import StudentSettings
 from dfnas.runtime.artefacts import Artefact
 from dfnas.search import scratch
+from dfnas.search.tables import Table
 from dfnas.training import students
 
 TEACHER = identities.teacher()
@@ -106,13 +107,13 @@ def test_pruning_learns_judges_and_takes_statistics_apart(tmp_path):
     assert shown(passes, "recalibration") <= training
 
 
-def test_a_table_s_supernet_learns_judges_and_takes_statistics_apart(tmp_path):
+def test_a_table_s_supernet_learns_judges_and_takes_statistics_apart(tmp_path, monkeypatch):
+    monkeypatch.setenv("DFNAS_RUNS", str(tmp_path))
+    table = Table("chain", tuple((text, 0.5, 1.0, 1.0) for text in ("01202110", "22222222", "10101010")), "made up")
+    origin = Origin("synthetic", "made up")
     with watch() as passes:
-        supernet, origin = tabular.build("chain", SETTINGS), Origin("synthetic", "made up")
-        learnt, _ = tabular._split(origin.load(SETTINGS, TEACHER), SETTINGS)
-        tabular.train(tmp_path, supernet, learnt, SETTINGS)
-        rows = [("01202110", 0.5, 1.0, 1.0), ("22222222", 0.5, 1.0, 1.0)]
-        tabular.judge_all(tmp_path, supernet, synthetic(), rows, SETTINGS)
+        supernet = tabular.supernet_stage("chain", origin, SETTINGS, TEACHER)
+        tabular.judging_stage(table, origin, supernet, SETTINGS, TEACHER)
     training, judging = apart(passes, "training", "judging")
     assert len(judging) == round(tabular.HELD_OUT * 100)
     assert not shown(passes, "recalibration") & judging
