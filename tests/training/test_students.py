@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from dfnas import profiles
+from dfnas.data.sources import Source
 from dfnas.data.teachers import Teacher
 from dfnas.errors import UserError
 from dfnas.runtime import distributed
@@ -67,3 +68,14 @@ def test_mixing_needs_online_labels_and_a_share(wrong):
     student = dataclasses.replace(SETTINGS.student, **({"labels": "online"} | wrong))
     with pytest.raises(UserError, match="from 0 to 1"):
         students.check(student)
+
+
+@pytest.mark.parametrize("side", [0, 8])
+def test_a_student_is_tested_at_the_side_that_it_learned_at(side, tmp_path, monkeypatch):
+    network, seen = Sums(), []
+    monkeypatch.setattr(students, "read", lambda *_: network)
+    network.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].shape[-1]))
+    classes = torch.arange(6)
+    test = Source(torch.zeros(6, 1, 16, 16, dtype=torch.uint8), classes, classes, (0.0,), (1.0,))
+    students.accuracy(tmp_path, SETTINGS, dataclasses.replace(SETTINGS.student, side=side), test)
+    assert set(seen) == {side or 16}
