@@ -56,9 +56,7 @@ def chapter_of(settings: Settings) -> DistillationSettings:
     if chapter is None:
         raise UserError(f"profile {settings.profile} has no settings for distillation")
     if made.rounds < 2 or made.keep_rounds != "all":
-        raise UserError(
-            "distillation compares rounds: synthesis.rounds is 2 or more, and synthesis.keep_rounds all"
-        )
+        raise UserError("distillation compares rounds: synthesis.rounds is 2 or more, and synthesis.keep_rounds all")
     if chapter.seeds < 2 or settings.student.seeds < 2:
         raise UserError("distillation.seeds and student.seeds must be 2 or more: without repeats there is no spread")
     # Only the arm of online labels could mix images, and would then differ from the others in more than labels.

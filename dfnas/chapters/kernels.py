@@ -10,7 +10,7 @@ from dfnas.errors import UserError
 from dfnas.profiles import KernelsSettings, Settings
 from dfnas.runtime import paths, stages
 
-VERSION = 5
+VERSION = 6
 
 
 def compute(settings: Settings) -> dict[str, stages.Artefact]:

@@ -16,6 +16,7 @@ from dfnas.data.images import center_crop, from_input, random_crop
 from dfnas.data.synthetic import Shard
 from dfnas.data.teachers import Teacher
 from dfnas.errors import UserError
+from dfnas.kernels import image_update
 from dfnas.profiles import DataSettings, RunSettings, Settings, SynthesisSettings
 from dfnas.runtime import distributed, seeds, stages
 from dfnas.runtime.progress import bar
@@ -145,7 +146,8 @@ def label(inverter: inversion.Inverter, images: Tensor, seed: int, number: int, 
     else:
         last = len(settings.stages) - 1
         offsets, flips = inversion.draws(settings, inverter.data, last, seed, number, batch)
-        crops = [inversion.see(images, offsets[-1].tolist(), bool(flips[-1]), region, "region")]
+        placement = image_update.placements(offsets, flips, images.shape[3])[-1]
+        crops = [image_update.region(images, placement, region)]
     teacher, run = inverter.teacher, inverter.run
     views = [evaluation.predict(teacher.network, crop, run, mean=teacher.mean, std=teacher.std) for crop in crops]
     return torch.stack(views).mean(0).half()
