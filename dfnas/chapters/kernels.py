@@ -11,7 +11,7 @@ from dfnas.profiles import KernelsSettings, Settings
 from dfnas.runtime import paths, stages
 from dfnas.runtime.artefacts import Artefact
 
-VERSION = 5
+VERSION = 6
 
 
 def compute(settings: Settings) -> dict[str, Artefact]:

@@ -19,6 +19,7 @@ from dfnas.data import sources, synthetic
 from dfnas.data.sources import Source
 from dfnas.data.teachers import Teacher
 from dfnas.data.teachers import load as load_teacher
+from dfnas.kernels.total_variation import total_variation
 from dfnas.profiles import DataSettings, RunSettings, Settings, SynthesisSettings
 from dfnas.runtime import processes, stages, statistics
 from dfnas.runtime.artefacts import Artefact
@@ -154,7 +155,7 @@ def batch_norm_distance(teacher: Teacher, images: Tensor, batch: int, run: RunSe
 
 def roughness(images: Tensor) -> float:
     """The mean absolute difference between neighbouring pixels of uint8 images, in grey levels, four directions."""
-    return float(inversion.total_variation(images.float())[1]) / 4
+    return float(total_variation(images.float())[1]) / 4
 
 
 def metrics(results: Mapping[str, Any], settings: Settings) -> dict[str, Any]:

@@ -23,7 +23,6 @@ from dfnas.kernels.dispatch import (
     jit,
     launch,
     like,
-    operation,
     tl,
 )
 
@@ -39,35 +38,38 @@ def placements(offsets: Tensor, flips: Tensor, side: int) -> Tensor:
 
 
 def schedule(learning_rates: Sequence[float], betas: tuple[float, float]) -> Tensor:
-    """A table [I, 4] in fp32 of what Adam's steps depend on: rate, number of the step, and the two corrected factors.
+    """A table [I, 4] in fp64 of what Adam's steps depend on: rate, number of the step, and the two corrected factors.
 
-    The factors are rate / (1 - beta_1^t) and 1 / sqrt(1 - beta_2^t), from fp64.
+    The factors are rate / (1 - beta_1^t) and 1 / sqrt(1 - beta_2^t).
     """
     rate = torch.tensor(learning_rates, dtype=torch.float64)
     step = torch.arange(1, len(rate) + 1, dtype=torch.float64)
     corrected = rate / (1 - betas[0] ** step), (1 - betas[1] ** step).rsqrt()
-    return torch.stack([rate, step, *corrected], 1).float()
+    return torch.stack([rate, step, *corrected], 1)
 
 
+@torch.no_grad()
 def region(canvas: Tensor, placement: Tensor, side: int) -> Tensor:
     """The region [N, C, s, s] of a square canvas [N, C, S, S] at `placement` (a row of `placements`).
 
-    Any float type, contiguous or channels_last, which the region keeps; the gradient of the canvas is zero outside.
-    Traffic: `region_bytes`.
+    Any type, contiguous or channels_last, which the region keeps. No gradient goes back to the canvas: `image_update`
+    takes the region's. Traffic: `region_bytes`.
     """
-    how = choose(canvas)
-    if how == "reference":
-        return reference_region(canvas, placement, side)
-    return Region.apply(dense(canvas), placement, side, how == "triton")
+    canvas = dense(canvas)
+    compute = _launch_region if choose("image update", canvas) == "triton" else reference_region
+    return compute(canvas, placement, side)
 
 
 def reference_region(canvas: Tensor, placement: Tensor, side: int) -> Tensor:
-    """The same in plain PyTorch, with autograd's gradient."""
+    """The same in plain PyTorch."""
     top, left, flip = placement.tolist()
-    rolled = canvas.roll((-top, -left), (2, 3))[..., :side, :side]
-    return like(rolled.flip(3) if flip else rolled, dense(canvas))
+    if max(top, left) + side > canvas.shape[3]:
+        canvas, top, left = canvas.roll((-top, -left), (2, 3)), 0, 0
+    found = canvas[..., top : top + side, left : left + side]
+    return like(found.flip(3) if flip else found, canvas)
 
 
+@torch.no_grad()
 def image_update(
     canvas: Tensor,
     first: Tensor,
@@ -87,10 +89,9 @@ def image_update(
     """
     if not canvas.stride() == first.stride() == second.stride() == dense(canvas).stride():
         raise ValueError("the canvas and its moments must lie in memory alike, contiguous or channels_last")
-    how = choose(canvas, gradient)
-    compute = {"reference": reference_update, "closed": _closed_update, "triton": _update_by_triton}[how]
-    with torch.no_grad():
-        compute(canvas, first, second, gradient, placement, step, bounds, betas, epsilon)
+    how = choose("image update", canvas, gradient)
+    compute = {"reference": reference_update, "closed": closed_update, "triton": _update_by_triton}[how]
+    compute(canvas, first, second, gradient, placement, step, bounds, betas, epsilon)
 
 
 def reference_update(
@@ -130,35 +131,13 @@ def _spread(gradient: Tensor, placement: Tensor, canvas: Tensor) -> Tensor:
     return like(whole.roll((top, left), (2, 3)), dense(canvas))
 
 
-def _closed_update(canvas: Tensor, first: Tensor, second: Tensor, gradient: Tensor, *rest: Any) -> None:
+def closed_update(canvas: Tensor, first: Tensor, second: Tensor, gradient: Tensor, *rest: Any) -> None:
+    """The same by PyTorch's fused Adam."""
     placement, step, bounds, betas, epsilon = rest
-    whole = _spread(gradient, placement, canvas)
-    rate, _, _, _ = step.tolist()
-    options = {"lr": rate, "beta1": betas[0], "beta2": betas[1], "weight_decay": 0.0, "eps": epsilon}
-    torch._fused_adam_([canvas], [whole], [first], [second], [], [step[1]], amsgrad=False, maximize=False, **options)
+    whole, count = _spread(gradient, placement, canvas), step[1].float()
+    options = {"lr": float(step[0]), "beta1": betas[0], "beta2": betas[1], "weight_decay": 0.0, "eps": epsilon}
+    torch._fused_adam_([canvas], [whole], [first], [second], [], [count], amsgrad=False, maximize=False, **options)
     _clip(canvas, bounds)
-
-
-class Region(torch.autograd.Function):
-    """`region` with its gradient in closed form, by Triton or by PyTorch."""
-
-    @staticmethod
-    def forward(ctx: Any, canvas: Tensor, placement: Tensor, side: int, by_triton: bool) -> Tensor:
-        ctx.save_for_backward(placement)
-        ctx.layout = canvas.shape, torch.channels_last if channels_last(canvas) else torch.contiguous_format
-        ctx.by_triton = by_triton
-        return (_launch_region if by_triton else reference_region)(canvas, placement, side)
-
-    @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:
-        (placement,) = ctx.saved_tensors
-        shape, layout = ctx.layout
-        whole = torch.empty(shape, dtype=gradient.dtype, device=gradient.device, memory_format=layout)
-        if not ctx.by_triton:
-            return _spread(gradient, placement, whole), None, None, None
-        _launch_spread(like(gradient, whole), placement, whole)
-        return whole, None, None, None
 
 
 # Both layouts are rows of values: [planes * side, side * apart], pixels of a row `apart` values from each other (1 or
@@ -196,16 +175,6 @@ def _region(
 
 
 @jit
-def _spread_kernel(
-    gradient, out, placement, size, side, region_side, apart, INDEX: tl.constexpr, BLOCK: tl.constexpr
-):  # type: ignore[no-untyped-def]  # fmt: skip
-    place, plane, down, across, channel, kept = _place(size, side, apart, INDEX, BLOCK)
-    down, across, inside = _from_canvas(placement, down, across, region_side, side)
-    source = (plane * region_side + down) * region_side * apart + across * apart + channel
-    tl.store(out + place, tl.load(gradient + source, mask=kept & inside, other=0.0), mask=kept)
-
-
-@jit
 def _update(
     canvas, first, second, gradient, placement, step, low, high, size, side, region_side, apart, planes_an_image,
     beta_1, beta_2, epsilon, INDEX: tl.constexpr, BLOCK: tl.constexpr,
@@ -214,7 +183,7 @@ def _update(
     region_down, region_across, inside = _from_canvas(placement, down, across, region_side, side)
     source = (plane * region_side + region_down) * region_side * apart + region_across * apart + channel
     g = tl.load(gradient + source, mask=kept & inside, other=0.0).to(tl.float32)
-    rate, inverse_root = tl.load(step + 2), tl.load(step + 3)
+    rate, inverse_root = tl.load(step + 2).to(tl.float32), tl.load(step + 3).to(tl.float32)
     m = tl.load(first + place, mask=kept, other=0.0) * beta_1 + g * (1.0 - beta_1)
     v = tl.load(second + place, mask=kept, other=0.0) * beta_2 + g * g * (1.0 - beta_2)
     value = tl.load(canvas + place, mask=kept, other=0.0) - rate * m / (tl.sqrt(v) * inverse_root + epsilon)
@@ -240,7 +209,6 @@ def _square(canvas: Tensor, side: int) -> Tensor:
     return torch.empty(shape, dtype=canvas.dtype, device=canvas.device, memory_format=layout)
 
 
-@operation("region", lambda canvas, placement, side: _square(canvas, side))
 def _launch_region(canvas: Tensor, placement: Tensor, side: int) -> Tensor:
     out = _square(canvas, side)
     grid, sizes, apart, constants = _plan(canvas, side)
@@ -248,46 +216,21 @@ def _launch_region(canvas: Tensor, placement: Tensor, side: int) -> Tensor:
     return out
 
 
-@operation("spread", lambda *_: None, changes=("whole",))
-def _launch_spread(gradient: Tensor, placement: Tensor, whole: Tensor) -> None:
-    grid, sizes, apart, constants = _plan(whole, whole.shape[3])
-    launch(_spread_kernel, grid, gradient, whole, placement, *sizes, gradient.shape[3], apart, **constants)
-
-
 def _update_by_triton(canvas: Tensor, first: Tensor, second: Tensor, gradient: Tensor, *rest: Any) -> None:
     placement, step, bounds, betas, epsilon = rest
-    low, high = (None, None) if bounds is None else bounds
-    _launch_update(canvas, first, second, like(gradient, canvas), placement, step, low, high, *betas, epsilon)
-
-
-@operation("image_update", lambda *_: None, changes=("canvas", "first", "second"))
-def _launch_update(
-    canvas: Tensor,
-    first: Tensor,
-    second: Tensor,
-    gradient: Tensor,
-    placement: Tensor,
-    step: Tensor,
-    low: Tensor | None,
-    high: Tensor | None,
-    beta_1: float,
-    beta_2: float,
-    epsilon: float,
-) -> None:
     grid, sizes, apart, constants = _plan(canvas, canvas.shape[3])
-    tensors = canvas, first, second, gradient, placement, step, low, high
-    rest = gradient.shape[3], apart, canvas.shape[1] // apart, beta_1, beta_2, epsilon
-    launch(_update, grid, *tensors, *sizes, *rest, **constants)
+    tensors = canvas, first, second, like(gradient, canvas), placement, step, *(bounds or (None, None))
+    scalars = gradient.shape[3], apart, canvas.shape[1] // apart, *betas, epsilon
+    launch(_update, grid, *tensors, *sizes, *scalars, **constants)
 
 
-def region_bytes(canvas: Tensor, side: int) -> tuple[Traffic, Traffic]:
-    """Traffic of `region`, forward (the region read and written) and backward (also zeros written around it)."""
-    size = canvas.element_size()
-    shown = canvas.shape[0] * canvas.shape[1] * side**2 * size
-    return Traffic(shown + 12, shown), Traffic(shown + 12, canvas.numel() * size)
+def region_bytes(canvas: Tensor, side: int) -> Traffic:
+    """Traffic of `region`: the region read and written."""
+    shown = canvas.shape[0] * canvas.shape[1] * side**2 * canvas.element_size()
+    return Traffic(shown + 12, shown)
 
 
 def update_bytes(canvas: Tensor, gradient: Tensor) -> Traffic:
     """Traffic of `image_update` with bounds: canvas and two moments read and written, the region's gradient read."""
     whole = 3 * canvas.numel() * canvas.element_size()
-    return Traffic(whole + gradient.numel() * gradient.element_size() + 8 * canvas.shape[1] + 20, whole)
+    return Traffic(whole + gradient.numel() * gradient.element_size() + 8 * canvas.shape[1] + 28, whole)

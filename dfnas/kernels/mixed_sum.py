@@ -27,7 +27,7 @@ from dfnas.kernels.dispatch import (
     tl,
 )
 
-MOST = 16  # outputs that a kernel takes; more take the closed form
+MOST = 16  # outputs that a kernel takes; more take the reference
 BLOCK = 1024  # values of each output that a program holds at a time
 SPLITS = 64  # rows of partial sums that are added at a time
 
@@ -39,11 +39,10 @@ def mixed_sum(outputs: Sequence[Tensor], weights: Tensor) -> Tensor:
     contiguous or channels_last; the sum has the layout of the first. Sums are taken in fp32. Gradients go to outputs
     and weights. Traffic: `forward_bytes`, `backward_bytes`.
     """
-    how = choose(*outputs, weights)
-    if how == "reference":
-        return reference(outputs, weights)
-    first = dense(outputs[0])
-    return MixedSum.apply(weights, how == "triton" and len(outputs) <= MOST, *(like(x, first) for x in outputs))
+    if choose("mixed sum", *outputs, weights) == "triton" and len(outputs) <= MOST:
+        first = dense(outputs[0])
+        return MixedSum.apply(weights, *(like(x, first) for x in outputs))
+    return reference(outputs, weights)
 
 
 def reference(outputs: Sequence[Tensor], weights: Tensor) -> Tensor:
@@ -54,43 +53,19 @@ def reference(outputs: Sequence[Tensor], weights: Tensor) -> Tensor:
 
 
 class MixedSum(torch.autograd.Function):
-    """`mixed_sum` with its gradients in closed form, by Triton or by PyTorch."""
+    """`mixed_sum` by Triton."""
 
     @staticmethod
-    def forward(ctx: Any, weights: Tensor, by_triton: bool, *outputs: Tensor) -> Tensor:
+    def forward(ctx: Any, weights: Tensor, *outputs: Tensor) -> Tensor:
         ctx.save_for_backward(weights, *outputs)
-        ctx.by_triton = by_triton
-        return (_launch_forward if by_triton else _closed_forward)(list(outputs), weights)
+        return _launch_forward(list(outputs), weights)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         weights, *outputs = ctx.saved_tensors
-        backward = _launch_backward if ctx.by_triton else _closed_backward
-        *of_outputs, of_weights = backward(like(gradient, outputs[0]), outputs, weights)
-        return of_weights.to(weights.dtype), None, *of_outputs
-
-
-def _closed_forward(outputs: list[Tensor], weights: Tensor) -> Tensor:
-    wide = accumulator(outputs[0].dtype)
-    first, *rest = outputs
-    total = first.to(wide) * weights[0]
-    for x, w in zip(rest, weights[1:], strict=True):
-        total.addcmul_(x.to(wide), w)
-    return total.to(first.dtype)
-
-
-def _closed_backward(gradient: Tensor, outputs: list[Tensor], weights: Tensor) -> list[Tensor]:
-    """The gradients of the outputs, and last that of the weights."""
-    wide = accumulator(gradient.dtype)
-    of_outputs = [(gradient * w).to(gradient.dtype) for w in weights]
-    flat = _flat(gradient).to(wide)
-    return [*of_outputs, torch.stack([torch.dot(flat, _flat(x).to(wide)) for x in outputs])]
-
-
-def _flat(x: Tensor) -> Tensor:
-    """The values of a dense [N, C, H, W] in the order of its memory: a view."""
-    return x.reshape(-1) if x.is_contiguous() else x.permute(0, 2, 3, 1).reshape(-1)
+        *of_outputs, of_weights = _launch_backward(like(gradient, outputs[0]), outputs, weights)
+        return of_weights.to(weights.dtype), *of_outputs
 
 
 @jit

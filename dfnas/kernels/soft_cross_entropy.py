@@ -12,7 +12,7 @@ from torch import Tensor
 
 from dfnas.kernels.dispatch import TILE, Traffic, accumulator, blocks, choose, jit, launch, operation, power, tl
 
-WIDEST = 2**14  # classes that fit in the registers of a program; more take the closed form
+WIDEST = 2**14  # classes that fit in the registers of a program; more take the reference
 PARTS = 1024  # programs whose sums are added at a time
 
 
@@ -32,57 +32,33 @@ def kl_divergence(logits: Tensor, targets: Tensor, temperature: float = 1.0) -> 
 
 
 def _loss(logits: Tensor, targets: Tensor, temperature: float, divergence: bool) -> Tensor:
-    how = choose(logits, targets)
-    if how == "reference":
-        return reference(logits, targets, temperature, divergence)
-    by_triton = how == "triton" and logits.shape[1] <= WIDEST
-    return SoftCrossEntropy.apply(logits, targets.detach(), float(temperature), divergence, by_triton)
+    if choose("soft labels", logits, targets) == "triton" and logits.shape[1] <= WIDEST:
+        return SoftCrossEntropy.apply(logits, targets.detach(), float(temperature), divergence)
+    return reference(logits, targets, temperature, divergence)
 
 
 def reference(logits: Tensor, targets: Tensor, temperature: float = 1.0, divergence: bool = False) -> Tensor:
     """The same in plain PyTorch, with autograd's gradient."""
-    wide = accumulator(logits.dtype)
-    student, teacher = (F.log_softmax(z.to(wide) / temperature, 1) for z in (logits, targets.detach()))
+    student, teacher = (z.to(accumulator(logits.dtype)) / temperature for z in (logits, targets.detach()))
     if divergence:
-        return F.kl_div(student, teacher, reduction="batchmean", log_target=True)
-    return F.cross_entropy(logits.to(wide) / temperature, teacher.exp())
+        return F.kl_div(student.log_softmax(1), teacher.log_softmax(1), reduction="batchmean", log_target=True)
+    return F.cross_entropy(student, teacher.softmax(1))
 
 
 class SoftCrossEntropy(torch.autograd.Function):
-    """The loss, with its gradient computed beside it, by Triton or by PyTorch."""
+    """The loss by Triton, with its gradient computed beside it."""
 
     @staticmethod
-    def forward(
-        ctx: Any, logits: Tensor, targets: Tensor, temperature: float, divergence: bool, by_triton: bool
-    ) -> Tensor:
-        compute = _launch if by_triton else _closed
-        loss, gradient = compute(logits, targets, temperature, divergence, ctx.needs_input_grad[0])
+    def forward(ctx: Any, logits: Tensor, targets: Tensor, temperature: float, divergence: bool) -> Tensor:
+        loss, gradient = _launch(logits, targets, temperature, divergence, ctx.needs_input_grad[0])
         ctx.save_for_backward(gradient)
         return loss
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, of_loss: Tensor) -> tuple[Tensor, None, None, None, None]:
+    def backward(ctx: Any, of_loss: Tensor) -> tuple[Tensor, None, None, None]:
         (gradient,) = ctx.saved_tensors
-        return gradient * of_loss.to(gradient.dtype), None, None, None, None
-
-
-def _closed(
-    logits: Tensor, targets: Tensor, temperature: float, divergence: bool, of_logits: bool
-) -> tuple[Tensor, Tensor | None]:
-    wide = accumulator(logits.dtype)
-    student = F.log_softmax(logits.to(wide) / temperature, 1)
-    if divergence:
-        teacher = F.log_softmax(targets.to(wide) / temperature, 1)
-        labels = teacher.exp()
-        loss = torch.dot(labels.view(-1), teacher.sub_(student).view(-1)) / len(logits)
-    else:
-        labels = F.softmax(targets.to(wide) / temperature, 1)
-        loss = -torch.dot(labels.view(-1), student.view(-1)) / len(logits)
-    if not of_logits:
-        return loss, None
-    gradient = student.exp_().sub_(labels).mul_(1 / (temperature * len(logits)))
-    return loss, gradient.to(logits.dtype)
+        return gradient * of_loss.to(gradient.dtype), None, None, None
 
 
 @jit

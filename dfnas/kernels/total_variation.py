@@ -38,30 +38,24 @@ def total_variation(images: Tensor) -> tuple[Tensor, Tensor]:
     or channels_last, differences are taken in fp32. A direction in which there are no neighbours counts zero, and a
     norm of zero has a gradient of zero. Traffic: `forward_bytes`, `backward_bytes`.
     """
-    how = choose(images)
-    if how == "reference":
-        return reference(images)
-    return TotalVariation.apply(dense(images), how == "triton")
+    if choose("total variation", images) == "triton":
+        return TotalVariation.apply(dense(images))
+    return reference(images)
 
 
 def reference(images: Tensor) -> tuple[Tensor, Tensor]:
     """The same in plain PyTorch, with autograd's gradients."""
     images = images.to(accumulator(images.dtype))
-    maps = [images[head] - images[tail] for head, tail in _ends() if images[head].numel()]
-    zero = 0 * images.sum()  # of one pixel, too, there is a gradient
-    l2 = sum((torch.linalg.vector_norm(differences) for differences in maps), zero)
-    return l2, sum((differences.abs().mean() for differences in maps), zero)
-
-
-def _ends() -> tuple[tuple[Any, Any], ...]:
-    """The two ends of the differences in each direction, as indices: row, column, and both diagonals."""
-    every, later, earlier = slice(None), slice(1, None), slice(None, -1)
-    return (
-        ((..., every, later), (..., every, earlier)),
-        ((..., later, every), (..., earlier, every)),
-        ((..., later, earlier), (..., earlier, later)),
-        ((..., later, later), (..., earlier, earlier)),
+    differences = (
+        images[..., :, 1:] - images[..., :, :-1],
+        images[..., 1:, :] - images[..., :-1, :],
+        images[..., 1:, :-1] - images[..., :-1, 1:],
+        images[..., 1:, 1:] - images[..., :-1, :-1],
     )
+    maps = [each for each in differences if each.numel()]
+    maps = maps or [0 * images]  # of one pixel, too, there is a gradient
+    l2 = sum(torch.linalg.vector_norm(differences) for differences in maps)
+    return torch.as_tensor(l2), torch.as_tensor(sum(differences.abs().mean() for differences in maps))
 
 
 def pairs(images: Tensor) -> tuple[int, int, int, int]:
@@ -71,46 +65,18 @@ def pairs(images: Tensor) -> tuple[int, int, int, int]:
 
 
 class TotalVariation(torch.autograd.Function):
-    """`total_variation` with its gradient in closed form, by Triton or by PyTorch."""
+    """`total_variation` by Triton."""
 
     @staticmethod
-    def forward(ctx: Any, images: Tensor, by_triton: bool) -> tuple[Tensor, Tensor]:
-        norms, l2, l1 = (_launch_forward if by_triton else _closed_forward)(images)
+    def forward(ctx: Any, images: Tensor) -> tuple[Tensor, Tensor]:
+        norms, l2, l1 = _launch_forward(images)
         ctx.save_for_backward(images, norms)
-        ctx.by_triton = by_triton
         return l2, l1
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, of_l2: Tensor, of_l1: Tensor) -> tuple[Tensor, None]:
-        images, norms = ctx.saved_tensors
-        return (_launch_backward if ctx.by_triton else _closed_backward)(images, norms, of_l2, of_l1), None
-
-
-def _closed_forward(images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """(the four norms, L2, L1)."""
-    images = images.to(accumulator(images.dtype))
-    maps = [images[head] - images[tail] for head, tail in _ends()]
-    norms = torch.stack([torch.linalg.vector_norm(differences) for differences in maps])
-    sums = torch.stack([torch.linalg.vector_norm(differences, 1) for differences in maps])
-    return norms, norms.sum(), (sums / _counts(images)).sum()
-
-
-def _counts(images: Tensor) -> Tensor:
-    counts = [float(max(1, count)) for count in pairs(images)]
-    return torch.tensor(counts, dtype=accumulator(images.dtype), device=images.device)
-
-
-def _closed_backward(images: Tensor, norms: Tensor, of_l2: Tensor, of_l1: Tensor) -> Tensor:
-    wide = images.to(norms.dtype)
-    gradient = torch.zeros_like(wide)
-    of_squares, of_sizes = of_l2 * torch.where(norms > 0, 1 / norms, 0), of_l1 / _counts(images)
-    for (head, tail), of_square, of_size in zip(_ends(), of_squares, of_sizes, strict=True):
-        difference = wide[head] - wide[tail]
-        change = torch.addcmul(difference.sign().mul_(of_size), difference, of_square)
-        gradient[head] += change
-        gradient[tail] -= change
-    return gradient.to(images.dtype)
+    def backward(ctx: Any, of_l2: Tensor, of_l1: Tensor) -> Tensor:
+        return _launch_backward(*ctx.saved_tensors, of_l2, of_l1)
 
 
 # A tile is [PLANES, COLUMNS] of one row of H; `apart` is how far neighbours in a row are from each other in memory.

@@ -104,12 +104,12 @@ def counted(call: Callable[..., Any], inputs: Sequence[Tensor]) -> Counter:
 
 @dataclass(frozen=True)
 class Operation:
-    """An operation forward and backward: its plain reference, its closed form on a CPU, and its kernels' byte model."""
+    """An operation forward and backward: its plain reference, what a CPU runs, and its kernels' byte model."""
 
     name: str
     one_pass: int  # bytes of reading or writing its tensor once
     plain: Counter
-    closed: Counter
+    cpu: Counter
     fused: Traffic
     flops: int
 
@@ -141,9 +141,9 @@ def operations(batch: int = 250) -> list[Operation]:
     ]
 
 
-def _operation(name: str, x: Tensor, plain: Counter, closed: Counter, *fused: Traffic) -> Operation:
+def _operation(name: str, x: Tensor, plain: Counter, cpu: Counter, *fused: Traffic) -> Operation:
     total = sum(fused, Traffic(0, 0))
-    return Operation(name, x.numel() * x.element_size(), plain, closed, total, FLOPS[name] * x.numel())
+    return Operation(name, x.numel() * x.element_size(), plain, cpu, total, FLOPS[name] * x.numel())
 
 
 def hooked_batch_norm(x: Tensor, mean: Tensor, variance: Tensor, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
@@ -159,30 +159,28 @@ def hooked_batch_norm(x: Tensor, mean: Tensor, variance: Tensor, weight: Tensor,
 
 def _batch_norm(x: Tensor) -> Operation:
     vectors = [meta(x.shape[1], gradient=False) for _ in range(4)]
-    closed = counted(lambda *all_: batch_norm.BatchNorm.apply(*all_, 1e-5, False, False), [x, *vectors])
-    fused = batch_norm.forward_bytes(x), batch_norm.backward_bytes(x, affine=False)
-    return _operation("batch norm", x, counted(batch_norm.reference, [x, *vectors]), closed, *fused)
+    plain, cpu = (counted(form, [x, *vectors]) for form in (batch_norm.reference, batch_norm.batch_norm))
+    return _operation("batch norm", x, plain, cpu, batch_norm.forward_bytes(x), batch_norm.backward_bytes(x, False))
 
 
 def _total_variation(x: Tensor) -> Operation:
-    plain = counted(total_variation.reference, [x])
-    closed = counted(lambda images: total_variation.TotalVariation.apply(images, False), [x])
+    plain, cpu = (counted(form, [x]) for form in (total_variation.reference, total_variation.total_variation))
     fused = total_variation.forward_bytes(x), total_variation.backward_bytes(x)
-    return _operation("total variation", x, plain, closed, *fused)
+    return _operation("total variation", x, plain, cpu, *fused)
 
 
 def _soft_labels(logits: Tensor, targets: Tensor) -> Operation:
-    plain = counted(lambda z, t: soft_cross_entropy.reference(z, t, 3.0), [logits, targets])
-    closed = counted(lambda z, t: soft_cross_entropy.SoftCrossEntropy.apply(z, t, 3.0, False, False), [logits, targets])
+    forms: tuple[Callable, ...] = soft_cross_entropy.reference, soft_cross_entropy.soft_cross_entropy
+    plain, cpu = (counted(lambda z, t, form=form: form(z, t, 3.0), [logits, targets]) for form in forms)
     fused = soft_cross_entropy.forward_bytes(logits, targets), soft_cross_entropy.backward_bytes(logits)
-    return _operation("soft labels", logits, plain, closed, *fused)
+    return _operation("soft labels", logits, plain, cpu, *fused)
 
 
 def _mixed_sum(outputs: list[Tensor], weights: Tensor) -> Operation:
-    plain = counted(lambda w, *all_: mixed_sum.reference(all_, w), [weights, *outputs])
-    closed = counted(lambda w, *all_: mixed_sum.MixedSum.apply(w, False, *all_), [weights, *outputs])
+    forms: tuple[Callable, ...] = mixed_sum.reference, mixed_sum.mixed_sum
+    plain, cpu = (counted(lambda w, *all_, form=form: form(all_, w), [weights, *outputs]) for form in forms)
     fused = mixed_sum.forward_bytes(outputs[0], len(outputs)), mixed_sum.backward_bytes(outputs[0], len(outputs))
-    return _operation("mixed sum", outputs[0], plain, closed, *fused)
+    return _operation("mixed sum", outputs[0], plain, cpu, *fused)
 
 
 def _image_update(canvas: Tensor, gradient: Tensor) -> Operation:
@@ -198,9 +196,9 @@ def _image_update(canvas: Tensor, gradient: Tensor) -> Operation:
 
         return counted(call, [])
 
-    fused = image_update.region_bytes(canvas, side)[0], image_update.update_bytes(canvas, gradient)
-    plain, closed = (work(update) for update in (image_update.reference_update, image_update._closed_update))
-    return _operation("image update", canvas, plain, closed, *fused)
+    fused = image_update.region_bytes(canvas, side), image_update.update_bytes(canvas, gradient)
+    plain, cpu = (work(update) for update in (image_update.reference_update, image_update.image_update))
+    return _operation("image update", canvas, plain, cpu, *fused)
 
 
 def convolution(channels: int, positions: int, dtype: torch.dtype = torch.float32, kernel: int = 3) -> float:

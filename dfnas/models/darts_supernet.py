@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from dfnas.kernels import dispatch, mixed_sum
+from dfnas.kernels.mixed_sum import mixed_sum
 from dfnas.models.darts import EDGES, NODES, PRIMITIVES, Layer, Size, Stem, operation, preprocess
 from dfnas.models.darts_fast import outgoing
 
@@ -28,10 +28,7 @@ class MixedOperation(nn.ModuleDict):
 
     def forward(self, x: Tensor, weights: Tensor) -> Tensor:
         """The sum of the operations' outputs, each times its weight: equation 2 of the DARTS paper; `weights` [8]."""
-        outputs = [module(x) for module in self.values()]
-        if dispatch.choose(*outputs, weights) == "triton":
-            return mixed_sum.mixed_sum(outputs, weights[1:])
-        return _sum([weight * output for weight, output in zip(weights[1:], outputs, strict=True)])
+        return mixed_sum([module(x) for module in self.values()], weights[1:])
 
 
 def _sum(tensors: list[Tensor]) -> Tensor:

@@ -13,32 +13,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dfnas.data.teachers import Teacher
-from dfnas.kernels import dispatch, image_update, soft_cross_entropy
-from dfnas.kernels import total_variation as variation
+from dfnas.kernels import image_update
+from dfnas.kernels.soft_cross_entropy import soft_cross_entropy
+from dfnas.kernels.total_variation import total_variation
 from dfnas.profiles import DataSettings, RunSettings, SynthesisSettings
 from dfnas.runtime import devices, seeds
 from dfnas.synthesis.moments import BatchNormDistance
 
 TERMS = ("cross_entropy", "total_variation_l2", "total_variation_l1", "image_l2", "batch_norm")
-
-
-def total_variation(images: Tensor) -> tuple[Tensor, Tensor]:
-    """TV-L2 and TV-L1 of a batch [N, C, H, W] over four directions (equation `eq-tv`).
-
-    L2: the sum of the four difference maps' Frobenius norms over the whole batch; it grows like the square root of N.
-    L1: the sum of the four mean absolute differences.
-    """
-    if dispatch.choose(images) == "triton":
-        return variation.total_variation(images)
-    differences = (
-        images[..., :, 1:] - images[..., :, :-1],
-        images[..., 1:, :] - images[..., :-1, :],
-        images[..., 1:, :-1] - images[..., :-1, 1:],
-        images[..., 1:, 1:] - images[..., :-1, :-1],
-    )
-    l2 = sum(torch.linalg.vector_norm(difference) for difference in differences)
-    l1 = sum(difference.abs().mean() for difference in differences)
-    return torch.as_tensor(l2), torch.as_tensor(l1)
 
 
 def image_norm(images: Tensor) -> Tensor:
@@ -48,9 +30,7 @@ def image_norm(images: Tensor) -> Tensor:
 
 def label_loss(logits: Tensor, targets: Tensor) -> Tensor:
     """Cross-entropy with integer classes [N] (round 0) or with softmax(carried logits [N, K]) (equation `eq-ce`)."""
-    if targets.dim() == 2 and dispatch.choose(logits, targets) == "triton":
-        return soft_cross_entropy.soft_cross_entropy(logits, targets)
-    return F.cross_entropy(logits, targets if targets.dim() == 1 else targets.float().softmax(1))
+    return F.cross_entropy(logits, targets) if targets.dim() == 1 else soft_cross_entropy(logits, targets)
 
 
 @dataclass(frozen=True)
@@ -67,13 +47,13 @@ class Inverter:
 
 
 class Inversion:
-    """A context: `with Inversion(teacher, ...) as inverter`. The teacher is frozen, and has hooks while it lasts."""
+    """A context: `with Inversion(teacher, ...) as inverter`. The teacher is frozen, and measures while it lasts."""
 
     def __init__(self, teacher: Teacher, settings: SynthesisSettings, data: DataSettings, run: RunSettings) -> None:
         self.distance = BatchNormDistance(teacher.network, settings.first_layer_multiplier)
         where = devices.device(run)
         devices.place(teacher.network, where).eval().requires_grad_(False)
-        low, high = (bounds.to(where)[:, None, None] for bounds in clip_bounds(teacher.mean, teacher.std))
+        low, high = (bounds.to(where) for bounds in clip_bounds(teacher.mean, teacher.std))
         objective = devices.compiled(_objective(teacher.network, self.distance, settings), run)
         self.inverter = Inverter(teacher, settings, data, run, objective, low, high)
 
@@ -123,75 +103,36 @@ def invert(inversion: Inverter, targets: Tensor, seed: int, round_number: int, b
     side = _canvas_side(settings, data, 0)
     canvas = torch.randn(len(targets), data.channels, side, side, generator=random)
     canvas, targets, history = canvas.to(where), targets.to(where), []
-    for stage, (scale, _, _) in enumerate(settings.stages):
-        canvas = _grow(canvas, _canvas_side(settings, data, stage))
+    for stage in range(len(settings.stages)):
+        canvas = _grow(canvas, _canvas_side(settings, data, stage)).contiguous(memory_format=torch.channels_last)
         offsets, flips = draws(settings, data, stage, seed, round_number, batch)
-        region = data.region // scale
-        by_kernels = dispatch.choose(canvas) == "triton" and canvas.shape[-1] == data.canvas // scale
-        move = _move_by_kernels if by_kernels else _move
-        canvas, terms = move(inversion, canvas, targets, stage, region, offsets, flips)
-        history.append(terms)
+        history.append(_move(inversion, canvas, targets, stage, offsets, flips))
     return _grow(canvas, data.canvas), torch.cat(history).cpu()
 
 
-def _move(
-    inversion: Inverter, canvas: Tensor, targets: Tensor, stage: int, region: int, offsets: Tensor, flips: Tensor
-) -> tuple[Tensor, Tensor]:
-    """One resolution stage: its own Adam and its own schedule; nothing inside waits for the device."""
-    settings = inversion.settings
-    scale, iterations, kind = settings.stages[stage]
-    canvas = canvas.contiguous(memory_format=torch.channels_last).requires_grad_(True)
-    optimiser = torch.optim.Adam([canvas], lr=1.0, betas=settings.betas, fused=True)
-    terms = torch.empty(iterations, len(TERMS), device=canvas.device)
-    rates = _learning_rates(settings, stage)
-    for iteration, (offset, flip) in enumerate(zip(offsets.tolist(), flips.tolist(), strict=True)):
-        view = F.avg_pool2d(canvas, scale) if kind == "pool" and scale > 1 else canvas
-        seen = see(view, offset, flip, region, settings.update)
-        with devices.autocast(inversion.run):
-            total, terms[iteration] = inversion.objective(seen, targets)
-        optimiser.zero_grad(set_to_none=True)
-        total.backward()
-        optimiser.param_groups[0]["lr"] = rates[iteration]
-        optimiser.step()
-        if settings.clip:
-            with torch.no_grad():
-                canvas.clamp_(inversion.low, inversion.high)
-    return canvas.detach(), terms
+def _move(inversion: Inverter, canvas: Tensor, targets: Tensor, stage: int, offsets: Tensor, flips: Tensor) -> Tensor:
+    """One resolution stage on a canvas, in place, with its own Adam and its own schedule; returns its terms.
 
-
-def _move_by_kernels(
-    inversion: Inverter, canvas: Tensor, targets: Tensor, stage: int, region: int, offsets: Tensor, flips: Tensor
-) -> tuple[Tensor, Tensor]:
-    """The same where the teacher sees the canvas's own pixels: a kernel cuts the region out, one moves the canvas.
-
-    What an iteration depends on lies in tables on the device, made before the first.
+    What an iteration depends on lies in tables on the device, made before the first: nothing waits for the device.
     """
     settings, where = inversion.settings, canvas.device
-    side = canvas.shape[-1] if settings.update != "region" else region
-    canvas = canvas.contiguous(memory_format=torch.channels_last)
-    first, second = torch.zeros_like(canvas), torch.zeros_like(canvas)
-    shift = {"region": offsets, "jitter": -offsets}.get(settings.update, torch.zeros_like(offsets))
+    scale, iterations, kind = settings.stages[stage]
+    pool = scale if kind == "pool" else 1  # the teacher is shown means over pool x pool pixels
+    side = inversion.data.region // scale * pool if settings.update == "region" else canvas.shape[-1]
+    shift = {"region": pool * offsets, "jitter": -pool * offsets}.get(settings.update, torch.zeros_like(offsets))
     placements = image_update.placements(shift, flips, canvas.shape[-1]).to(where)
     steps = image_update.schedule(_learning_rates(settings, stage), settings.betas).to(where)
-    bounds = (inversion.low.flatten(), inversion.high.flatten()) if settings.clip else None
-    terms = torch.empty(len(steps), len(TERMS), device=where)
+    bounds = (inversion.low, inversion.high) if settings.clip else None
+    first, second = torch.zeros_like(canvas), torch.zeros_like(canvas)
+    terms = torch.empty(iterations, len(TERMS), device=where)
     for iteration, (placement, step) in enumerate(zip(placements, steps, strict=True)):
-        seen = image_update.region(canvas, placement, side).requires_grad_(True)
+        region = image_update.region(canvas, placement, side).requires_grad_(True)
+        seen = F.avg_pool2d(region, pool) if pool > 1 else region
         with devices.autocast(inversion.run):
             total, terms[iteration] = inversion.objective(seen, targets)
-        (gradient,) = torch.autograd.grad(total, seen)
+        (gradient,) = torch.autograd.grad(total, region)
         image_update.image_update(canvas, first, second, gradient, placement, step, bounds, settings.betas)
-    return canvas, terms
-
-
-def see(view: Tensor, offset: list[int], flip: bool, region: int, update: str) -> Tensor:
-    """What the teacher is shown: the region at `offset`, or the whole view, rolled or not; mirrored or not."""
-    if update == "region":
-        view = view[..., offset[0] : offset[0] + region, offset[1] : offset[1] + region]
-    elif update == "jitter":
-        view = view.roll((offset[0], offset[1]), (2, 3))
-    view = view.flip(3) if flip else view
-    return view.contiguous(memory_format=torch.channels_last)
+    return terms
 
 
 def draws(

@@ -17,6 +17,7 @@ from dfnas.data.origins import Origin
 from dfnas.data.synthetic import Shard
 from dfnas.data.teachers import Teacher
 from dfnas.errors import UserError
+from dfnas.kernels import image_update
 from dfnas.profiles import DataSettings, RunSettings, Settings, SynthesisSettings
 from dfnas.runtime import distributed, seeds, stages
 from dfnas.runtime.artefacts import Artefact
@@ -24,7 +25,7 @@ from dfnas.runtime.progress import bar
 from dfnas.synthesis import inversion
 from dfnas.training import evaluation
 
-VERSION = 2
+VERSION = 3
 COMPILE_FROM = 8  # batches: a smaller set is made before compiling has paid
 NOISE_VERSION = 2
 
@@ -148,7 +149,8 @@ def label(inverter: inversion.Inverter, images: Tensor, seed: int, number: int, 
     else:
         last = len(settings.stages) - 1
         offsets, flips = inversion.draws(settings, inverter.data, last, seed, number, batch)
-        crops = [inversion.see(images, offsets[-1].tolist(), bool(flips[-1]), region, "region")]
+        placement = image_update.placements(offsets, flips, images.shape[3])[-1]
+        crops = [image_update.region(images, placement, region)]
     views = [evaluation.answers(inverter.teacher, crop, inverter.run) for crop in crops]
     return torch.stack(views).mean(0).half()
 

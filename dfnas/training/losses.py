@@ -1,5 +1,6 @@
 """The losses of classifiers: against classes and against a teacher's logits."""
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -7,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dfnas.data.sources import Source
-from dfnas.kernels import dispatch, soft_cross_entropy
+from dfnas.kernels.soft_cross_entropy import kl_divergence
 
 Loss = Callable[[Any, Tensor], Tensor]  # (what the network gives, targets) -> scalar
 
@@ -27,14 +28,7 @@ def soft_loss(temperature: float = 1.0) -> Loss:
 
     Both sides are divided by T and there is no factor T^2 (as in the authors' code), so T also scales the gradient.
     """
-
-    def loss(logits: Tensor, targets: Tensor) -> Tensor:
-        if dispatch.choose(logits, targets) == "triton":
-            return soft_cross_entropy.kl_divergence(logits, targets, temperature)
-        student, teacher = (F.log_softmax(values.float() / temperature, 1) for values in (logits, targets))
-        return F.kl_div(student, teacher, reduction="batchmean", log_target=True)
-
-    return loss
+    return functools.partial(kl_divergence, temperature=temperature)
 
 
 def auxiliary_loss(loss: Loss, weight: float) -> Loss:

@@ -48,15 +48,6 @@ def test_output_keeps_the_layout_and_other_strides_are_no_special_case():
         assert torch.allclose(ours, theirs, atol=1e-6)
 
 
-def test_reference_is_the_objectives_own_distance():
-    x, (mean, variance, *_) = agreement.images((4, 3, 8, 8)), agreement.norm_vectors(3)
-    layer = nn.BatchNorm2d(3).eval()
-    layer.running_mean, layer.running_var = mean, variance
-    with moments.BatchNormDistance(layer) as distance:
-        layer(x)
-        assert float(distance.total()) == pytest.approx(float(batch_norm.reference(x, mean, variance)[1]), rel=1e-6)
-
-
 class Doubled(nn.BatchNorm2d):
     """A class of layer with a forward of its own."""
 
@@ -96,10 +87,35 @@ def measured(context, x):
     return y, total, gradient, made.state_dict()
 
 
+class Hooked:
+    """The distance as research code has it, by hooks, with autograd's gradient."""
+
+    def __init__(self, made):
+        self.values, layers = [], [layer for layer in made if isinstance(layer, nn.BatchNorm2d)]
+        self.handles = [layer.register_forward_pre_hook(self.hook) for layer in layers]
+        self.first = layers[0]
+
+    def hook(self, layer, inputs):
+        if layer.running_mean is not None:
+            variance, mean = torch.var_mean(inputs[0], (0, 2, 3), correction=0)
+            distance = (variance - layer.running_var.clone()).norm() + (mean - layer.running_mean.clone()).norm()
+            self.values.append((10.0 if layer is self.first else 1.0) * distance)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        for handle in self.handles:
+            handle.remove()
+
+    def total(self):
+        return sum(self.values)
+
+
 def test_every_kind_of_layer_gives_what_hooks_give():
     x = agreement.images((4, 3, 9, 9))
-    *theirs, state = measured(lambda made: moments.BatchNormDistance(made, first=10.0), x)
-    *ours, state_after = measured(lambda made: moments.fused_batch_norm(made, first=10.0), x)
+    *theirs, state = measured(Hooked, x)
+    *ours, state_after = measured(lambda made: moments.BatchNormDistance(made, first=10.0), x)
     agreement.check(list(zip(ours, theirs, strict=True)))
     assert all(torch.equal(state[name], state_after[name]) for name in state)  # the layer in training mode, too
 
@@ -107,14 +123,14 @@ def test_every_kind_of_layer_gives_what_hooks_give():
 def test_a_network_of_several_passes_sums_them_until_start():
     made, x = network(), agreement.images((4, 3, 9, 9))
     made[6].eval()
-    with moments.fused_batch_norm(made) as distances:
+    with moments.BatchNormDistance(made) as distance:
         made(x)
-        once = float(distances.total().detach())
+        once = float(distance.total().detach())
         made(x)
-        assert float(distances.total().detach()) == pytest.approx(2 * once, rel=1e-6)
-        distances.start()
+        assert float(distance.total().detach()) == pytest.approx(2 * once, rel=1e-6)
+        distance.start()
         made(x)
-        assert float(distances.total().detach()) == pytest.approx(once, rel=1e-6)
+        assert float(distance.total().detach()) == pytest.approx(once, rel=1e-6)
 
 
 @pytest.mark.parametrize("divisor", [1, 0])
@@ -125,7 +141,7 @@ def test_afterwards_and_after_an_exception_the_network_is_as_it_was(divisor):
     handle = made.bn.register_forward_hook(lambda *_: None)
     x, state, attributes = torch.randn(2, 3, 16, 16), copy.deepcopy(made.state_dict()), _attributes(made)
     before = made(x)
-    with contextlib.suppress(ZeroDivisionError), moments.fused_batch_norm(made):
+    with contextlib.suppress(ZeroDivisionError), moments.BatchNormDistance(made):
         made(x)
         assert 1 / divisor
     assert _attributes(made) == attributes

@@ -23,17 +23,12 @@ def test_without_bounds():
 @pytest.mark.parametrize("layout", agreement.LAYOUTS)
 def test_bytes_are_those_of_the_model(count, layout, dtype):
     canvas = agreement.images((5, 3, 20, 20), layout)
-    place, step = agreement.placement(2, 3, True), torch.rand(4)
+    place, step = agreement.placement(2, 3, True), torch.rand(4, dtype=torch.float64)
     gradient, bounds = agreement.images((5, 3, 16, 16), layout, dtype), (-torch.ones(3), torch.ones(3))
     moments = torch.zeros_like(canvas), torch.zeros_like(canvas)
     image_update.image_update(canvas, *moments, gradient, place, step, bounds, (0.5, 0.9))
     assert count.traffic == image_update.update_bytes(canvas, gradient)
     assert [count.times_read(x)["_update"] for x in (canvas, gradient, *moments)] == [1] * 4
-    canvas = canvas.to(dtype).requires_grad_()
-    forward, backward = image_update.region_bytes(canvas, 16)
     count.launches.clear()
-    seen = image_update.region(canvas, place, 16)
-    assert count.traffic == forward
-    count.launches.clear()
-    seen.sum().backward()
-    assert count.traffic == backward
+    image_update.region(canvas.to(dtype), place, 16)
+    assert count.traffic == image_update.region_bytes(canvas.to(dtype), 16)

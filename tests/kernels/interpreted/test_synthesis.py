@@ -31,15 +31,15 @@ def synthesis(**changes):
 
 
 @pytest.mark.parametrize(
-    ("changes", "moves"),
+    "changes",
     [
-        ({"flip": "always"}, {"_region", "_update"}),
-        ({"update": "jitter", "flip": "random"}, {"_region", "_update"}),
-        ({"update": "whole", "clip": False}, {"_region", "_update"}),
-        ({"stages": ((2, 2, "pool"),)}, set()),  # the teacher is shown means of pixels: torch's Adam moves the canvas
+        {"flip": "always"},
+        {"update": "jitter", "flip": "random"},
+        {"update": "whole", "clip": False},
+        {"stages": ((2, 2, "pool"),)},
     ],
 )
-def test_a_step_with_kernels_equals_one_without(changes, moves, monkeypatch):
+def test_a_step_with_kernels_equals_one_without(changes, monkeypatch):
     launched, execute = set(), dispatch.execute
 
     def noted(kernel, *rest):
@@ -51,25 +51,29 @@ def test_a_step_with_kernels_equals_one_without(changes, moves, monkeypatch):
     expected = {("batch_norm_triton", name) for name in ("_forward", "_finish", "_norms", "_backward")}
     expected |= {("total_variation", name) for name in ("_forward", "_finish", "_backward")}
     expected |= {("soft_cross_entropy", name) for name in ("_rows", "_finish")}
-    assert launched == expected | {("image_update", name) for name in moves}
+    assert launched == expected | {("image_update", name) for name in ("_region", "_update")}
     launched.clear()
     monkeypatch.setenv(dispatch.VARIABLE, "auto")
     theirs, other_canvas, other_history = synthesis(**changes)
     assert not launched
     agreement.check(zip(ours, theirs, strict=True), 1e-5, 1e-5)
     assert torch.allclose(history, other_history, rtol=1e-4)
+    assert_close(canvas, other_canvas)
+
+
+def assert_close(canvas, other):
     # Adam divides a gradient by its own size, so where it is near zero its rounding error becomes a step.
-    difference = (canvas - other_canvas).abs().flatten()
+    difference = (canvas - other).abs().flatten()
     assert float(difference.mean()) < 1e-5
     assert float(difference.quantile(0.999)) < 1e-3
 
 
-def test_reference_is_what_the_objective_does_without_kernels(monkeypatch):
+def test_the_references_give_what_a_cpu_takes(monkeypatch):
     found = []
     for kernels in ("auto", "reference"):
         monkeypatch.setenv(dispatch.VARIABLE, kernels)
         found.append(synthesis())
-    assert torch.equal(found[0][1], found[1][1])
+    assert_close(found[0][1], found[1][1])
 
 
 def test_torch_compile_takes_the_objective_as_a_whole():
