@@ -29,7 +29,7 @@ from dfnas.search import scratch
 from dfnas.synthesis import sets
 from dfnas.training import evaluation, loop, losses
 
-VERSION = 1
+VERSION = 2
 KEEP_EVERY = 10  # steps between two snapshots of the architecture parameters
 WATCHED = 500  # images of the held-out half that the supernet is watched on
 

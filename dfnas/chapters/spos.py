@@ -27,7 +27,7 @@ from dfnas.search import evolution, scratch, supernets
 from dfnas.synthesis import sets
 from dfnas.training import evaluation
 
-VERSION = 1
+VERSION = 2
 
 
 def compute(settings: Settings) -> dict[str, Artefact]:

@@ -206,7 +206,7 @@ class SposSettings:
     evolution: EvolutionSettings
     scratch: ScratchSettings
     limit_macs: int  # of a candidate
-    validation_each: int  # images of each class that are held out of a source to judge candidates
+    validation_each: int  # images a class, in the classes' shares, that are held out of a source to judge candidates
     recalibration: int  # batches that a candidate's batch-norm statistics are taken from
     bins: tuple[int, ...] = ()  # ends of the bins of multiply-adds that paths are drawn from; (): uniform paths
     side: int = 0  # side of what the supernet sees; 0: the region
@@ -248,7 +248,7 @@ class ProxylessSettings:
     warm_up: TrainingSettings  # of the supernet's weights, before the architecture parameters move
     search: TrainingSettings  # of the weights, while they move
     scratch: ScratchSettings
-    validation_each: int  # images of each class that are held out of a source to move the architecture parameters
+    validation_each: int  # images a class, in their shares, held out of a source to move the architecture parameters
     updates: int  # of the architecture parameters, spread evenly over the steps of the search
     delay: float = 0.0  # fraction of the steps of the search before the first of them
     update: str = "reinforce"  # reinforce | gradient: two paths at once
@@ -278,7 +278,7 @@ class PruningSettings:
     windows: tuple[tuple[int, int], ...]  # multiply-adds that a find costs, from and to; the first's is exported
     genes: tuple[tuple[int, int], ...]  # for each window: lowest and highest gene of random candidates
     training: TrainingSettings  # of every network that is compared, from scratch on the synthetic set
-    validation_each: int  # images of each class that are held out of a source to judge candidates
+    validation_each: int  # images a class, in the classes' shares, that are held out of a source to judge candidates
     recalibration: int  # batches that a candidate's batch-norm statistics are taken from
     seeds: int = 3  # of each training, but for random encodings: those have one each
     random: int = 5  # random encodings for each window

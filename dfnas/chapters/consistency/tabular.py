@@ -26,7 +26,7 @@ from dfnas.runtime.statistics import COEFFICIENTS, Interval
 from dfnas.search import supernets, tables
 from dfnas.search.tables import Table
 
-VERSION = 1
+VERSION = 2
 LOG = "judged.jsonl"
 HELD_OUT = 0.1  # share of the synthetic images that candidates are judged by
 

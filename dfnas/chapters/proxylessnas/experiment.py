@@ -26,7 +26,7 @@ from dfnas.runtime.files import write_json, write_tensors
 from dfnas.search import scratch, supernets
 from dfnas.synthesis import sets
 
-VERSION = 1
+VERSION = 2
 # Settings of the architecture parameters, which a warm-up leaves alone.
 ARCHITECTURE = (
     *("updates", "delay", "update", "samples", "baseline_rate", "architecture_rate", "architecture_betas"),

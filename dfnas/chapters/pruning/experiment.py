@@ -25,7 +25,7 @@ from dfnas.runtime.artefacts import Artefact
 from dfnas.search import evolution, scratch, supernets
 from dfnas.synthesis import sets
 
-VERSION = 1
+VERSION = 2
 
 
 def compute(settings: Settings) -> dict[str, Artefact]:
