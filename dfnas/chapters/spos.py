@@ -43,7 +43,7 @@ def compute(settings: Settings) -> dict[str, Artefact]:
     artefacts["random"] = scratch.random_stage(
         "spos-random", settings, chapter.scratch, searches, lambda generator: _random_text(settings, generator)
     )
-    return artefacts | scratch.band(settings, chapter.scratch, "spos", artefacts)
+    return artefacts | scratch.band(settings, chapter.scratch, "spos", artefacts, chapter.space.dropout)
 
 
 def plan(settings: Settings) -> list[dict[str, Any]]:

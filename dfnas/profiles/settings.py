@@ -17,6 +17,8 @@ CHAPTERS = (
     "12-results",
 )
 
+DATA_SETS = ("digits", "cifar10", "imagenet")
+
 
 @dataclass(frozen=True)
 class RunSettings:

@@ -95,25 +95,44 @@ def macs(text: str, settings: Settings, scratch: ScratchSettings) -> int:
     return cost.macs(network, (data.channels, side, side))
 
 
-def stage(name: str, settings: Settings, scratch: ScratchSettings, search: Artefact, index: int, seed: int) -> Artefact:
+def stage(
+    name: str,
+    settings: Settings,
+    scratch: ScratchSettings,
+    search: Artefact,
+    index: int,
+    seed: int,
+    dropout: float | None = None,
+) -> Artefact:
     """The stage that trains architecture `index` of a search or a draw on real data, and tests it."""
 
     def work(folder: Path) -> None:
-        train(folder, read_architectures(search.folder)[index], settings, scratch, seed)
+        train(folder, read_architectures(search.folder)[index], settings, scratch, seed, dropout)
 
     # How many trainings there are, and how costs are matched, one training does not know.
     depends = {"scratch": stages.without(scratch, "seeds", "random", "tolerance"), "index": index, "seed": seed}
+    depends["dropout"] = dropout
     return stages.stage(name, work, depends, inputs=[search, real_data.digest(settings.data)], version=VERSION)
 
 
-def train(folder: Path, text: str, settings: Settings, scratch: ScratchSettings, seed: int) -> None:
-    """Train an architecture on the real training images; writes model.safetensors and scratch.json."""
+def train(
+    folder: Path,
+    text: str,
+    settings: Settings,
+    scratch: ScratchSettings,
+    seed: int,
+    dropout: float | None = None,
+) -> None:
+    """Train an architecture on the real training images; writes model.safetensors and scratch.json.
+
+    `dropout` is that of the chapter's space, which an architecture's text does not hold.
+    """
     data, source = settings.data, real_data.train(settings.data)
     side, where = scratch.side or data.region, devices.device(settings.run)
     auxiliary = scratch.auxiliary_weight > 0
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        network = models.build(text, data.classes, data.channels, auxiliary=auxiliary)
+        network = models.build(text, data.classes, data.channels, auxiliary=auxiliary, dropout=dropout)
     sample = sources.sampler(source, scratch.training, settings, seed)
     loss = losses.hard_loss(scratch.training.label_smoothing)
     trained, history = loop.train(
@@ -153,20 +172,25 @@ class DropPath(loop.Stateless):
 
 
 def band(
-    settings: Settings, scratch: ScratchSettings, chapter: str, made: Mapping[str, Artefact]
+    settings: Settings,
+    scratch: ScratchSettings,
+    chapter: str,
+    made: Mapping[str, Artefact],
+    dropout: float | None = None,
 ) -> dict[str, Artefact]:
     """Every training of a search chapter: `seeds` of each source's find, one of each random architecture.
 
     `made` holds the searches as `search-<source>` and the draw as `random`.
     """
     calls = {}
+    make = functools.partial(stage, dropout=dropout)
     for source in origins.NAMES:
         for seed in range(settings.seed, settings.seed + scratch.seeds):
             label, search = f"found-{source}-{seed}", made[f"search-{source}"]
-            calls[label] = functools.partial(stage, f"{chapter}-{label}", settings, scratch, search, 0, seed)
+            calls[label] = functools.partial(make, f"{chapter}-{label}", settings, scratch, search, 0, seed)
     for index in range(scratch.random):
         label, seed = f"random-{index}", settings.seed + index
-        calls[label] = functools.partial(stage, f"{chapter}-{label}", settings, scratch, made["random"], index, seed)
+        calls[label] = functools.partial(make, f"{chapter}-{label}", settings, scratch, made["random"], index, seed)
     return processes.made(calls, settings.run, "from scratch")
 
 

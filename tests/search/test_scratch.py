@@ -8,10 +8,10 @@ import torch
 
 from dfnas import profiles
 from dfnas.chapters import darts as darts_chapter
-from dfnas.chapters import spos
+from dfnas.chapters import proxylessnas, spos
 from dfnas.errors import UserError
 from dfnas.models import darts
-from dfnas.runtime import statistics
+from dfnas.runtime import stages, statistics
 from dfnas.runtime.artefacts import Artefact
 from dfnas.search import scratch
 
@@ -77,6 +77,50 @@ def test_training_with_all_extras_goes_on_to_the_same_bits(tmp_path):
     assert one == other
     assert whole["architecture"] == text
     assert 0 <= whole["accuracy"] <= 1
+
+
+@pytest.mark.parametrize("chapter", ["spos", "proxylessnas"])
+def test_the_space_s_dropout_reaches_networks_that_are_trained_from_scratch(chapter, monkeypatch, tmp_path):
+    """Of all that a chapter trains from scratch: an architecture's text does not hold it."""
+    rates, module = {}, {"spos": spos, "proxylessnas": proxylessnas}[chapter]
+
+    def noted(network, *args, **options):
+        rates[current].update(layer.p for layer in network.modules() if isinstance(layer, torch.nn.Dropout))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(scratch.loop, "train", noted)
+    monkeypatch.setattr(scratch, "read_architectures", lambda folder: [TEXTS[chapter]] * 9)
+    keys = {}
+    for dropout in (0.0, 0.3):
+        settings, calls = profiles.load("smoke", 0, [f"{chapter}.space.dropout={dropout}"]), []
+        with monkeypatch.context() as patch, stages.dry():
+            patch.setattr(stages, "stage", watched(calls, keys.setdefault(dropout, {})))
+            module.compute(settings)
+        rates[current := dropout] = set()
+        for name, function in calls:
+            if "-found-" in name or "-random-" in name:
+                with pytest.raises(KeyboardInterrupt):
+                    function(tmp_path)
+        assert rates[dropout] == {dropout}
+    assert all(keys[0.0][name] != keys[0.3][name] for name, _ in calls if "-found-" in name)
+
+
+TEXTS = {
+    "spos": "spos:1;stem=8;stem_stride=1;widths=16,32;repeats=2,2;strides=2,2;tail=64;choices=0212",
+    "proxylessnas": "proxyless:1;stem=8;stem_stride=2;first=4;widths=8,16;repeats=2,2;strides=2,1;tail=32;choices=0606",
+}
+
+
+def watched(calls, keys):
+    original = stages.stage
+
+    def noted(name, function, *rest, **options):
+        artefact = original(name, function, *rest, **options)
+        calls.append((name, function))
+        keys[name] = artefact.key
+        return artefact
+
+    return noted
 
 
 def test_drop_path_rises_along_a_line():
