@@ -151,7 +151,7 @@ def supernet_stage(origin: Origin, settings: Settings, teacher: Teacher) -> Arte
     if chapter.bins:  # of multiply-adds, at the side that paths are judged at
         depends["cost_side"] = _side(settings)
     inputs = [origin.given, teacher.digest]
-    return stages.stage(f"spos-supernet-{origin.name}", work, depends, inputs=inputs, version=VERSION)
+    return stages.stage(f"spos-supernet-{origin.name}", work, depends, inputs=inputs, version=VERSION, run=settings.run)
 
 
 def _split(source: Source, settings: Settings) -> tuple[Source, Source]:
@@ -212,7 +212,9 @@ def search_stage(origin: Origin, supernet: Artefact, settings: Settings, teacher
     # What trained the supernet is in its key.
     depends = stages.without(chapter, "scratch", "search", "bins", "labels", "temperature", "space", "validation_each")
     depends |= {"cost_side": _side(settings), "batch": chapter.search.batch, "seed": settings.seed}
-    return stages.stage(f"spos-search-{origin.name}", work, depends, inputs=[supernet], version=VERSION)
+    return stages.stage(
+        f"spos-search-{origin.name}", work, depends, inputs=[supernet], version=VERSION, run=settings.run
+    )
 
 
 def search(folder: Path, source: Source, supernet: Supernet, settings: Settings) -> None:

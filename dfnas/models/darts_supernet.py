@@ -31,7 +31,9 @@ class MixedOperation(nn.ModuleDict):
         outputs = [module(x) for module in self.values()]
         if dispatch.choose(*outputs, weights) == "triton":
             return mixed_sum.mixed_sum(outputs, weights[1:])
-        return _sum([weight * output for weight, output in zip(weights[1:], outputs, strict=True)])
+        # A bf16 output would round its weight to bf16 too.
+        parts = [weight * output.to(weight.dtype) for weight, output in zip(weights[1:], outputs, strict=True)]
+        return _sum(parts).to(outputs[0].dtype)
 
 
 def _sum(tensors: list[Tensor]) -> Tensor:
@@ -118,7 +120,8 @@ class Supernet(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Logits [N, classes] of normalised images [N, image_channels, S, S]."""
         before, last = self.stem(images)
-        weights = [alpha.to(before.dtype).softmax(1) for alpha in self.alphas]
+        wide = torch.promote_types(before.dtype, torch.float32)  # a step of the parameters is less than bf16 resolves
+        weights = [alpha.to(wide).softmax(1) for alpha in self.alphas]
         for cell in self.cells:
             before, last = last, cell(before, last, weights[int(cell.reduction)], self.fast)  # type: ignore[arg-type]
         return self.linear(last.mean((2, 3)))

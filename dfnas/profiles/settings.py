@@ -22,7 +22,10 @@ DATA_SETS = ("digits", "cifar10", "imagenet")
 
 @dataclass(frozen=True)
 class RunSettings:
-    """How things are computed; nothing here changes what is computed, beyond rounding."""
+    """How things are computed; nothing here changes what is computed, beyond rounding.
+
+    Keys hold the precision, as it is asked for, and nothing else of it.
+    """
 
     device: str = "auto"  # auto | cpu | cuda
     precision: str = "auto"  # auto | fp32 | bf16; auto takes bf16 where the processor multiplies in it

@@ -112,7 +112,9 @@ def stage(
     # How many trainings there are, and how costs are matched, one training does not know.
     depends = {"scratch": stages.without(scratch, "seeds", "random", "tolerance"), "index": index, "seed": seed}
     depends["dropout"] = dropout
-    return stages.stage(name, work, depends, inputs=[search, real_data.digest(settings.data)], version=VERSION)
+    return stages.stage(
+        name, work, depends, inputs=[search, real_data.digest(settings.data)], version=VERSION, run=settings.run
+    )
 
 
 def train(

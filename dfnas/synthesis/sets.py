@@ -47,6 +47,7 @@ def noise_stage(settings: Settings, teacher: Teacher, count: int) -> Artefact:
         {"images": count, "data": splits.geometry(settings.data), "seed": settings.seed},
         inputs=[teacher.digest],
         version=NOISE_VERSION,
+        run=settings.run,
     )
 
 
@@ -207,4 +208,5 @@ def set_stage(name: str, settings: Settings, teacher: Teacher, synthesis: Synthe
         {"synthesis": synthesis, "data": splits.geometry(data), "seed": settings.seed},
         inputs=[teacher.digest],
         version=VERSION,
+        run=settings.run,
     )

@@ -61,7 +61,9 @@ def table_stage(settings: Settings) -> Artefact:
     ends = {"classes": settings.data.classes, "channels": settings.data.channels}
     how: dict[str, Any] = {"batch": chapter.latency.batch, "repeats": chapter.latency.repeats}
     how["device"] = devices.device(settings.run).type
-    return stages.stage("proxyless-latency", work, {"space": space, "side": side, **ends, **how}, version=VERSION)
+    return stages.stage(
+        "proxyless-latency", work, {"space": space, "side": side, **ends, **how}, version=VERSION, run=settings.run
+    )
 
 
 def identity(chosen: Artefact | Path) -> Artefact | str:
@@ -229,7 +231,9 @@ def networks_stage(measured: Artefact, settings: Settings) -> Artefact:
         write_json(folder / "networks.json", measure_networks(read(measured), settings))
 
     resolved = {"space": space, "side": side, "latency": chapter.latency, "seed": settings.seed}
-    return stages.stage("proxyless-latency-networks", work, resolved, inputs=[measured], version=VERSION)
+    return stages.stage(
+        "proxyless-latency-networks", work, resolved, inputs=[measured], version=VERSION, run=settings.run
+    )
 
 
 def measure_networks(made: Mapping[str, Any], settings: Settings) -> dict[str, list[Any]]:
