@@ -350,9 +350,10 @@ def metrics(searches: Mapping[str, Artefact], artefacts: Mapping[str, Artefact],
 
     `searches` has one on each source, and "synthetic, second seed"; `artefacts` are those of `compute`.
     """
-    arms, chance = scratch.results(artefacts), chance_agreement(settings.seed)
+    arms = scratch.compared(scratch.results(artefacts), settings.darts.scratch.tolerance)
+    chance = chance_agreement(settings.seed)
     found: dict[str, Any] = scratch.worth(arms) | scratch.differences(arms) | outcomes(searches)
-    found |= {f"{arm}_ahead_of": scratch.ahead_of(arms, arm) for arm in arms}
+    found |= {f"found_on_{name}_ahead_of": scratch.ahead_of(arms, name) for name in NAMES}
     found |= {"agreement_random": float(chance.mean()), "agreement_random_high": float(chance.quantile(0.95))}
     trained = json.loads((artefacts["random-0"].folder / "scratch.json").read_text())
     found["scratch_steps"] = trained["history"]["step"][-1]

@@ -261,10 +261,11 @@ def metrics(visited: Mapping[str, list[evolution.Visited]], arms: scratch.Arms, 
     `visited` are the candidates of the search on each source, `arms` the results of the trainings from scratch.
     """
     chapter, blocks = settings.spos, len(space_of(settings).blocks)
+    arms = scratch.compared(arms, chapter.scratch.tolerance)
     found: dict[str, Any] = scratch.worth(arms) | scratch.differences(arms) | outcomes(visited, settings)
-    for arm in (f"found_on_{name}" for name in visited):
-        found[f"{arm}_architecture"] = arms[arm]["architecture"][0]
-        found[f"{arm}_ahead_of"] = scratch.ahead_of(arms, arm)
+    for name in visited:
+        found[f"found_on_{name}_architecture"] = arms[f"found_on_{name}"]["architecture"][0]
+        found[f"found_on_{name}_ahead_of"] = scratch.ahead_of(arms, name)
     names = ("limit_macs", "labels", "temperature", "recalibration")
     found |= {name: getattr(chapter, name) for name in names} | vars(chapter.evolution)
     found |= {"tolerance": chapter.scratch.tolerance, "paths": "binned" if chapter.bins else "uniform"}

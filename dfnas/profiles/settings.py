@@ -150,8 +150,8 @@ class ScratchSettings:
     training: TrainingSettings
     seeds: int = 3  # of each found architecture
     side: int = 0  # side of what the network sees; 0: the region, else the region is shrunk to it
-    random: int = 8  # random architectures, one seed each
-    tolerance: float = 0.15  # their multiply-adds differ from the found ones' by at most this share
+    random: int = 8  # random architectures, one seed each, in equal shares about the costs of the finds
+    tolerance: float = 0.15  # between multiply-adds of a find and of those it is compared with, at most
     auxiliary_weight: float = 0.0  # of the auxiliary head's loss (DARTS); 0: no such head
     drop_path: float = 0.0  # rate that drop-path reaches at the end (DARTS)
     recalibration: int = 0  # batches that the batch-norm statistics are taken from anew at the end; 0: none
