@@ -241,7 +241,7 @@ class LatencySettings:
     """How the latency of operators and of whole networks is measured."""
 
     batch: int = 1  # images at once
-    repeats: int = 25  # measurements, of which the median is taken
+    repeats: int = 25  # measurements, of which the lower quartile is taken
     networks: int = 20  # random networks on which the sum over operators is checked
 
 

@@ -207,7 +207,9 @@ class _Sittings:
         machine.forget_peak_memory()
         self.path = path
         self.start = time.perf_counter()
-        self.before = json.loads(path.read_text()) if path.exists() else {"seconds": 0.0, "peak_memory_mb": 0.0}
+        self.before: dict[str, Any] = {"seconds": 0.0, "peak_memory_mb": 0.0}
+        if path.exists():
+            self.before = json.loads(path.read_text())
         self.precisions = set(filter(None, self.before.get("precision", "").split(", ")))
 
     def total(self) -> dict[str, Any]:

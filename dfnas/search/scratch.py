@@ -87,9 +87,9 @@ def like_cost(
         if sum(map(len, chosen)) == scratch.random:
             break
     for texts, share, goal in zip(chosen, shares, costs, strict=True):
-        nearest = sorted(spare, key=lambda text, goal=goal: abs(spare[text] / goal - 1))[: share - len(texts)]
-        texts += nearest
-        spare = {text: value for text, value in spare.items() if text not in nearest}
+        nearest = sorted((abs(value / goal - 1), text) for text, value in spare.items())[: share - len(texts)]
+        texts += [text for _, text in nearest]
+        spare = {text: value for text, value in spare.items() if text not in texts}
     if len(seen) < scratch.random:
         raise UserError(f"the space holds {len(seen)} architectures, and {scratch.random} random ones are asked for")
     return [text for texts in chosen for text in texts]
