@@ -170,8 +170,10 @@ def latency(
     from dfnas.chapters.proxylessnas import latency as measuring  # imported late: it brings torch, which takes seconds
 
     made = measuring.write(path, settings)
-    rows = [[name, row["median"], row["low"], row["high"]] for name, row in made["operators"].items()]
-    print(tabulate(rows, ["operator", "ms", "lower quartile", "upper quartile"], floatfmt=".3f"))
+    rows = [[name, row["low"], row["median"], row["high"]] for name, row in made["operators"].items()]
+    print(tabulate(rows, ["operator", "ms", "median", "upper quartile"], floatfmt=".3f"))
+    if made["busy"]:
+        print("other programs ran on this machine: measure again when nothing does, or take these times with care")
     print(f"{made['batch']} images at once, {made['threads']} threads, {made['repeats']} repeats: {path}")
     chosen = f"--set proxylessnas.cost=latency --set proxylessnas.latency_table={path}"
     print(f"python -m dfnas run 06-proxylessnas --profile {profile} {chosen}")

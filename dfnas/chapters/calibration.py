@@ -75,6 +75,7 @@ def compute(settings: Settings) -> dict[str, Artefact]:
         {"slots": chapter.slots_shown, "images": chapter.images},
         inputs=[*artefacts.values(), real_data.digest(settings.data)],
         version=VERSION,
+        run=settings.run,
     )
     return artefacts
 
@@ -133,7 +134,9 @@ def _real_stage(settings: Settings, seed: int) -> Artefact:
         students.train(folder, real_data.train(data, chapter.images, seed), settings, student, seed)
 
     depends = {"student": chapter.student, "images": chapter.images, "seed": seed}
-    return stages.stage(f"arm-{REAL}-{seed}", work, depends, inputs=[real_data.digest(data)], version=VERSION)
+    return stages.stage(
+        f"arm-{REAL}-{seed}", work, depends, inputs=[real_data.digest(data)], version=VERSION, run=settings.run
+    )
 
 
 def _evaluate(folder: Path, settings: Settings, teacher: Teacher, artefacts: dict[str, Artefact]) -> None:

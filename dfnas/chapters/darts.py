@@ -29,7 +29,7 @@ from dfnas.search import scratch
 from dfnas.synthesis import sets
 from dfnas.training import evaluation, loop, losses
 
-VERSION = 1
+VERSION = 2
 KEEP_EVERY = 10  # steps between two snapshots of the architecture parameters
 WATCHED = 500  # images of the held-out half that the supernet is watched on
 
@@ -112,7 +112,9 @@ def search_stage(origin: Origin, settings: Settings, teacher: Teacher, seed: int
     depends = stages.without(settings.darts, "scratch", "search_seeds")
     depends |= {"source": origin.name, "seed": seed, "images": settings.synthesis.images}
     inputs = [origin.given, teacher.digest]
-    return stages.stage(f"darts-search-{origin.name}-{seed}", work, depends, inputs=inputs, version=VERSION)
+    return stages.stage(
+        f"darts-search-{origin.name}-{seed}", work, depends, inputs=inputs, version=VERSION, run=settings.run
+    )
 
 
 def search(folder: Path, source: Source, settings: Settings, seed: int) -> None:
@@ -130,7 +132,7 @@ def search(folder: Path, source: Source, settings: Settings, seed: int) -> None:
         supernet,
         lambda step: sample(step, side),
         _held_out(for_alphas, chapter, settings, seed, side),
-        lambda inputs, targets: _loss(supernet, inputs, targets, loss, settings),
+        lambda inputs, targets: loss(supernet(inputs), targets),
         chapter,
     )
     watched = sources.judged(for_alphas.select(torch.arange(min(WATCHED, len(for_alphas)))), settings, side)
@@ -160,15 +162,12 @@ def _held_out(
     return lambda step: sample(step, side)
 
 
-def _loss(supernet: nn.Module, inputs: Tensor, targets: Tensor, loss: losses.Loss, settings: Settings) -> Tensor:
-    with devices.autocast(settings.run, supernet):
-        return loss(supernet(inputs), targets)
-
-
 class ArchitectureUpdate:
     """The companion of the weights' training: moves the architecture parameters before every step of the weights.
 
-    They are no parameters of the network: its optimiser, its weight decay and its clipping never see them.
+    They are no parameters of the network: its optimiser, its weight decay and its clipping never see them. All of it is
+    in fp32, whatever precision the weights' own steps have: a step of these parameters, and the shift of the weights
+    that the second order takes a difference over, are less than bf16 resolves.
     """
 
     def __init__(
@@ -193,12 +192,8 @@ class ArchitectureUpdate:
         alphas = self.supernet.alphas
         for alpha in alphas:
             alpha.requires_grad_(True)
-        held_out = distributed.part(*self.held_out(step))
-        if self.settings.order == "first":
-            with _frozen(list(self.supernet.parameters())):
-                gradients: Sequence[Tensor] = _gradients(self.loss(*held_out), alphas)
-        else:
-            gradients = self._second_order(step, held_out, rate, optimiser)
+        with devices.full_precision(alphas[0].device):
+            gradients = self._gradients(step, rate, optimiser)
         for alpha, gradient in zip(alphas, gradients, strict=True):
             alpha.grad = gradient
             alpha.requires_grad_(False)
@@ -206,11 +201,12 @@ class ArchitectureUpdate:
         if step % KEEP_EVERY == 0 or step + 1 == steps:
             self.snapshots.append(torch.stack([alpha.detach().clone() for alpha in alphas]))
 
-    def _second_order(
-        self, step: int, held_out: tuple[Tensor, Tensor], rate: float, optimiser: torch.optim.Optimizer
-    ) -> Sequence[Tensor]:
+    def _gradients(self, step: int, rate: float, optimiser: torch.optim.Optimizer) -> Sequence[Tensor]:
+        held_out, weights = distributed.part(*self.held_out(step)), list(self.supernet.parameters())
+        if self.settings.order == "first":
+            with _frozen(weights):
+                return _gradients(self.loss(*held_out), self.supernet.alphas)
         batch, group = distributed.part(*self.train(step)), optimiser.param_groups[0]
-        weights = list(self.supernet.parameters())
         return unrolled(
             lambda: self.loss(*batch),
             lambda: self.loss(*held_out),
@@ -354,9 +350,10 @@ def metrics(searches: Mapping[str, Artefact], artefacts: Mapping[str, Artefact],
 
     `searches` has one on each source, and "synthetic, second seed"; `artefacts` are those of `compute`.
     """
-    arms, chance = scratch.results(artefacts), chance_agreement(settings.seed)
+    arms = scratch.compared(scratch.results(artefacts), settings.darts.scratch.tolerance)
+    chance = chance_agreement(settings.seed)
     found: dict[str, Any] = scratch.worth(arms) | scratch.differences(arms) | outcomes(searches)
-    found |= {f"{arm}_ahead_of": scratch.ahead_of(arms, arm) for arm in arms}
+    found |= {f"found_on_{name}_ahead_of": scratch.ahead_of(arms, name) for name in NAMES}
     found |= {"agreement_random": float(chance.mean()), "agreement_random_high": float(chance.quantile(0.95))}
     trained = json.loads((artefacts["random-0"].folder / "scratch.json").read_text())
     found["scratch_steps"] = trained["history"]["step"][-1]

@@ -156,6 +156,7 @@ def compute(settings: Settings) -> dict[str, Artefact]:
         {"arms": [name for _, _, name in seeded(settings)]},
         inputs=[*artefacts.values(), real_data.digest(settings.data)],
         version=VERSION,
+        run=settings.run,
     )
     return artefacts
 
@@ -198,7 +199,7 @@ def _real_stage(name: str, arm: Arm, seed: int, settings: Settings, teacher: Tea
 
     depends = {"student": arm.student, "images": arm.count, "seed": seed}
     inputs = [real_data.digest(data), teacher.digest] if arm.student.labels != "hard" else [real_data.digest(data)]
-    return stages.stage(name, work, depends, inputs=inputs, version=VERSION)
+    return stages.stage(name, work, depends, inputs=inputs, version=VERSION, run=settings.run)
 
 
 def _evaluate(folder: Path, settings: Settings, teacher: Teacher, artefacts: dict[str, Artefact]) -> None:

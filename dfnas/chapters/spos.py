@@ -27,7 +27,7 @@ from dfnas.search import evolution, scratch, supernets
 from dfnas.synthesis import sets
 from dfnas.training import evaluation
 
-VERSION = 1
+VERSION = 2
 
 
 def compute(settings: Settings) -> dict[str, Artefact]:
@@ -43,7 +43,7 @@ def compute(settings: Settings) -> dict[str, Artefact]:
     artefacts["random"] = scratch.random_stage(
         "spos-random", settings, chapter.scratch, searches, lambda generator: _random_text(settings, generator)
     )
-    return artefacts | scratch.band(settings, chapter.scratch, "spos", artefacts)
+    return artefacts | scratch.band(settings, chapter.scratch, "spos", artefacts, chapter.space.dropout)
 
 
 def plan(settings: Settings) -> list[dict[str, Any]]:
@@ -151,7 +151,7 @@ def supernet_stage(origin: Origin, settings: Settings, teacher: Teacher) -> Arte
     if chapter.bins:  # of multiply-adds, at the side that paths are judged at
         depends["cost_side"] = _side(settings)
     inputs = [origin.given, teacher.digest]
-    return stages.stage(f"spos-supernet-{origin.name}", work, depends, inputs=inputs, version=VERSION)
+    return stages.stage(f"spos-supernet-{origin.name}", work, depends, inputs=inputs, version=VERSION, run=settings.run)
 
 
 def _split(source: Source, settings: Settings) -> tuple[Source, Source]:
@@ -212,7 +212,9 @@ def search_stage(origin: Origin, supernet: Artefact, settings: Settings, teacher
     # What trained the supernet is in its key.
     depends = stages.without(chapter, "scratch", "search", "bins", "labels", "temperature", "space", "validation_each")
     depends |= {"cost_side": _side(settings), "batch": chapter.search.batch, "seed": settings.seed}
-    return stages.stage(f"spos-search-{origin.name}", work, depends, inputs=[supernet], version=VERSION)
+    return stages.stage(
+        f"spos-search-{origin.name}", work, depends, inputs=[supernet], version=VERSION, run=settings.run
+    )
 
 
 def search(folder: Path, source: Source, supernet: Supernet, settings: Settings) -> None:
@@ -259,10 +261,11 @@ def metrics(visited: Mapping[str, list[evolution.Visited]], arms: scratch.Arms, 
     `visited` are the candidates of the search on each source, `arms` the results of the trainings from scratch.
     """
     chapter, blocks = settings.spos, len(space_of(settings).blocks)
+    arms = scratch.compared(arms, chapter.scratch.tolerance)
     found: dict[str, Any] = scratch.worth(arms) | scratch.differences(arms) | outcomes(visited, settings)
-    for arm in (f"found_on_{name}" for name in visited):
-        found[f"{arm}_architecture"] = arms[arm]["architecture"][0]
-        found[f"{arm}_ahead_of"] = scratch.ahead_of(arms, arm)
+    for name in visited:
+        found[f"found_on_{name}_architecture"] = arms[f"found_on_{name}"]["architecture"][0]
+        found[f"found_on_{name}_ahead_of"] = scratch.ahead_of(arms, name)
     names = ("limit_macs", "labels", "temperature", "recalibration")
     found |= {name: getattr(chapter, name) for name in names} | vars(chapter.evolution)
     found |= {"tolerance": chapter.scratch.tolerance, "paths": "binned" if chapter.bins else "uniform"}

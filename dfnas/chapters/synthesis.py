@@ -84,6 +84,7 @@ def compute(settings: Settings) -> dict[str, Artefact]:
         {"batch": settings.synthesis.batch},
         inputs=[*artefacts.values(), real_data.digest(settings.data)],
         version=VERSION,
+        run=settings.run,
     )
     return artefacts
 

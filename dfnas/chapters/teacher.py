@@ -27,7 +27,11 @@ def compute(settings: Settings) -> dict[str, Artefact]:
     if teacher.path:
         depends = {"given": teachers.load(settings).digest}
     inputs = [real_data.digest(settings.data)]
-    return {"teacher": stages.stage("teacher", lambda folder: _make(folder, settings), depends, inputs, VERSION)}
+    return {
+        "teacher": stages.stage(
+            "teacher", lambda folder: _make(folder, settings), depends, inputs, VERSION, settings.run
+        )
+    }
 
 
 def plan(settings: Settings) -> list[dict[str, Any]]:

@@ -52,9 +52,9 @@ def load(settings: DataSettings) -> splits.Dataset:
         train.append(rest[: settings.images_per_class or None])
         test.append(sorted((root / "val" / name).iterdir()))
     return splits.dataset(
-        _split(train, settings.canvas, "train"),
-        _split(validation, settings.region, "validation"),
-        _split(test, settings.region, "test"),
+        _split(train, settings.canvas, settings.canvas, "train"),
+        _split(validation, settings.canvas, settings.region, "validation"),
+        _split(test, settings.canvas, settings.region, "test"),
         tuple(classes),
         MEAN,
         STD,
@@ -79,20 +79,19 @@ def _root() -> Path:
     return root
 
 
-def _split(files: list[list[Path]], side: int, name: str) -> tuple[Tensor, Tensor]:
-    images = [_image(path, side) for part in bar(files, desc=f"reading {name}", unit="class") for path in part]
+def _split(files: list[list[Path]], canvas: int, side: int, name: str) -> tuple[Tensor, Tensor]:
+    images = [_image(path, canvas, side) for part in bar(files, desc=f"reading {name}", unit="class") for path in part]
     labels = [k for k, part in enumerate(files) for _ in part]
     return torch.stack(images), torch.tensor(labels)
 
 
-def _image(path: Path, side: int) -> Tensor:
-    """The shorter side to 256/224 of 224, or to `side` where it is the canvas; then the centre."""
+def _image(path: Path, canvas: int, side: int) -> Tensor:
+    """The shorter side to the canvas's, then the centre of `side`: 256 and 224 at the paper's scale."""
     from PIL import Image
 
     with Image.open(path) as opened:
         image = opened.convert("RGB")
-    shorter = max(side, 256)
-    scale = shorter / min(image.size)
+    scale = canvas / min(image.size)
     image = image.resize((round(image.width * scale), round(image.height * scale)), Image.Resampling.BILINEAR)
     left, top = (image.width - side) // 2, (image.height - side) // 2
     image = image.crop((left, top, left + side, top + side))

@@ -10,7 +10,7 @@ from dfnas.data import cifar10, imagenet, splits
 from dfnas.data.sources import Source, balanced
 from dfnas.data.splits import CIFAR10_CLASSES, Dataset
 from dfnas.errors import UserError
-from dfnas.profiles import DataSettings
+from dfnas.profiles import DATA_SETS, DataSettings
 from dfnas.runtime import stages
 
 
@@ -31,7 +31,7 @@ def load(settings: DataSettings) -> Dataset:
         return cifar10.load(settings)
     if settings.name == "imagenet":
         return imagenet.load(settings)
-    raise UserError(f"no data set {settings.name!r}; there are digits, cifar10 and imagenet")
+    raise UserError(f"no data set {settings.name!r}; there are {', '.join(DATA_SETS)}")
 
 
 def train(settings: DataSettings, count: int = 0, seed: int = 0) -> Source:

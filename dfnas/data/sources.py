@@ -88,10 +88,29 @@ def balanced(labels: Tensor, count: int, classes: int, seed: int, name: str = "s
 def split(source: Source, held_out: int, classes: int, seed: int) -> tuple[Source, Source]:
     """A source in two parts, the second of `held_out` images, both with every class in its share.
 
-    The halves of DARTS must not be those of the index: a set that lies sorted by class would be split by class.
+    What no whole image makes goes by the largest remainder, ties by the seed; a class of one image lies in the larger
+    part (in the first where both are equal), as far as the counts allow. Both parts are in a random order: a set that
+    lies sorted by class is not cut by class.
     """
-    order = balanced(source.classes, len(source), classes, seed, "split")
-    return source.select(order[held_out:]), source.select(order[:held_out])
+    order = torch.randperm(len(source), generator=seeds.generator(seed, "split"))
+    labels = source.classes[order]
+    rank = torch.zeros_like(labels)
+    for k in range(classes):
+        rank[labels == k] = torch.arange(int((labels == k).sum()))
+    taken = rank < _shares(labels.bincount(minlength=classes), held_out, seed)[labels]
+    return source.select(order[~taken]), source.select(order[taken])
+
+
+def _shares(counts: Tensor, held_out: int, seed: int) -> Tensor:
+    """How many of `held_out` images each class gives, of which there are `counts`: in proportion, in whole numbers."""
+    total = int(counts.sum())
+    shares, remainders = counts * held_out // total, counts * held_out % total
+    # A class of one image comes first where the held-out part is the larger, else last of all that could give more.
+    first = remainders.double().where(counts != 1, total if 2 * held_out > total else 0.5)
+    ties = torch.rand(len(counts), generator=seeds.generator(seed, "shares")) / 2
+    order = (first + ties).argsort(descending=True)
+    shares[order[: held_out - int(shares.sum())]] += 1
+    return shares
 
 
 def sampler(source: Source, recipe: TrainingSettings, settings: Settings, seed: int, name: str = "train") -> Sample:

@@ -115,7 +115,8 @@ class Supernet(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Logits [N, classes] of normalised images [N, image_channels, S, S]."""
         before, last = self.stem(images)
-        weights = [alpha.to(before.dtype).softmax(1) for alpha in self.alphas]
+        wide = torch.promote_types(before.dtype, torch.float32)  # a step of the parameters is less than bf16 resolves
+        weights = [alpha.to(wide).softmax(1) for alpha in self.alphas]
         for cell in self.cells:
             before, last = last, cell(before, last, weights[int(cell.reduction)], self.fast)  # type: ignore[arg-type]
         return self.linear(last.mean((2, 3)))

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from dfnas.errors import UserError
-from dfnas.profiles.settings import CHAPTERS, Settings
+from dfnas.profiles.settings import CHAPTERS, DATA_SETS, Settings
 
 NAMES = ("smoke", "quick", "laptop", "paper-cifar10", "paper-imagenet")
 Part = TypeVar("Part")
@@ -26,7 +26,7 @@ def load(profile: str, seed: int = 0, overrides: Sequence[str] = (), device: str
     Raises
     ------
     UserError
-        Unknown profile, stage or field, a value of the wrong type, a seed that is no whole number.
+        Unknown profile, stage, field or data set, a value of the wrong type, a seed that is no whole number.
     """
     if profile not in NAMES:
         raise UserError(f"no profile {profile!r}{_guess(str(profile), NAMES)}; there are {', '.join(NAMES)}")
@@ -38,6 +38,9 @@ def load(profile: str, seed: int = 0, overrides: Sequence[str] = (), device: str
     settings: Settings = dataclasses.replace(module.SETTINGS, seed=seed, overrides=tuple(overrides))
     for override in overrides:
         settings = _override(settings, override)
+    if settings.data.name not in DATA_SETS:
+        wrong, known = settings.data.name, ", ".join(DATA_SETS)
+        raise UserError(f"data.name: no data set {wrong!r}{_guess(wrong, DATA_SETS)}; there are {known}")
     device = device or os.environ.get("DFNAS_DEVICE")
     if not device:
         return settings

@@ -17,10 +17,15 @@ CHAPTERS = (
     "12-results",
 )
 
+DATA_SETS = ("digits", "cifar10", "imagenet")
+
 
 @dataclass(frozen=True)
 class RunSettings:
-    """How things are computed; nothing here changes what is computed, beyond rounding."""
+    """How things are computed; nothing here changes what is computed, beyond rounding.
+
+    Keys hold the precision, as it is asked for, and nothing else of it.
+    """
 
     device: str = "auto"  # auto | cpu | cuda
     precision: str = "auto"  # auto | fp32 | bf16; auto takes bf16 where the processor multiplies in it
@@ -145,8 +150,8 @@ class ScratchSettings:
     training: TrainingSettings
     seeds: int = 3  # of each found architecture
     side: int = 0  # side of what the network sees; 0: the region, else the region is shrunk to it
-    random: int = 8  # random architectures, one seed each
-    tolerance: float = 0.15  # their multiply-adds differ from the found ones' by at most this share
+    random: int = 8  # random architectures, one seed each, in equal shares about the costs of the finds
+    tolerance: float = 0.15  # between multiply-adds of a find and of those it is compared with, at most
     auxiliary_weight: float = 0.0  # of the auxiliary head's loss (DARTS); 0: no such head
     drop_path: float = 0.0  # rate that drop-path reaches at the end (DARTS)
     recalibration: int = 0  # batches that the batch-norm statistics are taken from anew at the end; 0: none
@@ -206,7 +211,7 @@ class SposSettings:
     evolution: EvolutionSettings
     scratch: ScratchSettings
     limit_macs: int  # of a candidate
-    validation_each: int  # images of each class that are held out of a source to judge candidates
+    validation_each: int  # images a class, in the classes' shares, that are held out of a source to judge candidates
     recalibration: int  # batches that a candidate's batch-norm statistics are taken from
     bins: tuple[int, ...] = ()  # ends of the bins of multiply-adds that paths are drawn from; (): uniform paths
     side: int = 0  # side of what the supernet sees; 0: the region
@@ -236,7 +241,7 @@ class LatencySettings:
     """How the latency of operators and of whole networks is measured."""
 
     batch: int = 1  # images at once
-    repeats: int = 25  # measurements, of which the median is taken
+    repeats: int = 25  # measurements, of which the lower quartile is taken
     networks: int = 20  # random networks on which the sum over operators is checked
 
 
@@ -248,7 +253,7 @@ class ProxylessSettings:
     warm_up: TrainingSettings  # of the supernet's weights, before the architecture parameters move
     search: TrainingSettings  # of the weights, while they move
     scratch: ScratchSettings
-    validation_each: int  # images of each class that are held out of a source to move the architecture parameters
+    validation_each: int  # images a class, in their shares, held out of a source to move the architecture parameters
     updates: int  # of the architecture parameters, spread evenly over the steps of the search
     delay: float = 0.0  # fraction of the steps of the search before the first of them
     update: str = "reinforce"  # reinforce | gradient: two paths at once
@@ -278,7 +283,7 @@ class PruningSettings:
     windows: tuple[tuple[int, int], ...]  # multiply-adds that a find costs, from and to; the first's is exported
     genes: tuple[tuple[int, int], ...]  # for each window: lowest and highest gene of random candidates
     training: TrainingSettings  # of every network that is compared, from scratch on the synthetic set
-    validation_each: int  # images of each class that are held out of a source to judge candidates
+    validation_each: int  # images a class, in the classes' shares, that are held out of a source to judge candidates
     recalibration: int  # batches that a candidate's batch-norm statistics are taken from
     seeds: int = 3  # of each training, but for random encodings: those have one each
     random: int = 5  # random encodings for each window

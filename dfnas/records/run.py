@@ -235,5 +235,6 @@ def _stage_facts(stages: list[Artefact]) -> dict[str, dict[str, Any]]:
             "key": item.key,
             "seconds": round(item.seconds, 1),
             "peak_memory_mb": round(item.peak_memory_mb),
+            "precision": item.precision,
         }
     return facts

@@ -12,7 +12,10 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Artefact:
-    """The result of a stage: its folder, and what making it took (seconds over all sittings, peak memory in MB)."""
+    """The result of a stage: its folder, and what making it took (seconds over all sittings, peak memory in MB).
+
+    `precision` is what its networks were computed in: fp32, bf16, both ("bf16, fp32"), or none ("").
+    """
 
     name: str
     key: str
@@ -20,6 +23,7 @@ class Artefact:
     seconds: float = 0.0
     peak_memory_mb: float = 0.0
     threads: int = 0
+    precision: str = ""
 
 
 _used: ContextVar[tuple[Artefact, ...]] = ContextVar("used", default=())

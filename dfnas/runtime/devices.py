@@ -1,14 +1,15 @@
 """Where and in what precision to compute: one answer for every module."""
 
 import shutil
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
 from torch import nn
 
 from dfnas.errors import UserError
 from dfnas.profiles import RunSettings
+from dfnas.runtime import stages
 
 
 def device(run: RunSettings) -> torch.device:
@@ -48,7 +49,22 @@ def _depthwise(network: nn.Module) -> bool:
 
 def autocast(run: RunSettings, network: nn.Module | None = None) -> AbstractContextManager:
     """The autocast context of `run` in which a network is computed."""
-    return torch.autocast(device(run).type, torch.bfloat16) if bf16(run, network) else nullcontext()
+    low = bf16(run, network)
+    stages.note_precision("bf16" if low else "fp32")
+    return torch.autocast(device(run).type, torch.bfloat16) if low else nullcontext()
+
+
+@contextmanager
+def full_precision(where: torch.device) -> Iterator[None]:
+    """Inside, fp32 is fp32, for differences of what is almost equal: no autocast and, on a GPU, no TF32 either."""
+    kept = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
+    try:
+        with torch.autocast(where.type, enabled=False):
+            stages.note_precision("fp32")
+            yield
+    finally:
+        torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = kept
 
 
 def compiled(function: Callable, run: RunSettings) -> Callable:

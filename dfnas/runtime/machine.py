@@ -45,6 +45,11 @@ def description() -> dict[str, Any]:
     }
 
 
+def load() -> float:
+    """How many programs wanted to compute in the last minute, by the core: 0 on an idle machine (0 where not known)."""
+    return os.getloadavg()[0] / (os.cpu_count() or 1) if hasattr(os, "getloadavg") else 0.0
+
+
 def forget_peak_memory() -> None:
     """Let the peak that `peak_memory_mb` tells begin anew, where the kernel can (Linux)."""
     with contextlib.suppress(OSError):

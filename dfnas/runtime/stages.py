@@ -23,6 +23,7 @@ import torch
 from filelock import FileLock
 
 from dfnas.errors import UserError
+from dfnas.profiles import RunSettings
 from dfnas.runtime import artefacts, distributed, machine, memory, paths
 from dfnas.runtime.artefacts import Artefact
 from dfnas.runtime.files import write_json
@@ -38,6 +39,7 @@ def stage(
     settings: Any,
     inputs: Sequence[Artefact | str] = (),
     version: int = 1,
+    run: RunSettings | None = None,
 ) -> Artefact:
     """Run `function(folder)` unless its artefact is there already, and return the artefact.
 
@@ -48,12 +50,14 @@ def stage(
     settings : everything that the result depends on (dataclasses, dictionaries, plain values).
     inputs : artefacts, or digests of data, that the result depends on.
     version : raised by hand when a change of code changes results.
+    run : of stages that compute networks: the precision that it asks for, as it stands there, is part of the key. What
+        `auto` became on this machine is in stage.json alone.
 
     Raises
     ------
     UserError : where the folder cannot be written or the disk is full.
     """
-    key = _key(name, settings, inputs, version)
+    key = _key(name, settings, inputs, version, run)
     folder = paths.runs() / "stages" / f"{name}-{key[:12]}"
     if _dry.get():
         artefact = Artefact(name, key, folder)
@@ -137,9 +141,12 @@ def plain(value: Any, defaults: bool = True) -> Any:
     return value
 
 
-def _key(name: str, settings: Any, inputs: Sequence[Artefact | str], version: int) -> str:
+def _key(
+    name: str, settings: Any, inputs: Sequence[Artefact | str], version: int, run: RunSettings | None = None
+) -> str:
     sources = [item.key if isinstance(item, Artefact) else item for item in inputs]
-    return digest([name, settings, sources, version, torch.__version__.split("+")[0], numpy.__version__])
+    asked = [] if run is None or run.precision == RunSettings.precision else [run.precision]
+    return digest([name, settings, sources, version, torch.__version__.split("+")[0], numpy.__version__, *asked])
 
 
 def _alone(folder: Path) -> AbstractContextManager:
@@ -183,23 +190,35 @@ def _work(name: str, key: str, folder: Path, function: Callable[[Path], None], s
 
 def _read(folder: Path) -> Artefact:
     facts = json.loads((folder / "stage.json").read_text())
-    return Artefact(facts["name"], facts["key"], folder, facts["seconds"], facts["peak_memory_mb"], facts["threads"])
+    return Artefact(
+        facts["name"],
+        facts["key"],
+        folder,
+        facts["seconds"],
+        facts["peak_memory_mb"],
+        facts["threads"],
+        facts.get("precision", ""),
+    )
 
 
 class _Sittings:
-    """Seconds and peak memory, added up over the sittings that a stage took."""
+    """Seconds, peak memory and precisions, added up over the sittings that a stage took."""
 
     def __init__(self, path: Path) -> None:
         memory.give_back()
         machine.forget_peak_memory()
         self.path = path
         self.start = time.perf_counter()
-        self.before = json.loads(path.read_text()) if path.exists() else {"seconds": 0.0, "peak_memory_mb": 0.0}
+        self.before: dict[str, Any] = {"seconds": 0.0, "peak_memory_mb": 0.0}
+        if path.exists():
+            self.before = json.loads(path.read_text())
+        self.precisions = set(filter(None, self.before.get("precision", "").split(", ")))
 
-    def total(self) -> dict[str, float]:
+    def total(self) -> dict[str, Any]:
         return {
             "seconds": self.before["seconds"] + (time.perf_counter() - self.start) / _sharing.get(),
             "peak_memory_mb": max(self.before["peak_memory_mb"], machine.peak_memory_mb() * _sharing.get()),
+            "precision": ", ".join(sorted(self.precisions)),
         }
 
     def close(self) -> None:
@@ -213,6 +232,13 @@ def save_time() -> None:
     sittings = _current.get(None)
     if sittings is not None:
         sittings.close()
+
+
+def note_precision(precision: str) -> None:
+    """Called where a network is computed: what `auto` became, and whatever else there was, is in stage.json."""
+    sittings = _current.get(None)
+    if sittings is not None:
+        sittings.precisions.add(precision)
 
 
 def _machine() -> dict[str, Any]:

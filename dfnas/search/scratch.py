@@ -2,7 +2,7 @@
 
 import functools
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from dfnas.runtime.artefacts import Artefact
 from dfnas.runtime.files import write_json
 from dfnas.training import evaluation, loop, losses
 
-VERSION = 1
+VERSION = 2
 COMPARED = (("synthetic", "real"), ("synthetic", "noise"), ("real", "noise"))  # finds, paired by seed
 Arms = Mapping[str, Mapping[str, list[Any]]]  # arm, column: a value a training
 
@@ -49,41 +49,50 @@ def random_stage(
     searches: list[Artefact],
     draw: Callable[[torch.Generator], str],
 ) -> Artefact:
-    """The stage that draws random architectures whose cost is like that of the found ones."""
+    """The stage that draws random architectures whose cost is like that of the found ones, some for each of these."""
 
     def work(folder: Path) -> None:
-        found = [text for search in searches for text in read_architectures(search.folder)]
-        costs = [macs(text, settings, scratch) for text in found]
-        low, high = min(costs) * (1 - scratch.tolerance), max(costs) * (1 + scratch.tolerance)
-        write_architectures(folder, like_cost(draw, low, high, settings, scratch), low=low, high=high)
+        costs = [macs(read_architectures(search.folder)[0], settings, scratch) for search in searches]
+        write_architectures(folder, like_cost(draw, costs, settings, scratch), costs=costs)
 
     depends = {"random": scratch.random, "tolerance": scratch.tolerance, "side": scratch.side, "seed": settings.seed}
     return stages.stage(name, work, depends, inputs=searches, version=VERSION)
 
 
 def like_cost(
-    draw: Callable[[torch.Generator], str], low: float, high: float, settings: Settings, scratch: ScratchSettings
+    draw: Callable[[torch.Generator], str], costs: Sequence[float], settings: Settings, scratch: ScratchSettings
 ) -> list[str]:
-    """`scratch.random` different architectures with multiply-adds from `low` to `high`; the nearest where few are.
+    """`scratch.random` different architectures, in equal shares of about each of the `costs` in multiply-adds.
 
-    Of a thousand draws at most; a space whose architectures all cost more, or less, gives those that come closest.
+    They differ from it by `scratch.tolerance` at most, else they are the nearest of a thousand draws. One that lies
+    near several costs counts for the nearest whose share is not full; the first costs get what does not divide.
     """
     generator = seeds.generator(settings.seed, "random architectures")
-    near: dict[str, float] = {}
-    inside = 0
+    shares = [len(range(index, scratch.random, len(costs))) for index in range(len(costs))]
+    chosen: list[list[str]] = [[] for _ in costs]
+    spare: dict[str, int] = {}
+    seen: set[str] = set()
     for _ in range(1000):
         text = draw(generator)
-        if text in near:
+        if text in seen:
             continue
+        seen.add(text)
         value = macs(text, settings, scratch)
-        near[text] = max(low - value, value - high, 0.0)
-        inside += near[text] == 0
-        if inside == scratch.random:
+        far = [abs(value / cost - 1) for cost in costs]
+        fitting = [i for i in range(len(costs)) if far[i] <= scratch.tolerance and len(chosen[i]) < shares[i]]
+        if fitting:
+            chosen[min(fitting, key=far.__getitem__)].append(text)
+        else:
+            spare[text] = value
+        if sum(map(len, chosen)) == scratch.random:
             break
-    chosen = sorted(near, key=lambda text: near[text])[: scratch.random]
-    if len(chosen) < scratch.random:
-        raise UserError(f"the space holds {len(chosen)} architectures, and {scratch.random} random ones are asked for")
-    return chosen
+    for texts, share, goal in zip(chosen, shares, costs, strict=True):
+        nearest = sorted((abs(value / goal - 1), text) for text, value in spare.items())[: share - len(texts)]
+        texts += [text for _, text in nearest]
+        spare = {text: value for text, value in spare.items() if text not in texts}
+    if len(seen) < scratch.random:
+        raise UserError(f"the space holds {len(seen)} architectures, and {scratch.random} random ones are asked for")
+    return [text for texts in chosen for text in texts]
 
 
 def macs(text: str, settings: Settings, scratch: ScratchSettings) -> int:
@@ -95,25 +104,46 @@ def macs(text: str, settings: Settings, scratch: ScratchSettings) -> int:
     return cost.macs(network, (data.channels, side, side))
 
 
-def stage(name: str, settings: Settings, scratch: ScratchSettings, search: Artefact, index: int, seed: int) -> Artefact:
+def stage(
+    name: str,
+    settings: Settings,
+    scratch: ScratchSettings,
+    search: Artefact,
+    index: int,
+    seed: int,
+    dropout: float | None = None,
+) -> Artefact:
     """The stage that trains architecture `index` of a search or a draw on real data, and tests it."""
 
     def work(folder: Path) -> None:
-        train(folder, read_architectures(search.folder)[index], settings, scratch, seed)
+        train(folder, read_architectures(search.folder)[index], settings, scratch, seed, dropout)
 
     # How many trainings there are, and how costs are matched, one training does not know.
     depends = {"scratch": stages.without(scratch, "seeds", "random", "tolerance"), "index": index, "seed": seed}
-    return stages.stage(name, work, depends, inputs=[search, real_data.digest(settings.data)], version=VERSION)
+    depends["dropout"] = dropout
+    return stages.stage(
+        name, work, depends, inputs=[search, real_data.digest(settings.data)], version=VERSION, run=settings.run
+    )
 
 
-def train(folder: Path, text: str, settings: Settings, scratch: ScratchSettings, seed: int) -> None:
-    """Train an architecture on the real training images; writes model.safetensors and scratch.json."""
+def train(
+    folder: Path,
+    text: str,
+    settings: Settings,
+    scratch: ScratchSettings,
+    seed: int,
+    dropout: float | None = None,
+) -> None:
+    """Train an architecture on the real training images; writes model.safetensors and scratch.json.
+
+    `dropout` is that of the chapter's space, which an architecture's text does not hold.
+    """
     data, source = settings.data, real_data.train(settings.data)
     side, where = scratch.side or data.region, devices.device(settings.run)
     auxiliary = scratch.auxiliary_weight > 0
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        network = models.build(text, data.classes, data.channels, auxiliary=auxiliary)
+        network = models.build(text, data.classes, data.channels, auxiliary=auxiliary, dropout=dropout)
     sample = sources.sampler(source, scratch.training, settings, seed)
     loss = losses.hard_loss(scratch.training.label_smoothing)
     trained, history = loop.train(
@@ -153,25 +183,30 @@ class DropPath(loop.Stateless):
 
 
 def band(
-    settings: Settings, scratch: ScratchSettings, chapter: str, made: Mapping[str, Artefact]
+    settings: Settings,
+    scratch: ScratchSettings,
+    chapter: str,
+    made: Mapping[str, Artefact],
+    dropout: float | None = None,
 ) -> dict[str, Artefact]:
     """Every training of a search chapter: `seeds` of each source's find, one of each random architecture.
 
     `made` holds the searches as `search-<source>` and the draw as `random`.
     """
     calls = {}
+    make = functools.partial(stage, dropout=dropout)
     for source in origins.NAMES:
         for seed in range(settings.seed, settings.seed + scratch.seeds):
             label, search = f"found-{source}-{seed}", made[f"search-{source}"]
-            calls[label] = functools.partial(stage, f"{chapter}-{label}", settings, scratch, search, 0, seed)
+            calls[label] = functools.partial(make, f"{chapter}-{label}", settings, scratch, search, 0, seed)
     for index in range(scratch.random):
         label, seed = f"random-{index}", settings.seed + index
-        calls[label] = functools.partial(stage, f"{chapter}-{label}", settings, scratch, made["random"], index, seed)
+        calls[label] = functools.partial(make, f"{chapter}-{label}", settings, scratch, made["random"], index, seed)
     return processes.made(calls, settings.run, "from scratch")
 
 
 def results(trained: Mapping[str, Artefact]) -> dict[str, dict[str, list[Any]]]:
-    """Accuracies, multiply-adds, parameters and texts by arm: found_on_<source> (a value a seed) and random."""
+    """Accuracies, multiply-adds, parameters and texts by arm: found_on_<source> (a value a seed) and random (all)."""
     arms: dict[str, dict[str, list[Any]]] = {}
     for label, artefact in trained.items():
         if not label.startswith(("found-", "random-")):
@@ -185,6 +220,28 @@ def results(trained: Mapping[str, Artefact]) -> dict[str, dict[str, list[Any]]]:
     return arms
 
 
+def compared(arms: Arms, tolerance: float) -> dict[str, Mapping[str, list[Any]]]:
+    """The finds of `results`, and of the random ones those that each is compared with: `random_for_<source>`.
+
+    `random` is `random_for_synthetic`; in `results` it is all of them.
+    """
+    finds = {arm: values for arm, values in arms.items() if arm != "random"}
+    alike = {f"random_for_{name}": _alike(arms, name, tolerance) for name in origins.NAMES}
+    return {**finds, "random": alike["random_for_synthetic"], **alike}
+
+
+def _alike(arms: Arms, name: str, tolerance: float) -> dict[str, list[Any]]:
+    """The random ones whose multiply-adds differ from a find's by `tolerance` at most, and the nearest where few do.
+
+    There are as many as were drawn for it at least, and two, which a spread needs.
+    """
+    pool, goal = arms["random"], statistics.mean(arms[f"found_on_{name}"]["macs"])
+    far = [abs(value / goal - 1) for value in pool["macs"]]
+    count = max(2, len(far) // len(origins.NAMES), sum(value <= tolerance for value in far))
+    rows = sorted(sorted(range(len(far)), key=far.__getitem__)[:count])
+    return {column: [values[row] for row in rows] for column, values in pool.items()}
+
+
 def worth(arms: Arms) -> dict[str, Any]:
     """For a record, of each arm: accuracy with its spread, and mean multiply-adds and parameters."""
     found: dict[str, Any] = {}
@@ -195,15 +252,18 @@ def worth(arms: Arms) -> dict[str, Any]:
 
 
 def differences(arms: Arms) -> dict[str, statistics.Interval]:
-    """For a record, in points: each two sources' finds, paired by seed, and each source's finds and random ones."""
+    """For a record, in points: each two sources' finds, paired by seed, and each source's and random ones of its cost.
+
+    `arms` are those of `compared`.
+    """
     ours = {name: arms[f"found_on_{name}"]["accuracy"] for name in origins.NAMES}
     found = {f"{one}_{other}": statistics.paired_difference(ours[one], ours[other]) for one, other in COMPARED}
     for name, values in ours.items():
-        found[f"{name}_random"] = statistics.difference(values, arms["random"]["accuracy"])
+        found[f"{name}_random"] = statistics.difference(values, arms[f"random_for_{name}"]["accuracy"])
     return {f"difference_{name}": estimate.scaled(100) for name, estimate in found.items()}
 
 
-def ahead_of(arms: Arms, arm: str) -> int:
-    """How many of the random architectures an arm's mean accuracy is ahead of."""
-    mean = statistics.mean(arms[arm]["accuracy"])
-    return sum(value < mean for value in arms["random"]["accuracy"])
+def ahead_of(arms: Arms, name: str) -> int:
+    """How many of the random architectures of its cost a source's find is ahead of in the mean; `arms`: `compared`."""
+    mean = statistics.mean(arms[f"found_on_{name}"]["accuracy"])
+    return sum(value < mean for value in arms[f"random_for_{name}"]["accuracy"])

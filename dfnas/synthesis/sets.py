@@ -48,11 +48,12 @@ def noise_stage(settings: Settings, teacher: Teacher, count: int) -> Artefact:
         {"images": count, "data": splits.geometry(settings.data), "seed": settings.seed},
         inputs=[teacher.digest],
         version=NOISE_VERSION,
+        run=settings.run,
     )
 
 
 def make_noise(folder: Path, settings: Settings, teacher: Teacher, count: int) -> None:
-    """The control: N(0, 1) clipped to valid images, with the teacher's logits (the paper names it, appendix B.6)."""
+    """The control: N(0, 1) clipped to valid images, with the teacher's logits (appendix A names it, and no more)."""
     data = settings.data
     low, high = (bounds[:, None, None] for bounds in inversion.clip_bounds(teacher.mean, teacher.std))
     shape = (count, data.channels, data.canvas, data.canvas)
@@ -209,4 +210,5 @@ def set_stage(name: str, settings: Settings, teacher: Teacher, synthesis: Synthe
         {"synthesis": synthesis, "data": splits.geometry(data), "seed": settings.seed},
         inputs=[teacher.digest],
         version=VERSION,
+        run=settings.run,
     )

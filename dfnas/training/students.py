@@ -41,7 +41,7 @@ def set_stage(
         train_synthetic(folder, source, settings, teacher, student, seed)
 
     depends = {"student": student, "seed": seed, "part": [rounds, slots], "data": splits.geometry(settings.data)}
-    return stages.stage(name, work, depends, inputs=[origin, teacher.digest], version=VERSION)
+    return stages.stage(name, work, depends, inputs=[origin, teacher.digest], version=VERSION, run=settings.run)
 
 
 def check(student: StudentSettings) -> None:
@@ -125,7 +125,7 @@ def verifier_stage(settings: Settings) -> Artefact:
         train(folder, real_data.train(data), settings, as_student, settings.seed + 1000)
 
     depends = {"verifier": as_student, "seed": settings.seed}
-    return stages.stage("verifier", work, depends, inputs=[real_data.digest(data)], version=VERSION)
+    return stages.stage("verifier", work, depends, inputs=[real_data.digest(data)], version=VERSION, run=settings.run)
 
 
 def read(folder: Path, settings: Settings, network: str) -> nn.Module:

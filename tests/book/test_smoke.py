@@ -71,7 +71,8 @@ def test_records_hold_the_metrics_that_every_profile_has(runs):
             for part in ("", "_std", "_n")
         },
     }
-    arms = ("found_on_synthetic", "found_on_real", "found_on_noise", "random")
+    sources = ("synthetic", "real", "noise")
+    arms = (*(f"{arm}_{name}" for arm in ("found_on", "random_for") for name in sources), "random")
     for name in ("04-darts", "05-spos", "06-proxylessnas"):
         chapters[name] = {f"{arm}{part}" for arm in arms for part in ("", "_std", "_n", "_macs")}
     pruned = ("pruned_on_synthetic", "pruned_on_real", "uniform", "random")

@@ -1,6 +1,8 @@
 """Differentiable search: its gradients, what it may touch, and the same bits after a restart."""
 
+import copy
 import dataclasses
+import itertools
 import json
 import math
 
@@ -13,6 +15,8 @@ from dfnas.data import sources
 from dfnas.errors import UserError
 from dfnas.models.darts import DARTS_V1, DARTS_V2, Size, to_text
 from dfnas.models.darts_supernet import Supernet
+from dfnas.profiles import RunSettings
+from dfnas.runtime import devices
 from dfnas.runtime.artefacts import Artefact
 from dfnas.search import scratch
 from dfnas.training import losses
@@ -67,14 +71,84 @@ def test_weights_are_restored_to_the_bit():
     assert all(weight.grad is None for weight in supernet.parameters())
 
 
-def companion(supernet, order):
+def double(supernet):
+    """The same supernet in float64, architecture parameters too."""
+    wide = copy.deepcopy(supernet).double()
+    for alpha, other in zip(supernet.alphas, wide.alphas, strict=True):
+        other.data = alpha.detach().double()
+    return wide
+
+
+def correction(supernet, monkeypatch):
+    """What the second order adds to the gradient of the architecture parameters, up to its factor."""
+    shifted = []
+
+    def noted(*arguments):
+        shifted.append(torch.cat([gradient.flatten() for gradient in at(*arguments)]))
+        return shifted[-1].view(2, 14, 8).unbind()
+
+    with monkeypatch.context() as patch:
+        at = darts._at
+        patch.setattr(darts, "_at", noted)
+        update = companion(supernet, "second", next(supernet.parameters()).dtype)
+        update.before(0, 1, 0.025, torch.optim.SGD(supernet.parameters(), 0.025, 0.9))
+    return (shifted[0] - shifted[1]).double()
+
+
+@pytest.mark.parametrize("precision", ["auto", "bf16"])
+@pytest.mark.parametrize("fast", [False, True])
+@pytest.mark.parametrize("size", [Size(4, 3), pytest.param(Size(8, 5), marks=pytest.mark.slow)])
+def test_the_second_order_is_no_noise_whatever_precision_the_weights_learn_in(size, fast, precision, monkeypatch):
+    """In bf16 the cosine of the correction with float64 would be 0.5, and less the larger the network is."""
+    torch.manual_seed(0)
+    supernet = Supernet(size, 10, 1, fast=fast)
+    exact = correction(double(supernet), monkeypatch)
+    with devices.autocast(RunSettings(device="cpu", precision=precision), supernet):
+        ours = correction(supernet, monkeypatch)
+    assert float(torch.cosine_similarity(ours, exact, 0)) >= 0.98
+
+
+def test_a_search_in_bf16_moves_the_architecture_in_fp32(tmp_path, monkeypatch):
+    settings = profiles.load("smoke", 0, ["run.device=cpu", "run.precision=bf16", "darts.order=second"])
+    seen, forward = {False: set(), True: set()}, Supernet.forward
+
+    def noted(self, images):
+        logits = forward(self, images)
+        if torch.is_grad_enabled():
+            seen[any(alpha.requires_grad for alpha in self.alphas)].add(logits.dtype)
+        return logits
+
+    monkeypatch.setattr(Supernet, "forward", noted)
+    darts.search(tmp_path, digits.source(count=64), settings, 0)
+    assert seen == {False: {torch.bfloat16}, True: {torch.float32}}
+
+
+@pytest.mark.parametrize("fast", [False, True])
+def test_small_moves_of_the_architecture_change_what_a_supernet_in_bf16_answers(fast):
+    """Moves of the paper's rate from 0.75 on, of which bf16 rounds the first away."""
+    torch.manual_seed(0)
+    supernet, images, answers = Supernet(Size(4, 3), 10, 1, fast=fast), torch.randn(8, 1, 16, 16), []
+    for moves in (0, 4, 7, 10):
+        for alpha in supernet.alphas:
+            alpha.data[:, 4] = 0.75 + moves * 3e-4
+        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+            answers.append(supernet(images))
+    assert not any(torch.equal(one, other) for one, other in itertools.pairwise(answers))
+
+
+def companion(supernet, order, dtype=torch.float32):
     chapter = dataclasses.replace(SETTINGS.darts, order=order)
     sample = sources.sampler(digits.source("real", 64), chapter.search, SETTINGS, 0)
     loss = losses.hard_loss()
+
+    def batch(step):
+        inputs, targets = sample(step, 16)
+        return inputs.to(dtype), targets
+
     return darts.ArchitectureUpdate(
         supernet,
-        lambda step: sample(step, 16),
-        lambda step: sample(step + 1, 16),
+        batch,
+        lambda step: batch(step + 1),
         lambda inputs, targets: loss(supernet(inputs), targets),
         chapter,
     )

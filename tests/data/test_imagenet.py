@@ -39,6 +39,20 @@ def test_splits_are_disjoint_and_as_large_as_asked(folder: Path) -> None:
     assert data.train.classes.tolist() == [0, 0, 1, 1]
 
 
+def test_the_shorter_side_becomes_the_canvas_s_before_the_centre_is_cut_out(tmp_path: Path) -> None:
+    """Left half black: of a picture enlarged to 256 a small crop would show the middle alone."""
+    pixels = np.zeros((32, 48, 3), dtype=np.uint8)
+    pixels[:, 4:] = 255
+    Image.fromarray(pixels).save(tmp_path / "image.png")
+    shown = imagenet._image(tmp_path / "image.png", 16, 12)  # halved, as a picture of 16 x 24
+    assert shown.shape == (3, 12, 12)
+    assert (shown == 255).all()
+    pixels[:, 9:] = 0  # half of it is 8 to 8.5 columns from the middle of 24
+    Image.fromarray(pixels).save(tmp_path / "image.png")
+    whole = imagenet._image(tmp_path / "image.png", 32, 32)
+    assert torch.equal(whole, torch.from_numpy(pixels[:, 8:40]).permute(2, 0, 1))
+
+
 def test_what_is_missing_is_one_line(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (folder / "train" / "n01484850").mkdir()
     with pytest.raises(UserError, match="3 class folders, and the profile has 2 classes"):

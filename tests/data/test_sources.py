@@ -37,6 +37,49 @@ def test_halves_of_a_set_that_lies_sorted_by_class_are_not_cut_by_class():
     assert len(first.classes.unique()) == 10
 
 
+def of_counts(counts):
+    """Images that are numbered, sorted by class."""
+    labels = torch.arange(len(counts)).repeat_interleave(torch.tensor(counts))
+    images = torch.arange(len(labels)).view(-1, 1, 1, 1)
+    return Source(images, labels, labels, (0.5,), (0.25,), "real")
+
+
+NOISE = [1, 0, 0, 477, 0, 1, 0, 0, 83, 38]  # of what quick's teacher takes noise for
+ONE = [900, 12, 11, 11, 11, 11, 11, 11, 11, 11]  # 90 % of one class
+
+
+@pytest.mark.parametrize("counts", [NOISE, ONE, [60] * 10, [7, 5, 3, 2], [1, 1, 1, 1]])
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.7])
+def test_rare_classes_lie_in_both_parts_in_their_share(counts, share):
+    whole = of_counts(counts)
+    held_out = round(share * len(whole))
+    for seed in range(3):
+        kept, held = sources.split(whole, held_out, len(counts), seed)
+        assert len(held) == held_out
+        assert sorted(torch.cat([kept.images, held.images]).flatten().tolist()) == list(range(len(whole)))
+        found = held.classes.bincount(minlength=len(counts)).tolist()
+        assert all(abs(part - share * count) < 1 for part, count in zip(found, counts, strict=True))
+
+
+def test_a_class_of_one_image_lies_in_the_larger_part():
+    for held_out, there in ((60, 0), (300, 0), (301, 1), (540, 1)):
+        for seed in range(5):
+            _, held = sources.split(of_counts(NOISE), held_out, 10, seed)
+            assert held.classes.bincount(minlength=10)[[0, 5]].tolist() == [there, there]
+
+
+def test_what_is_left_over_goes_to_classes_by_the_seed():
+    """Half of four classes of five: two of them give a third image."""
+    found = {tuple(sources.split(of_counts([5] * 4), 10, 4, seed)[1].classes.bincount().tolist()) for seed in range(20)}
+    assert len(found) > 1
+    assert all(sorted(counts) == [2, 2, 3, 3] for counts in found)
+
+
+def test_parts_are_not_sorted_by_class():
+    for part in sources.split(of_counts([50] * 4), 100, 4, 0):
+        assert len(part.classes[:40].unique()) == 4
+
+
 def test_another_seed_divides_otherwise():
     one, other = (sources.split(source(), 50, 10, seed)[0].images for seed in (0, 1))
     assert not torch.equal(one, other)

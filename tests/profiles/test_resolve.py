@@ -53,6 +53,8 @@ def test_the_papers_imagenet_setting():
         (["run.compile=maybe"], "not of type bool"),
         (["profile.name=mine"], "profile has no fields"),
         ("synthesis.images=5", "list"),
+        (["data.name=mnist"], "data.name: no data set 'mnist'; there are digits, cifar10"),
+        (["data.name=cifar"], "did you mean 'cifar10'"),
     ],
 )
 def test_a_wrong_override_is_one_line(overrides, message):

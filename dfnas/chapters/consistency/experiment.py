@@ -35,7 +35,7 @@ from dfnas.search import scratch
 from dfnas.synthesis import sets
 from dfnas.training import evaluation, loop, losses
 
-VERSION = 1
+VERSION = 2
 ARMS = ("real", "again", "synthetic", "noise")  # again: real data under another seed, the ceiling
 LOG, DONE = "judged.jsonl", "done.jsonl"
 
@@ -135,7 +135,7 @@ def training_stage(arm: str, origin: Origin, drawn: Artefact, settings: Settings
     depends = stages.without(settings.consistency, *left_out)
     depends |= {"source": origin.name, "seed": [settings.seed, seed], "images": settings.synthesis.images}
     inputs = [origin.given, drawn, real_data.digest(settings.data)]
-    return stages.stage(f"consistency-trained-{arm}", work, depends, inputs=inputs, version=VERSION)
+    return stages.stage(f"consistency-trained-{arm}", work, depends, inputs=inputs, version=VERSION, run=settings.run)
 
 
 def train_all(folder: Path, texts: Sequence[str], origin: Origin, settings: Settings, seed: int) -> None:
@@ -250,7 +250,7 @@ def judging_stage(arm: str, origin: Origin, supernet: Artefact, settings: Settin
         "seed": settings.seed,
     }
     inputs: list[Artefact | str] = [supernet, real_data.digest(settings.data)]
-    return stages.stage(f"consistency-judged-{arm}", work, depends, inputs=inputs, version=VERSION)
+    return stages.stage(f"consistency-judged-{arm}", work, depends, inputs=inputs, version=VERSION, run=settings.run)
 
 
 def judge_all(

@@ -26,7 +26,7 @@ from dfnas.runtime.statistics import COEFFICIENTS, Interval
 from dfnas.search import supernets, tables
 from dfnas.search.tables import Table
 
-VERSION = 1
+VERSION = 2
 LOG = "judged.jsonl"
 HELD_OUT = 0.1  # share of the synthetic images that candidates are judged by
 
@@ -56,7 +56,9 @@ def supernet_stage(kind: str, origin: Origin, settings: Settings, teacher: Teach
 
     depends = stages.without(settings.consistency.tabular, "architectures", "recalibration")
     depends |= {"kind": kind, "seed": settings.seed}
-    return stages.stage(f"consistency-{kind}-supernet", work, depends, inputs=[origin.given], version=VERSION)
+    return stages.stage(
+        f"consistency-{kind}-supernet", work, depends, inputs=[origin.given], version=VERSION, run=settings.run
+    )
 
 
 def _split(source: Source, settings: Settings) -> tuple[Source, Source]:
@@ -101,7 +103,9 @@ def judging_stage(table: Table, origin: Origin, supernet: Artefact, settings: Se
     # What trained the supernet is in its key.
     depends = {"architectures": chapter.architectures, "recalibration": chapter.recalibration, "seed": settings.seed}
     inputs: list[Artefact | str] = [supernet, table.digest]
-    return stages.stage(f"consistency-{table.kind}-judged", work, depends, inputs=inputs, version=VERSION)
+    return stages.stage(
+        f"consistency-{table.kind}-judged", work, depends, inputs=inputs, version=VERSION, run=settings.run
+    )
 
 
 def judge_all(

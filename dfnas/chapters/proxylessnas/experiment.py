@@ -26,7 +26,7 @@ from dfnas.runtime.files import write_json, write_tensors
 from dfnas.search import scratch, supernets
 from dfnas.synthesis import sets
 
-VERSION = 1
+VERSION = 2
 # Settings of the architecture parameters, which a warm-up leaves alone.
 ARCHITECTURE = (
     *("updates", "delay", "update", "samples", "baseline_rate", "architecture_rate", "architecture_betas"),
@@ -52,7 +52,7 @@ def compute(settings: Settings) -> dict[str, Artefact]:
     artefacts["random"] = scratch.random_stage(
         "proxyless-random", settings, chapter.scratch, searches, lambda generator: random_text(settings, generator)
     )
-    return artefacts | scratch.band(settings, chapter.scratch, "proxyless", artefacts)
+    return artefacts | scratch.band(settings, chapter.scratch, "proxyless", artefacts, chapter.space.dropout)
 
 
 def _on_source(
@@ -124,7 +124,9 @@ def warm_up_stage(origin: Origin, settings: Settings, teacher: Teacher) -> Artef
     depends = stages.without(settings.proxylessnas, "search", "scratch", *ARCHITECTURE)
     depends |= {"source": origin.name, "seed": settings.seed, "images": settings.synthesis.images}
     inputs = [origin.given, teacher.digest]
-    return stages.stage(f"proxyless-warm-up-{origin.name}", work, depends, inputs=inputs, version=VERSION)
+    return stages.stage(
+        f"proxyless-warm-up-{origin.name}", work, depends, inputs=inputs, version=VERSION, run=settings.run
+    )
 
 
 def warm_up(folder: Path, source: Source, settings: Settings, teacher: Teacher) -> None:
@@ -156,7 +158,9 @@ def search_stage(
     depends = stages.without(chapter, "scratch", "warm_up", "latency", "latency_table")
     depends |= {"cost_side": chapter.scratch.side, "seed": settings.seed}
     inputs = [warm, latency.identity(table)] if chapter.cost == "latency" else [warm]
-    return stages.stage(f"proxyless-search-{origin.name}", work, depends, inputs=inputs, version=VERSION)
+    return stages.stage(
+        f"proxyless-search-{origin.name}", work, depends, inputs=inputs, version=VERSION, run=settings.run
+    )
 
 
 def search(

@@ -6,12 +6,14 @@
 import copy
 import dataclasses
 import hashlib
+import itertools
 import json
-import logging
 import math
-from collections.abc import Mapping, Sequence
+import time
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -22,17 +24,24 @@ from dfnas import models
 from dfnas.errors import UserError
 from dfnas.models import mbconv
 from dfnas.models.mbconv import Space
-from dfnas.profiles import ProxylessSettings, Settings
+from dfnas.profiles import ProxylessSettings, RunSettings, Settings
 from dfnas.runtime import devices, machine, seeds, stages
 from dfnas.runtime.artefacts import Artefact
 from dfnas.runtime.files import write_json
 from dfnas.runtime.progress import bar
 from dfnas.search import scratch
 
-VERSION = 1  # of the stages
-FORMAT = 1  # of the file
+VERSION = 2  # of the stages
+FORMAT = 2  # of the file
 TABLE = "latency.json"
-ABOUT = 2e-4  # seconds that one measurement lasts at least: long ones would be interrupted by other programs
+ABOUT = 2e-4  # seconds that a chain's measurement lasts at least: long ones would be interrupted by other programs
+LIMIT = 0.5  # share by which whole networks may differ in the mean from a table that is believed
+TRIES = 3
+QUIET = 0.5  # load a core, before, from which on a table says that the machine was busy
+EVEN = 1.5  # likewise, of the typical operator, the upper over the lower quartile
+
+Chain = list[tuple[str, nn.Module]]  # parts of a network, by name, in their order
+Result = TypeVar("Result")
 
 
 def table(settings: Settings) -> Artefact | Path:
@@ -61,7 +70,9 @@ def table_stage(settings: Settings) -> Artefact:
     ends = {"classes": settings.data.classes, "channels": settings.data.channels}
     how: dict[str, Any] = {"batch": chapter.latency.batch, "repeats": chapter.latency.repeats}
     how["device"] = devices.device(settings.run).type
-    return stages.stage("proxyless-latency", work, {"space": space, "side": side, **ends, **how}, version=VERSION)
+    return stages.stage(
+        "proxyless-latency", work, {"space": space, "side": side, **ends, **how}, version=VERSION, run=settings.run
+    )
 
 
 def identity(chosen: Artefact | Path) -> Artefact | str:
@@ -72,12 +83,49 @@ def identity(chosen: Artefact | Path) -> Artefact | str:
 
 
 def write(path: Path, settings: Settings) -> dict[str, Any]:
-    """Measure every operator of the chapter's space and write the table, with versions and machine."""
-    chapter, _, _ = _chapter(settings)
-    times = measure(operators(settings), chapter.latency.batch, chapter.latency.repeats, settings, "operators")
-    made = {"format": FORMAT, "unit": "milliseconds", **conditions(settings), "operators": times}
+    """Measure every operator of the chapter's space and write the table, with versions, machine and its load.
+
+    Raises
+    ------
+    UserError
+        Three times over, whole networks took quite another time than the sum over the table: the machine is busy.
+    """
+    load = machine.load()
+    made = _believed(lambda: _measure_table(settings), lambda made: made["bias"])
+    made["load"] = load
+    made["busy"] = load > QUIET or made["spread"] > EVEN
     write_json(path, made)
     return made
+
+
+def _measure_table(settings: Settings) -> dict[str, Any]:
+    """A table, and the bias of its predictions of random networks that were measured in the same rounds."""
+    chapter, _, _ = _chapter(settings)
+    drawn = _random_networks(settings)
+    times = measure([*chains(settings), *drawn.values()], chapter.latency.batch, settings, "operators and networks")
+    rows = {name: row for name, row in times.items() if name not in drawn}
+    made = {"format": FORMAT, "unit": "milliseconds", **conditions(settings), "operators": rows}
+    measured = [times[text]["low"] for text in drawn]
+    predicted = [predict(made, mbconv.from_text(text)[0], settings) for text in drawn]
+    made["bias"] = _bias(predicted, measured)
+    made["spread"] = float(np.median([row["high"] / row["low"] for row in rows.values()]))
+    return made
+
+
+def _believed(attempt: Callable[[], Result], bias: Callable[[Result], float]) -> Result:
+    """The first of a few attempts whose predictions are right by and large."""
+    for _ in range(TRIES):
+        result = attempt()
+        if abs(off := bias(result)) <= LIMIT:
+            return result
+    raise UserError(
+        f"the latencies of operators are {off:+.0%} off what networks take, at a load of {machine.load():.1f} a core: "
+        "measure again when nothing else runs on this machine"
+    )
+
+
+def _bias(predicted: Sequence[float], measured: Sequence[float]) -> float:
+    return float(np.mean(np.divide(predicted, measured) - 1))
 
 
 def conditions(settings: Settings) -> dict[str, Any]:
@@ -107,7 +155,7 @@ def read(chosen: Artefact | Path) -> dict[str, Any]:
         raise UserError(f"no latency table at {path}: python -m dfnas latency --out {path} writes one")
     try:
         made = json.loads(path.read_text())
-        rows = {str(name): float(row["median"]) for name, row in made["operators"].items()}
+        rows = {str(name): float(row["low"]) for name, row in made["operators"].items()}
         valid = made["format"] == FORMAT and int(made["batch"]) > 0 and all(0 < t < math.inf for t in rows.values())
     except (ValueError, KeyError, TypeError, AttributeError):
         valid = False
@@ -130,7 +178,7 @@ def costs(made: Mapping[str, Any], settings: Settings) -> tuple[float, tuple[tup
             raise UserError(
                 f"the latency table has no {name!r}: measure one with python -m dfnas latency for this profile"
             )
-        return made["operators"][name]["median"]
+        return made["operators"][name]["low"]
 
     _, space, side = _chapter(settings)
     rows = []
@@ -147,18 +195,18 @@ def predict(made: Mapping[str, Any], choices: Sequence[int], settings: Settings)
     return fixed + sum(row[choice] for row, choice in zip(rows, choices, strict=True))
 
 
-def operators(settings: Settings) -> dict[str, tuple[nn.Module, tuple[int, int, int]]]:
-    """Every operator of the chapter's space with the shape (channels, side, side) of what it is given, by name."""
+def chains(settings: Settings) -> list[Chain]:
+    """For each operation the network that has it in every block, in parts by name: together all of the space."""
     _, space, side = _chapter(settings)
-    sides, data = space.sides(side), settings.data
-    head, tail = _ends(space, side, settings)
-    found: dict[str, tuple[nn.Module, tuple[int, int, int]]] = {}
-    found[head] = (mbconv.head(space, data.channels), (data.channels, side, side))
-    for shape, at in zip(space.blocks, sides, strict=False):
-        for operation in range(len(mbconv.SIZES)):
-            given = (shape.channels_in, at, at)
-            found.setdefault(_name(operation, shape, at), (mbconv.Block(operation, shape), given))
-    found[tail] = (mbconv.tail(space, data.classes), (space.widths[-1], sides[-1], sides[-1]))
+    (head, tail), data = _ends(space, side, settings), settings.data
+    found = []
+    for operation in range(len(mbconv.SIZES)):
+        blocks = [
+            (_name(operation, shape, at), mbconv.Block(operation, shape))
+            for shape, at in zip(space.blocks, space.sides(side), strict=False)
+        ]
+        first, last = (head, mbconv.head(space, data.channels)), (tail, mbconv.tail(space, data.classes))
+        found.append([first, *blocks, last])
     return found
 
 
@@ -173,49 +221,65 @@ def _ends(space: Space, side: int, settings: Settings) -> tuple[str, str]:
     return head, f"tail {space.widths[-1]}>{space.tail}>{data.classes} side {space.sides(side)[-1]}"
 
 
-def measure(
-    items: Mapping[str, tuple[nn.Module, tuple[int, int, int]]],
-    batch: int,
-    repeats: int,
-    settings: Settings,
-    what: str,
-) -> dict[str, dict[str, float]]:
-    """Milliseconds of each module on a batch, in inference: median and quartiles of `repeats` measurements.
+def measure(items: Sequence[Chain], batch: int, settings: Settings, what: str) -> dict[str, dict[str, float]]:
+    """Milliseconds of each part of the chains, in inference: quartiles of `repeats` measurements; a network is a part.
 
-    Rounds go over all modules in turn, so that a machine that slows down for a while touches all of them alike.
+    Each part is measured in its place: its input is what the part before has just computed, and what else lies in the
+    caches is what lies there in a network. Other programs can only make it slower, so the lower quartile is what counts
+    ("low"). Rounds go over all chains in turn, so that a machine that slows down for a while touches all of them alike.
     """
-    timers = {name: _timer(module, shape, batch, settings) for name, (module, shape) in items.items()}
-    counts = {}
-    for name, timer in timers.items():
-        timer.timeit(3)  # warm-up: memory is taken, kernels are chosen
-        counts[name] = max(1, math.ceil(ABOUT / timer.timeit(3).median))
-    times: dict[str, list[float]] = {name: [] for name in timers}
-    for _ in bar(range(repeats), desc=f"latency of {what}", unit="round"):
-        for name, timer in timers.items():
-            times[name].append(1e3 * timer.timeit(counts[name]).median)
+    chapter, _, side = _chapter(settings)
+    where, times = devices.device(settings.run), defaultdict(list)
+    run = dataclasses.replace(settings.run, precision="bf16" if in_bf16(settings) else "fp32")
+    x = torch.randn(batch, settings.data.channels, side, side, generator=seeds.generator(settings.seed, "latency"))
+    x = x.to(where).contiguous(memory_format=torch.channels_last)
+    placed = [[(name, devices.place(copy.deepcopy(part), where).eval()) for name, part in chain] for chain in items]
+    laps = []
+    for chain in placed:
+        for _ in range(3):  # warm-up: memory is taken, kernels are chosen
+            whole = sum(_lap(chain, x, run))
+        laps.append(max(1, math.ceil(1e3 * ABOUT / whole)))
+    for _ in bar(range(chapter.latency.repeats), desc=f"latency of {what}", unit="round"):
+        for chain, count in zip(placed, laps, strict=True):
+            _lap(chain, x, run)  # what ran before is another chain
+            rounds = [_lap(chain, x, run) for _ in range(count)]
+            for (name, _), values in zip(chain, zip(*rounds, strict=True), strict=True):
+                times[name].append(sum(values) / count)
     quartiles = torch.tensor([0.25, 0.5, 0.75], dtype=torch.float64)
     found = {name: torch.tensor(values, dtype=torch.float64).quantile(quartiles) for name, values in times.items()}
     return {name: dict(zip(("low", "median", "high"), values.tolist(), strict=True)) for name, values in found.items()}
 
 
-def _timer(module: nn.Module, shape: tuple[int, int, int], batch: int, settings: Settings) -> Any:
-    """A timer of inference: PyTorch's, which waits for the device."""
-    # Its import looks for a CUDA compiler, and warns where there is one but no GPU.
-    logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
-    from torch.utils.benchmark import Timer
+@torch.inference_mode()
+def _lap(chain: Chain, x: Tensor, run: RunSettings) -> list[float]:
+    """Milliseconds of each part of a chain, one after the other."""
+    marks = [_mark(x.device)]
+    with devices.autocast(run):
+        for _, part in chain:
+            x = part(x)
+            marks.append(_mark(x.device))
+    if x.is_cuda:
+        torch.cuda.synchronize(x.device)
+        return [first.elapsed_time(then) for first, then in itertools.pairwise(marks)]
+    return [1e3 * (then - first) for first, then in itertools.pairwise(marks)]
 
-    where = devices.device(settings.run)
-    module = devices.place(copy.deepcopy(module), where).eval()
-    x = torch.randn(batch, *shape, generator=seeds.generator(settings.seed, "latency")).to(where)
-    x = x.contiguous(memory_format=torch.channels_last)
-    run = dataclasses.replace(settings.run, precision="bf16" if in_bf16(settings) else "fp32")
 
-    @torch.inference_mode()
-    def infer() -> Tensor:
-        with devices.autocast(run):
-            return module(x)
+def _mark(where: torch.device) -> Any:
+    """A point in time: of the clock, or on a GPU, which computes behind our back, of its own queue of work."""
+    if where.type != "cuda":
+        return time.perf_counter()
+    event = torch.cuda.Event(enable_timing=True)
+    event.record()
+    return event
 
-    return Timer("infer()", globals={"infer": infer}, num_threads=torch.get_num_threads())
+
+def _random_networks(settings: Settings) -> dict[str, Chain]:
+    """Random networks of the space by their texts, each as a chain of one part."""
+    chapter, space, _ = _chapter(settings)
+    data, generator = settings.data, seeds.generator(settings.seed, "latency networks")
+    drawn = [mbconv.random_choices(space, generator) for _ in range(chapter.latency.networks)]
+    texts = [mbconv.to_text(choices, space) for choices in drawn]
+    return {text: [(text, models.build(text, data.classes, data.channels, seed=0))] for text in texts}
 
 
 def networks_stage(measured: Artefact, settings: Settings) -> Artefact:
@@ -229,25 +293,33 @@ def networks_stage(measured: Artefact, settings: Settings) -> Artefact:
         write_json(folder / "networks.json", measure_networks(read(measured), settings))
 
     resolved = {"space": space, "side": side, "latency": chapter.latency, "seed": settings.seed}
-    return stages.stage("proxyless-latency-networks", work, resolved, inputs=[measured], version=VERSION)
+    return stages.stage(
+        "proxyless-latency-networks", work, resolved, inputs=[measured], version=VERSION, run=settings.run
+    )
 
 
 def measure_networks(made: Mapping[str, Any], settings: Settings) -> dict[str, list[Any]]:
-    """Random networks as columns: architecture, predicted and measured milliseconds (with quartiles), multiply-adds."""
-    chapter, space, side = _chapter(settings)
-    data, generator = settings.data, seeds.generator(settings.seed, "latency networks")
-    drawn = [mbconv.random_choices(space, generator) for _ in range(chapter.latency.networks)]
-    texts = [mbconv.to_text(choices, space) for choices in drawn]
-    shape = (data.channels, side, side)
-    items = {text: (models.build(text, data.classes, data.channels, seed=0), shape) for text in texts}
-    times = measure(items, made["batch"], chapter.latency.repeats, settings, "networks")
+    """Random networks as columns: architecture, predicted and measured milliseconds (with quartiles), multiply-adds.
+
+    Raises
+    ------
+    UserError
+        They took quite another time than was predicted, three times over: the machine is busy, or it was.
+    """
+    chapter, _, _ = _chapter(settings)
+    drawn = _random_networks(settings)
+    predicted = [predict(made, mbconv.from_text(text)[0], settings) for text in drawn]
+    times = _believed(
+        lambda: measure(list(drawn.values()), made["batch"], settings, "networks"),
+        lambda times: _bias(predicted, [times[text]["low"] for text in drawn]),
+    )
     return {
-        "architecture": texts,
-        "predicted": [predict(made, choices, settings) for choices in drawn],
-        "measured": [times[text]["median"] for text in texts],
-        "low": [times[text]["low"] for text in texts],
-        "high": [times[text]["high"] for text in texts],
-        "macs": [scratch.macs(text, settings, chapter.scratch) for text in texts],
+        "architecture": list(drawn),
+        "predicted": predicted,
+        "measured": [times[text]["low"] for text in drawn],
+        "low": [times[text]["low"] for text in drawn],
+        "high": [times[text]["high"] for text in drawn],
+        "macs": [scratch.macs(text, settings, chapter.scratch) for text in drawn],
     }
 
 

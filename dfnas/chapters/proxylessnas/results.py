@@ -19,7 +19,8 @@ from dfnas.search import scratch
 
 def metrics(artefacts: Mapping[str, Artefact], settings: Settings) -> dict[str, Any]:
     """For the record, of the artefacts of `compute`: all that the chapter found, and the settings that prose quotes."""
-    chapter, space, arms = settings.proxylessnas, space_of(settings), scratch.results(artefacts)
+    chapter, space = settings.proxylessnas, space_of(settings)
+    arms = scratch.compared(scratch.results(artefacts), chapter.scratch.tolerance)
     measured = artefacts.get("latency", Path(chapter.latency_table))
     table, log = latency.read(measured), _read(artefacts["search-real"], "updates")
     found: dict[str, Any] = scratch.worth(arms) | scratch.differences(arms)

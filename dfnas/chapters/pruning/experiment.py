@@ -25,7 +25,7 @@ from dfnas.runtime.artefacts import Artefact
 from dfnas.search import evolution, scratch, supernets
 from dfnas.synthesis import sets
 
-VERSION = 1
+VERSION = 2
 
 
 def compute(settings: Settings) -> dict[str, Artefact]:
@@ -63,7 +63,7 @@ def net_stage(origin: Origin, settings: Settings, teacher: Teacher) -> Artefact:
     depends = stages.without(settings.pruning, "evolution", "windows", "genes", "training", "seeds", "random")
     depends |= {"source": origin.name, "seed": settings.seed, "images": settings.synthesis.images}
     inputs = [origin.given, teacher.digest]
-    return stages.stage(f"pruning-net-{origin.name}", work, depends, inputs=inputs, version=VERSION)
+    return stages.stage(f"pruning-net-{origin.name}", work, depends, inputs=inputs, version=VERSION, run=settings.run)
 
 
 def train_net(folder: Path, source: Source, settings: Settings, teacher: Teacher) -> None:
@@ -123,7 +123,9 @@ def search_stage(origin: Origin, net: Artefact, window: int, settings: Settings,
     # What trained the PruningNet, and how it is judged, is in its key.
     depends = {"evolution": chapter.evolution, "window": chapter.windows[window], "genes": chapter.genes[window]}
     depends |= {"seed": settings.seed}
-    return stages.stage(f"pruning-search-{origin.name}-{window}", work, depends, inputs=[net], version=VERSION)
+    return stages.stage(
+        f"pruning-search-{origin.name}-{window}", work, depends, inputs=[net], version=VERSION, run=settings.run
+    )
 
 
 def search(folder: Path, source: Source, net: PruningNet, window: int, settings: Settings) -> None:

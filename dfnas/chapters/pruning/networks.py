@@ -158,7 +158,7 @@ def final_stage(
     depends = stages.without(chapter, *left_out)
     depends |= {"index": index, "seed": seed, "data": splits.geometry(settings.data)}
     inputs = [chosen, synthetic_set, teacher.digest, real_data.digest(settings.data)]
-    return stages.stage(f"pruning-{label}", work, depends, inputs=inputs, version=VERSION)
+    return stages.stage(f"pruning-{label}", work, depends, inputs=inputs, version=VERSION, run=settings.run)
 
 
 def recipe(text: str, settings: Settings) -> StudentSettings:
@@ -190,7 +190,7 @@ def teacher_stage(settings: Settings, teacher: Teacher) -> Artefact:
         write_json(folder / "teacher.json", facts)
 
     inputs = [teacher.digest, real_data.digest(settings.data)]
-    return stages.stage("pruning-teacher", work, {}, inputs=inputs, version=VERSION)
+    return stages.stage("pruning-teacher", work, {}, inputs=inputs, version=VERSION, run=settings.run)
 
 
 def export_stage(trained: Artefact, settings: Settings, teacher: Teacher) -> Artefact:
