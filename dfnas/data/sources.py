@@ -8,7 +8,18 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from dfnas.data.images import batch_indices, center_crop, cutout, pad, random_crop, resize, to_input
+from dfnas.data.images import (
+    batch_indices,
+    center_crop,
+    colour_jitter,
+    cutout,
+    pad,
+    random_crop,
+    resize,
+    resized_crop,
+    to_input,
+)
+from dfnas.errors import UserError
 from dfnas.profiles import DataSettings, Settings, TrainingSettings
 from dfnas.runtime import devices, seeds
 
@@ -101,10 +112,15 @@ def sampler(source: Source, recipe: TrainingSettings, settings: Settings, seed: 
     """
     source, region, flip = source.to(devices.device(settings.run)), settings.data.region, settings.data.flip
     apart = "" if name == "train" else f" {name}"
+    if recipe.crop not in ("window", "resized") or len(recipe.jitter) not in (0, 4):
+        raise UserError(f"training.crop={recipe.crop!r} is window or resized, and jitter={recipe.jitter} four values")
+    crop = random_crop if recipe.crop == "window" else resized_crop
 
     def sample(step: int, side: int) -> tuple[Tensor, Tensor]:
         rows = batch_indices(len(source), recipe.batch, step, seed, name).to(source.images.device)
-        crops = random_crop(source.images[rows], region, flip, seeds.generator(seed, f"crops{apart}", step))
+        crops = crop(source.images[rows], region, flip, seeds.generator(seed, f"crops{apart}", step))
+        if recipe.jitter:
+            crops = colour_jitter(crops, recipe.jitter, seeds.generator(seed, f"jitter{apart}", step))
         inputs = resize(to_input(crops, source.mean, source.std), side)
         if recipe.cutout:
             # In proportion where images are smaller than the region, as the resolution stages make them.

@@ -46,7 +46,7 @@ class DataSettings:
 
 @dataclass(frozen=True)
 class TrainingSettings:
-    """One run of the training loop: SGD with momentum, linear warm-up, then down along a cosine or a line."""
+    """One run of the training loop: its optimiser, a linear warm-up and the way down, and how images are augmented."""
 
     batch: int
     learning_rate: float
@@ -65,6 +65,9 @@ class TrainingSettings:
     clip_norm: float = 0.0  # largest norm of the gradient of all weights; 0: no limit
     decay_vectors: bool = True  # whether weight decay acts on biases and batch norms too
     cutout: int = 0  # side of the square that is blanked out in each image; 0: none
+    optimiser: str = "sgd"  # sgd | adam: momentum is then its first beta, the second is 0.999, and nesterov is unread
+    crop: str = "window"  # window: of the region | resized: 8 % of the canvas or more, scaled to the region
+    jitter: tuple[float, ...] = ()  # most of brightness, contrast, saturation and hue (of a turn); (): none
 
 
 @dataclass(frozen=True)
