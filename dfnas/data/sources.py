@@ -8,6 +8,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from dfnas.data.image_files import ImageFiles
 from dfnas.data.images import (
     batch_indices,
     center_crop,
@@ -23,6 +24,7 @@ from dfnas.errors import UserError
 from dfnas.profiles import DataSettings, Settings, TrainingSettings
 from dfnas.runtime import devices, seeds
 
+Images = Tensor | ImageFiles
 Sample = Callable[[int, int], tuple[Tensor, Tensor]]  # (step, side) -> normalised inputs, targets
 
 
@@ -40,11 +42,12 @@ class Normalised(Protocol):
 class Source:
     """Images uint8 [N, C, S, S] with what they are labelled: soft labels as logits [N, K], or classes [N].
 
+    Images are in memory, or in their files where they are too many.
     `classes` int64 [N] is what accuracy is counted against: the true class, the slot's, on noise the teacher's answer.
     `mean` and `std` (a value a channel, of pixels in [0, 1]) normalise the images for whoever sees them.
     """
 
-    images: Tensor
+    images: Images
     targets: Tensor
     classes: Tensor
     mean: tuple[float, ...]
@@ -61,8 +64,8 @@ class Source:
 
     def select(self, rows: Tensor) -> "Source":
         """The images that an index or mask picks."""
-        images, targets, classes = (values[rows] for values in (self.images, self.targets, self.classes))
-        return dataclasses.replace(self, images=images, targets=targets, classes=classes)
+        images = self.images[rows] if isinstance(self.images, Tensor) else self.images.select(rows)
+        return dataclasses.replace(self, images=images, targets=self.targets[rows], classes=self.classes[rows])
 
     def labelled(self, targets: Tensor) -> "Source":
         """The same images under other labels."""
@@ -78,11 +81,13 @@ class Source:
 
     def on_canvas(self, data: DataSettings) -> "Source":
         """The same images with a border, so that crops of the region can be drawn from them."""
+        if not isinstance(self.images, Tensor):  # cut to the canvas when they are read
+            return self
         return dataclasses.replace(self, images=pad(self.images, data.canvas, data.padding))
 
     def to(self, where: torch.device) -> "Source":
         """The same on a device."""
-        images, targets, classes = (values.to(where) for values in (self.images, self.targets, self.classes))
+        images, targets, classes = self.images.to(where), self.targets.to(where), self.classes.to(where)
         return dataclasses.replace(self, images=images, targets=targets, classes=classes)
 
 
@@ -130,11 +135,22 @@ def sampler(source: Source, recipe: TrainingSettings, settings: Settings, seed: 
     return sample
 
 
+def regions(source: Source, settings: Settings) -> Images:
+    """The central regions of a source's images, in memory or in files as these are."""
+    region = settings.data.region
+    images = source.images
+    return center_crop(images, region) if isinstance(images, Tensor) else images.center(region)
+
+
 @torch.no_grad()
 def judged(source: Source, settings: Settings, side: int = 0) -> Source:
-    """A source as a network sees it when it is judged: the central regions, at `side` (0: whole), on the device."""
+    """A source as a network sees it when it is judged: the central regions, at `side` (0: whole), on the device.
+
+    All of it is then in memory.
+    """
     where = devices.device(settings.run)
-    images = center_crop(source.images, settings.data.region)
+    images = regions(source, settings)
+    images = images if isinstance(images, Tensor) else images[:]
     if side and side != images.shape[-1]:
         parts = [resize(part.to(where).float(), side).round().byte().cpu() for part in images.split(1000)]
         images = torch.cat(parts)

@@ -41,7 +41,10 @@ class DataSettings:
     padding: str = "reflect"  # reflect | zero
     flip: bool = True  # whether a mirrored image is still of its class
     download: bool = False  # whether torchvision may download
-    images_per_class: int = 0  # how many images of the train split are read; 0: all
+    images_per_class: int = 0  # images of ImageNet's train split that are read into memory; 0: all, from their files
+    # Images of each class that are held out of the train split for validation (of digits a fifth of all, whatever this
+    # says); 0: none, and what is watched is trained on too.
+    validation: int = 500
 
 
 @dataclass(frozen=True)
