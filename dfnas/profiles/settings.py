@@ -332,8 +332,10 @@ class ConsistencySettings:
     side: int = 0  # side of what the networks see; 0: the region
     temperature: float = 1.0  # of the loss on soft labels
     test_images: int = 0  # real test images that judge a network, the classes in equal shares; 0: all
-    held_out: float = 0.1  # share of a source without real data that judges networks too, and trains none
+    # Share of a source without real data that judges networks too, and trains none; 0: all train, a tenth judges too.
+    held_out: float = 0.1
     candidates: int = 0  # random SPOS paths, judged by the supernets of the SPOS chapter; 0: leave this part out
+    whole_real: bool = False  # whether supernets of real data learn from all of it: not from as many as the set has
     validation_images: int = 1000  # real validation images that judge a path too; 0: all
     resamples: int = 2000  # of the bootstrap
     table: str = ""  # a CSV file: architecture, accuracy, macs, parameters; "": no second opinion
