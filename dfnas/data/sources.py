@@ -94,9 +94,9 @@ class Source:
 def balanced(labels: Tensor, count: int, classes: int, seed: int, name: str = "subset") -> Tensor:
     """Indices of `count` labels, drawn at random and as evenly spread over the classes as they allow."""
     order = torch.randperm(len(labels), generator=seeds.generator(seed, name))
-    rank = torch.zeros(len(labels), dtype=torch.int64)
+    rank, drawn = torch.zeros(len(labels), dtype=torch.int64), labels[order]
     for k in range(classes):
-        members = order[labels[order] == k]
+        members = order[drawn == k]
         rank[members] = torch.arange(len(members)) * classes + k
     return rank.argsort()[: min(count, len(labels))]
 
