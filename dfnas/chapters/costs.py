@@ -103,10 +103,13 @@ def scaled(row: dict[str, Any], factor: float) -> dict[str, Any]:
 
 
 def real_images(settings: Settings) -> int:
-    """Images of the train split."""
+    """Images of the train split, without what is held out of it."""
     data = settings.data
-    known = {"digits": 1150, "cifar10": 45_000}
-    return known.get(data.name, data.images_per_class * data.classes)
+    if data.name == "digits":
+        return 1150
+    if data.name == "cifar10":
+        return 50_000 - data.validation * data.classes
+    return data.images_per_class * data.classes or 1_281_167 - data.validation * data.classes
 
 
 def cost_row(name: str, settings: Settings, share: float = 1.0, **facts: Any) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from torch import Tensor
 from dfnas import models
 from dfnas.chapters import costs
 from dfnas.data import real as real_data
-from dfnas.data.images import center_crop
+from dfnas.data import sources
 from dfnas.data.teachers import Teacher
 from dfnas.data.teachers import load as load_teacher
 from dfnas.errors import UserError
@@ -193,7 +193,7 @@ def _real_stage(name: str, arm: Arm, seed: int, settings: Settings, teacher: Tea
     def work(folder: Path) -> None:
         source = real_data.train(data, arm.count or len(real_data.load(data).train), seed)
         if arm.student.labels != "hard":
-            regions = center_crop(source.images, data.region).contiguous()
+            regions = sources.regions(source, settings)
             source = source.under(teacher).labelled(evaluation.answers(teacher, regions, settings.run))
         students.train(folder, source, settings, arm.student, seed)
 

@@ -51,22 +51,14 @@ def plan(settings: Settings) -> list[dict[str, Any]]:
     check(settings)
     chapter, data = settings.spos, settings.data
     space, side = space_of(settings), chapter.side or data.region
-    path = tuple(index % len(shufflenet.CHOICES) for index in range(len(space.blocks)))  # of middling cost
+    path = _middling(space)
     text = shufflenet.to_text(path, space)
-    held_out = chapter.validation_each * data.classes
+    held_out, count = chapter.validation_each * data.classes, len(origins.NAMES)
     learnt = settings.synthesis.images - held_out
-    training = costs.train(f"supernets x {len(origins.NAMES)}", settings, text, chapter.search, learnt, chapter.side)
-    with torch.device("meta"):
-        network = shufflenet.Supernet(space, data.classes, data.channels)
-    training["bytes_disk"] = 4 * cost.parameters(network)
-    if chapter.labels == "online":
-        teacher = models.build(settings.teacher.network, data.classes, data.channels)
-        forward = cost.macs(teacher, (data.channels, data.region, data.region))
-        training = costs.scaled(training, 1 + forward * training["images"] / training["macs"])
     candidates = chapter.evolution.population * (chapter.evolution.generations + 1)
     images = candidates * (min(chapter.recalibration * chapter.search.batch, learnt) + held_out)
     searches = costs.cost_row(
-        f"evolution x {len(origins.NAMES)}",
+        f"evolution x {count}",
         settings,
         iterations=candidates,
         images=images,
@@ -80,10 +72,30 @@ def plan(settings: Settings) -> list[dict[str, Any]]:
     )
     return [
         costs.synthetic_set("synthesis", settings, settings.synthesis),
-        costs.times(training, len(origins.NAMES)),
-        costs.times(searches, len(origins.NAMES)),
+        supernets_row(f"supernets x {count}", settings, 1, count - 1, settings.synthesis.images),
+        costs.times(searches, count),
         costs.from_scratch(settings, chapter.scratch, text),
     ]
+
+
+def supernets_row(name: str, settings: Settings, real: int, others: int, images: int) -> dict[str, Any]:
+    """A plan's row for supernets of real data and of others, which a teacher may label, each of so many images."""
+    chapter, data, space = settings.spos, settings.data, space_of(settings)
+    text, learnt = shufflenet.to_text(_middling(space), space), images - chapter.validation_each * data.classes
+    row = costs.train(name, settings, text, chapter.search, learnt, chapter.side)
+    with torch.device("meta"):
+        network = shufflenet.Supernet(space, data.classes, data.channels)
+    row["bytes_disk"] = 4 * cost.parameters(network)
+    if chapter.labels == "online":
+        teacher = models.build(settings.teacher.network, data.classes, data.channels)
+        forward = cost.macs(teacher, (data.channels, data.region, data.region))
+        row = costs.scaled(row, 1 + others / (real + others) * forward * row["images"] / row["macs"])
+    return costs.times(row, real + others)
+
+
+def _middling(space: Space) -> Choices:
+    """A path of middling cost: every choice in turn."""
+    return tuple(index % len(shufflenet.CHOICES) for index in range(len(space.blocks)))
 
 
 def _on_source(origin: Origin, settings: Settings, teacher: Teacher) -> tuple[Artefact, Artefact]:

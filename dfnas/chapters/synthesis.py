@@ -111,7 +111,7 @@ def _evaluate(folder: Path, settings: Settings, teacher: Teacher, artefacts: dic
     def merits(source: Source) -> dict[str, Any]:
         source = sources.judged(source, settings)
         logits = evaluation.predict(verifier, source.under(real.train), settings.run)
-        hits, images = (logits.argmax(1) == source.classes.cpu()).double(), source.images.cpu()
+        hits, images = (logits.argmax(1) == source.classes.cpu()).double(), source.images[:].cpu()
         return {
             "verifier_accuracy": float(hits.mean()),
             "verifier_accuracy_by_class": [float(hits[source.classes.cpu() == k].mean()) for k in range(data.classes)],

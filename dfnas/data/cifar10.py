@@ -19,17 +19,20 @@ from dfnas.runtime import paths
 from dfnas.runtime.files import write_tensors
 from dfnas.runtime.progress import bar
 
+WATCHED = 500  # images of each class that are validation where none are held out
+
 
 def load(settings: DataSettings) -> Dataset:
-    """CIFAR-10; the last 500 of each class of the train split are validation.
+    """CIFAR-10; the last `validation` of each class of the train split are validation.
 
+    Where that is 0 none is held out: the last 500 of each are watched, and trained on too.
     Sources come sorted by class; validation and test are shuffled, so that any part of them holds all classes.
     """
     images, labels, test_images, test_labels = _decoded(find(settings))
-    validation = torch.cat([(labels == k).nonzero()[-500:, 0] for k in range(10)])
+    validation = torch.cat([(labels == k).nonzero()[-(settings.validation or WATCHED) :, 0] for k in range(10)])
     held_out = torch.zeros(len(labels), dtype=torch.bool)
     held_out[validation] = True
-    train = images[~held_out], labels[~held_out]
+    train = (images[~held_out], labels[~held_out]) if settings.validation else (images, labels)
     watched = splits.shuffled(images[held_out], labels[held_out])
     return splits.dataset(train, watched, splits.shuffled(test_images, test_labels), CIFAR10_CLASSES)
 

@@ -1,19 +1,21 @@
-"""ImageNet from an ImageFolder (train/<class>/*, val/<class>/*), read into uint8 tensors."""
+"""ImageNet from an ImageFolder (train/<class>/*, val/<class>/*): the train split in its files, others in memory."""
 
 import hashlib
+import itertools
 import re
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from dfnas.data import splits
+from dfnas.data.image_files import ImageFiles
+from dfnas.data.sources import Images
 from dfnas.errors import UserError
 from dfnas.profiles import DataSettings
 from dfnas.runtime.progress import bar
 
-VALIDATION_PER_CLASS = 10
+VALIDATION_PER_CLASS = 10  # where none are held out
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
@@ -31,7 +33,10 @@ def class_order(names: list[str]) -> list[str]:
 
 
 def load(settings: DataSettings) -> splits.Dataset:
-    """Train (`images_per_class` of each), validation (10 others of each) and test (the whole val folder).
+    """Train, validation (the last `validation` of each class of the train folder) and test (the whole val folder).
+
+    Of the other images `images_per_class` of each are read into memory; where that is 0, all stay in their files. Where
+    `validation` is 0 none is held out, and the last ten of each are watched.
 
     Raises
     ------
@@ -47,18 +52,16 @@ def load(settings: DataSettings) -> splits.Dataset:
     train, validation, test = [], [], []
     for name in classes:
         files = sorted((root / "train" / name).iterdir())
-        validation.append(files[-VALIDATION_PER_CLASS:])
-        rest = files[:-VALIDATION_PER_CLASS]
+        validation.append(files[-(settings.validation or VALIDATION_PER_CLASS) :])
+        rest = files[: len(files) - settings.validation]
         train.append(rest[: settings.images_per_class or None])
         test.append(sorted((root / "val" / name).iterdir()))
-    return splits.dataset(
-        _split(train, settings.canvas, settings.canvas, "train"),
-        _split(validation, settings.canvas, settings.region, "validation"),
-        _split(test, settings.canvas, settings.region, "test"),
-        tuple(classes),
-        MEAN,
-        STD,
-    )
+    parts = [
+        _split(train, settings, settings.canvas, "train" if settings.images_per_class else ""),
+        _split(validation, settings, settings.region, "validation"),
+        _split(test, settings, settings.region, "test"),
+    ]
+    return splits.dataset(parts[0], parts[1], parts[2], tuple(classes), MEAN, STD)
 
 
 def digest(settings: DataSettings) -> str:
@@ -79,20 +82,11 @@ def _root() -> Path:
     return root
 
 
-def _split(files: list[list[Path]], canvas: int, side: int, name: str) -> tuple[Tensor, Tensor]:
-    images = [_image(path, canvas, side) for part in bar(files, desc=f"reading {name}", unit="class") for path in part]
-    labels = [k for k, part in enumerate(files) for _ in part]
-    return torch.stack(images), torch.tensor(labels)
-
-
-def _image(path: Path, canvas: int, side: int) -> Tensor:
-    """The shorter side to the canvas's, then the centre of `side`: 256 and 224 at the paper's scale."""
-    from PIL import Image
-
-    with Image.open(path) as opened:
-        image = opened.convert("RGB")
-    scale = canvas / min(image.size)
-    image = image.resize((round(image.width * scale), round(image.height * scale)), Image.Resampling.BILINEAR)
-    left, top = (image.width - side) // 2, (image.height - side) // 2
-    image = image.crop((left, top, left + side, top + side))
-    return torch.from_numpy(np.array(image)).permute(2, 0, 1)
+def _split(files: list[list[Path]], settings: DataSettings, side: int, name: str) -> tuple[Images, Tensor]:
+    """Central squares with their classes, in memory, or in their files where the split has no name to show."""
+    root, labels = _root(), torch.tensor([k for k, part in enumerate(files) for _ in part])
+    names = [[str(path.relative_to(root)) for path in part] for part in files]
+    parts = [ImageFiles(root, tuple(part), settings.canvas, side) for part in names]
+    if not name:
+        return ImageFiles(root, tuple(itertools.chain(*names)), settings.canvas, side), labels
+    return torch.cat([part[:] for part in bar(parts, desc=f"reading {name}", unit="class")]), labels

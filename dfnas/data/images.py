@@ -3,6 +3,8 @@
 Randomness is a function of (seed, name, step): a batch can be made again, on another process or after a restart.
 """
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -44,6 +46,59 @@ def random_crop(images: Tensor, size: int, flip: bool, random: torch.Generator) 
     rows, columns = rows.to(images.device)[:, :, None], columns.to(images.device)[:, None, :]
     each = torch.arange(count, device=images.device)[:, None, None]
     return images[each, :, rows, columns].permute(0, 3, 1, 2)
+
+
+def resized_crop(images: Tensor, size: int, flip: bool, random: torch.Generator) -> Tensor:
+    """One window of each square image at another scale: float32 in [0, 255], of `size`, mirrored as in `random_crop`.
+
+    A window has 8 % to all of the image's area, uniformly, and sides in a ratio of 3/4 to 4/3 (Szegedy et al., 2015;
+    torchvision's defaults); of ten draws the first that lies inside is taken. Where a canvas of
+    256 gives a region of 224 it is shrunk by an eighth at most, so nothing is smoothed before it is sampled.
+    """
+    count = len(images)
+    area = 0.08 + 0.92 * torch.rand(count, 10, generator=random)
+    ratio = torch.exp(math.log(4 / 3) * (2 * torch.rand(count, 10, generator=random) - 1))
+    sides = torch.stack([(area * ratio).sqrt(), (area / ratio).sqrt()], 2)  # width and height, of the image's
+    first = (sides <= 1).all(2).float().argmax(1)
+    sides = sides[torch.arange(count), first].clamp(max=1)
+    middle = (1 - sides) * (2 * torch.rand(count, 2, generator=random) - 1)
+    if flip:
+        sides[:, 0] *= torch.where(torch.rand(count, generator=random) < 0.5, -1, 1)
+    maps = torch.cat([torch.diag_embed(sides), middle[:, :, None]], 2).to(images.device)
+    grid = F.affine_grid(maps, [count, images.shape[1], size, size], align_corners=False)
+    return F.grid_sample(images.float(), grid, padding_mode="border", align_corners=False)
+
+
+GREY = (0.299, 0.587, 0.114)  # the share of red, green and blue in brightness (ITU-R BT.601)
+
+
+def colour_jitter(images: Tensor, most: tuple[float, ...], random: torch.Generator) -> Tensor:
+    """RGB images [N, 3, H, W] in [0, 255] as float32, each with its own brightness, contrast, saturation and hue.
+
+    The first three are factors, uniform on [1 - most, 1 + most] and never below 0; the hue is turned by at most a part
+    `most` of a turn about the grey axis, brightness kept. They follow in this order (torchvision draws one).
+    """
+    images, grey = images.float(), torch.tensor(GREY, device=images.device)[:, None, None]
+    draws = (2 * torch.rand(len(images), 4, generator=random) - 1) * torch.tensor(most)
+    factors = (1 + draws).clamp(min=0).to(images.device)[:, :, None, None, None].unbind(1)
+    images = (images * factors[0]).clamp(0, 255)
+    level = (images * grey).sum(1, keepdim=True).mean((2, 3), keepdim=True)
+    images = torch.lerp(level, images, factors[1]).clamp(0, 255)
+    images = torch.lerp((images * grey).sum(1, keepdim=True), images, factors[2]).clamp(0, 255)
+    if not most[3]:
+        return images
+    return torch.einsum("nij,njhw->nihw", _turns(draws[:, 3]).to(images.device), images).clamp(0, 255)
+
+
+def _turns(parts: Tensor) -> Tensor:
+    """Matrices [N, 3, 3] that turn the colours of RGB pixels by parts [N] of a turn, in YIQ; greys stay as they are."""
+    chroma = torch.tensor([[0.596, -0.274, -0.322], [0.211, -0.523, 0.312]])
+    forward = torch.cat([torch.tensor([GREY]), chroma])
+    angles = 2 * math.pi * parts
+    turn = torch.eye(3).repeat(len(parts), 1, 1)
+    turn[:, 1, 1], turn[:, 1, 2] = angles.cos(), -angles.sin()
+    turn[:, 2, 1], turn[:, 2, 2] = angles.sin(), angles.cos()
+    return torch.linalg.inv(forward) @ turn @ forward
 
 
 def center_crop(images: Tensor, size: int) -> Tensor:

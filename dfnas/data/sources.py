@@ -8,10 +8,23 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from dfnas.data.images import batch_indices, center_crop, cutout, pad, random_crop, resize, to_input
+from dfnas.data.image_files import ImageFiles
+from dfnas.data.images import (
+    batch_indices,
+    center_crop,
+    colour_jitter,
+    cutout,
+    pad,
+    random_crop,
+    resize,
+    resized_crop,
+    to_input,
+)
+from dfnas.errors import UserError
 from dfnas.profiles import DataSettings, Settings, TrainingSettings
 from dfnas.runtime import devices, seeds
 
+Images = Tensor | ImageFiles
 Sample = Callable[[int, int], tuple[Tensor, Tensor]]  # (step, side) -> normalised inputs, targets
 
 
@@ -29,11 +42,12 @@ class Normalised(Protocol):
 class Source:
     """Images uint8 [N, C, S, S] with what they are labelled: soft labels as logits [N, K], or classes [N].
 
+    Images are in memory, or in their files where they are too many.
     `classes` int64 [N] is what accuracy is counted against: the true class, the slot's, on noise the teacher's answer.
     `mean` and `std` (a value a channel, of pixels in [0, 1]) normalise the images for whoever sees them.
     """
 
-    images: Tensor
+    images: Images
     targets: Tensor
     classes: Tensor
     mean: tuple[float, ...]
@@ -50,8 +64,8 @@ class Source:
 
     def select(self, rows: Tensor) -> "Source":
         """The images that an index or mask picks."""
-        images, targets, classes = (values[rows] for values in (self.images, self.targets, self.classes))
-        return dataclasses.replace(self, images=images, targets=targets, classes=classes)
+        images = self.images[rows] if isinstance(self.images, Tensor) else self.images.select(rows)
+        return dataclasses.replace(self, images=images, targets=self.targets[rows], classes=self.classes[rows])
 
     def labelled(self, targets: Tensor) -> "Source":
         """The same images under other labels."""
@@ -67,20 +81,22 @@ class Source:
 
     def on_canvas(self, data: DataSettings) -> "Source":
         """The same images with a border, so that crops of the region can be drawn from them."""
+        if not isinstance(self.images, Tensor):  # cut to the canvas when they are read
+            return self
         return dataclasses.replace(self, images=pad(self.images, data.canvas, data.padding))
 
     def to(self, where: torch.device) -> "Source":
         """The same on a device."""
-        images, targets, classes = (values.to(where) for values in (self.images, self.targets, self.classes))
+        images, targets, classes = self.images.to(where), self.targets.to(where), self.classes.to(where)
         return dataclasses.replace(self, images=images, targets=targets, classes=classes)
 
 
 def balanced(labels: Tensor, count: int, classes: int, seed: int, name: str = "subset") -> Tensor:
     """Indices of `count` labels, drawn at random and as evenly spread over the classes as they allow."""
     order = torch.randperm(len(labels), generator=seeds.generator(seed, name))
-    rank = torch.zeros(len(labels), dtype=torch.int64)
+    rank, drawn = torch.zeros(len(labels), dtype=torch.int64), labels[order]
     for k in range(classes):
-        members = order[labels[order] == k]
+        members = order[drawn == k]
         rank[members] = torch.arange(len(members)) * classes + k
     return rank.argsort()[: min(count, len(labels))]
 
@@ -120,10 +136,15 @@ def sampler(source: Source, recipe: TrainingSettings, settings: Settings, seed: 
     """
     source, region, flip = source.to(devices.device(settings.run)), settings.data.region, settings.data.flip
     apart = "" if name == "train" else f" {name}"
+    if recipe.crop not in ("window", "resized") or len(recipe.jitter) not in (0, 4):
+        raise UserError(f"training.crop={recipe.crop!r} is window or resized, and jitter={recipe.jitter} four values")
+    crop = random_crop if recipe.crop == "window" else resized_crop
 
     def sample(step: int, side: int) -> tuple[Tensor, Tensor]:
         rows = batch_indices(len(source), recipe.batch, step, seed, name).to(source.images.device)
-        crops = random_crop(source.images[rows], region, flip, seeds.generator(seed, f"crops{apart}", step))
+        crops = crop(source.images[rows], region, flip, seeds.generator(seed, f"crops{apart}", step))
+        if recipe.jitter:
+            crops = colour_jitter(crops, recipe.jitter, seeds.generator(seed, f"jitter{apart}", step))
         inputs = resize(to_input(crops, source.mean, source.std), side)
         if recipe.cutout:
             # In proportion where images are smaller than the region, as the resolution stages make them.
@@ -133,11 +154,22 @@ def sampler(source: Source, recipe: TrainingSettings, settings: Settings, seed: 
     return sample
 
 
+def regions(source: Source, settings: Settings) -> Images:
+    """The central regions of a source's images, in memory or in files as these are."""
+    region = settings.data.region
+    images = source.images
+    return center_crop(images, region) if isinstance(images, Tensor) else images.center(region)
+
+
 @torch.no_grad()
 def judged(source: Source, settings: Settings, side: int = 0) -> Source:
-    """A source as a network sees it when it is judged: the central regions, at `side` (0: whole), on the device."""
+    """A source as a network sees it when it is judged: the central regions, at `side` (0: whole), on the device.
+
+    All of it is then in memory.
+    """
     where = devices.device(settings.run)
-    images = center_crop(source.images, settings.data.region)
+    images = regions(source, settings)
+    images = images if isinstance(images, Tensor) else images[:]
     if side and side != images.shape[-1]:
         parts = [resize(part.to(where).float(), side).round().byte().cpu() for part in images.split(1000)]
         images = torch.cat(parts)

@@ -1,6 +1,7 @@
 """What a data set consists of, and the guard that keeps data-free stages from it.
 
-Three splits: train, validation and test. No network trains on validation; test is for reporting alone. Inside
+Three splits: train, validation and test. No network trains on validation, unless a profile holds none out: what is
+watched is then a part of the train split too, and nothing is chosen by it. Test is for reporting alone. Inside
 `no_real_data()` every access raises: that is how synthesis and data-free search prove what they are.
 """
 
@@ -15,7 +16,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from dfnas.data.sources import Source
+from dfnas.data.sources import Images, Source
 from dfnas.profiles import DataSettings
 
 CIFAR10_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
@@ -54,7 +55,7 @@ def require_open() -> None:
 
 def geometry(settings: DataSettings) -> DataSettings:
     """What stages that see no real data depend on: the settings without where real images come from."""
-    return dataclasses.replace(settings, download=False, images_per_class=0)
+    return dataclasses.replace(settings, download=False, images_per_class=0, validation=DataSettings.validation)
 
 
 def shuffled(images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
@@ -72,16 +73,16 @@ def tensors_digest(tensors: Sequence[Tensor]) -> str:
 
 
 def dataset(
-    train: tuple[Tensor, Tensor],
-    validation: tuple[Tensor, Tensor],
-    test: tuple[Tensor, Tensor],
+    train: tuple[Images, Tensor],
+    validation: tuple[Images, Tensor],
+    test: tuple[Images, Tensor],
     class_names: tuple[str, ...],
     mean: tuple[float, ...] = (),
     std: tuple[float, ...] = (),
 ) -> Dataset:
     """A data set from images uint8 [N, C, H, W] and labels int64 [N]; by default normalised as its train split is."""
     if not mean:
-        pixels = train[0].double() / 255
+        pixels = train[0][:].double() / 255
         mean = tuple(round(float(value), 6) for value in pixels.mean((0, 2, 3)))
         std = tuple(round(float(value), 6) for value in pixels.std((0, 2, 3)))
     parts = [Source(images, labels, labels, mean, std, "real") for images, labels in (train, validation, test)]

@@ -46,12 +46,15 @@ class DataSettings:
     padding: str = "reflect"  # reflect | zero
     flip: bool = True  # whether a mirrored image is still of its class
     download: bool = False  # whether torchvision may download
-    images_per_class: int = 0  # how many images of the train split are read; 0: all
+    images_per_class: int = 0  # images of ImageNet's train split that are read into memory; 0: all, from their files
+    # Images of each class that are held out of the train split for validation (of digits a fifth of all, whatever this
+    # says); 0: none, and what is watched is trained on too.
+    validation: int = 500
 
 
 @dataclass(frozen=True)
 class TrainingSettings:
-    """One run of the training loop: SGD with momentum, linear warm-up, then down along a cosine or a line."""
+    """One run of the training loop: its optimiser, a linear warm-up and the way down, and how images are augmented."""
 
     batch: int
     learning_rate: float
@@ -70,6 +73,9 @@ class TrainingSettings:
     clip_norm: float = 0.0  # largest norm of the gradient of all weights; 0: no limit
     decay_vectors: bool = True  # whether weight decay acts on biases and batch norms too
     cutout: int = 0  # side of the square that is blanked out in each image; 0: none
+    optimiser: str = "sgd"  # sgd | adam: momentum is then its first beta, the second is 0.999, and nesterov is unread
+    crop: str = "window"  # window: of the region | resized: 8 % of the canvas or more, scaled to the region
+    jitter: tuple[float, ...] = ()  # most of brightness, contrast, saturation and hue (of a turn); (): none
 
 
 @dataclass(frozen=True)
@@ -331,8 +337,10 @@ class ConsistencySettings:
     side: int = 0  # side of what the networks see; 0: the region
     temperature: float = 1.0  # of the loss on soft labels
     test_images: int = 0  # real test images that judge a network, the classes in equal shares; 0: all
-    held_out: float = 0.1  # share of a source without real data that judges networks too, and trains none
+    # Share of a source without real data that judges networks too, and trains none; 0: all train, a tenth judges too.
+    held_out: float = 0.1
     candidates: int = 0  # random SPOS paths, judged by the supernets of the SPOS chapter; 0: leave this part out
+    whole_real: bool = False  # whether supernets of real data learn from all of it: not from as many as the set has
     validation_images: int = 1000  # real validation images that judge a path too; 0: all
     resamples: int = 2000  # of the bootstrap
     table: str = ""  # a CSV file: architecture, accuracy, macs, parameters; "": no second opinion

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from dfnas.data.images import to_input
-from dfnas.data.sources import Source
+from dfnas.data.sources import Images, Source
 from dfnas.data.teachers import Teacher
 from dfnas.profiles import RunSettings
 from dfnas.runtime import devices
@@ -24,7 +24,7 @@ def predict(network: nn.Module, source: Source, run: RunSettings, batch: int = 5
     return torch.cat(logits).cpu()
 
 
-def answers(teacher: Teacher, images: Tensor, run: RunSettings, batch: int = 500) -> Tensor:
+def answers(teacher: Teacher, images: Images, run: RunSettings, batch: int = 500) -> Tensor:
     """A teacher's logits float32 [N, K], on the CPU, of uint8 images [N, C, S, S] under its own normalisation."""
     unlabelled = torch.empty(0)
     return predict(teacher.network, Source(images, unlabelled, unlabelled, teacher.mean, teacher.std), run, batch)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from dfnas.data.sources import Sample
+from dfnas.errors import UserError
 from dfnas.profiles import RunSettings, TrainingSettings
 from dfnas.runtime import devices, distributed, seeds, stages
 from dfnas.runtime.files import write_checkpoint, write_json, write_tensors
@@ -172,18 +173,7 @@ class _State:
     ) -> None:
         self.network, self.settings, self.companion = network, settings, companion
         self.parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
-        self.optimiser = torch.optim.SGD(
-            _groups(self.parameters, settings),
-            lr=settings.learning_rate,
-            momentum=settings.momentum,
-            nesterov=settings.nesterov and settings.momentum > 0,
-            weight_decay=settings.weight_decay,
-            fused=True,
-        )
-        if settings.momentum:
-            # The fused optimiser takes all buffers or none, and a supernet's paths get their first gradients in turn.
-            for parameter in self.parameters:
-                self.optimiser.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+        self.optimiser = _optimiser(self.parameters, settings)
         self.values = [value for value in network.state_dict().values() if value.is_floating_point()]
         self.statistics = [values for values in network.buffers() if values.is_floating_point()]
         self.average = [value.clone() for value in self.values] if settings.averaging else []
@@ -257,6 +247,22 @@ class _State:
             self.companion.load_state_dict(content["companion"])
         self.step, self.since = content["position"]["step"], content["position"]["since"]
         self.history = History(**content["position"]["history"])
+
+
+def _optimiser(parameters: list[nn.Parameter], settings: TrainingSettings) -> torch.optim.Optimizer:
+    groups = _groups(parameters, settings)
+    common: dict[str, Any] = {"lr": settings.learning_rate, "weight_decay": settings.weight_decay, "fused": True}
+    if settings.optimiser == "adam":
+        return torch.optim.Adam(groups, betas=(settings.momentum, 0.999), **common)
+    if settings.optimiser != "sgd":
+        raise UserError(f"training.optimiser={settings.optimiser!r}: there are sgd and adam")
+    nesterov = settings.nesterov and settings.momentum > 0
+    optimiser = torch.optim.SGD(groups, momentum=settings.momentum, nesterov=nesterov, **common)
+    if settings.momentum:
+        # The fused optimiser takes all buffers or none, and a supernet's paths get their first gradients in turn.
+        for parameter in parameters:
+            optimiser.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+    return optimiser
 
 
 def _groups(parameters: list[nn.Parameter], settings: TrainingSettings) -> list[dict[str, Any]]:

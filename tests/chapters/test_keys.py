@@ -39,6 +39,8 @@ WORDS = {
     "flip": ("never", "random"),
     "label_view": ("center", "last_crop"),
     "schedule": ("cosine", "linear"),
+    "optimiser": ("sgd", "adam"),
+    "crop": ("window", "resized"),
     "order": ("first", "second"),
     "cost": ("macs", "latency"),
     "network": ("resnet8", "resnet14"),
@@ -49,6 +51,7 @@ WORDS = {
 EMPTY: dict[str, tuple[Any, ...]] = {  # where smoke has nothing
     "milestones": ((0.5,),),
     "resolutions": (((8, 0.5),),),
+    "jitter": ((0.2, 0.0, 0.0, 0.0),),
     "bins": ((140_000, 160_000),),
     "mean": ((0.5,),),
     "std": ((0.25,),),

@@ -1,5 +1,6 @@
 """Splits, sources, the guard against real data, and batches as tensors."""
 
+import dataclasses
 import io
 import zipfile
 
@@ -78,6 +79,18 @@ def test_a_zip_and_its_folder_give_the_same_splits(monkeypatch, tmp_path):
     assert len(set(zipped.validation.classes[:50].tolist())) == 10  # any part of it holds all classes
     assert torch.equal(zipped.train.images, folder.train.images)
     assert zipped.train.mean == folder.train.mean
+
+
+def test_without_validation_all_images_are_trained_on_and_the_last_500_of_each_class_are_watched(monkeypatch, tmp_path):
+    monkeypatch.setenv("DFNAS_RUNS", str(tmp_path / "runs"))
+    monkeypatch.setenv("DFNAS_DATA", str(small_copy(tmp_path / "cifar.zip")))
+    held_out, whole, few = (
+        real_data.load(dataclasses.replace(CIFAR, validation=each)) for each in (CIFAR.validation, 0, 30)
+    )
+    assert (len(whole.train), len(whole.validation), len(whole.test)) == (5100, 5000, 20)
+    assert torch.bincount(whole.train.classes).tolist() == [510] * 10
+    assert torch.equal(whole.validation.images, held_out.validation.images)
+    assert (len(few.train), len(few.validation)) == (4800, 300)
 
 
 @pytest.mark.parametrize("content", ["size", "no zip"])

@@ -9,6 +9,7 @@ from dfnas import profiles
 from dfnas.data import sources
 from dfnas.data.images import cutout, to_input
 from dfnas.data.sources import Source
+from dfnas.errors import UserError
 from dfnas.profiles import TrainingSettings
 from dfnas.runtime import seeds
 from dfnas.training import losses
@@ -163,6 +164,25 @@ def test_samplers_of_one_seed_draw_the_same_and_apart_where_names_differ():
         assert not torch.equal(one[1], other[1])
     rising = [bool((inputs.diff(dim=-1) > 0).all()) for inputs in (one[0], drawn(flip=True)[0])]
     assert rising == [True, False]
+
+
+def test_crops_at_another_scale_and_moved_colours_are_functions_of_seed_name_and_step():
+    images = torch.randint(256, (100, 3, 20, 20), generator=torch.Generator().manual_seed(0)).byte()
+    colourful = dataclasses.replace(source(), images=images, mean=(0.5,) * 3, std=(0.25,) * 3)
+
+    def drawn(seed=0, name="train", step=0, **changes):
+        return sources.sampler(colourful, dataclasses.replace(RECIPE, **changes), CPU, seed, name)(step, 16)
+
+    for changes in ({"crop": "resized"}, {"jitter": (0.4, 0.4, 0.4, 0.1)}):
+        one = drawn(**changes)
+        assert one[0].shape == (25, 3, 16, 16)
+        assert all(map(torch.equal, one, drawn(**changes)))
+        assert torch.equal(one[1], drawn()[1])  # the same images, otherwise
+        for other in (drawn(), drawn(1, **changes), drawn(0, "alphas", **changes), drawn(0, "train", 1, **changes)):
+            assert not torch.equal(one[0], other[0])
+    for wrong in ({"crop": "round"}, {"jitter": (0.4,)}):
+        with pytest.raises(UserError, match="window or resized"):
+            drawn(**wrong)
 
 
 def test_the_loss_follows_the_targets():

@@ -82,6 +82,37 @@ def test_training_judging_and_recalibration_have_the_network_s_precision(groups,
     assert seen == [groups == 1] * 4
 
 
+@pytest.mark.parametrize("optimiser", ["sgd", "adam"])
+def test_a_step_is_torch_s_own_with_the_momentum_as_first_beta(optimiser):
+    recipe = TrainingSettings(64, 0.01, optimiser=optimiser, momentum=0.8, nesterov=False, warm_up=0.0)
+    ours, _ = train(recipe=recipe, steps=2)
+    network = models.build("resnet5", 10, 1, seed=0).to(memory_format=torch.channels_last).train()
+    if optimiser == "adam":
+        plain = torch.optim.Adam(network.parameters(), 0.01, (0.8, 0.999), weight_decay=5e-4)
+    else:
+        plain = torch.optim.SGD(network.parameters(), 0.01, 0.8, weight_decay=5e-4)
+    for step in range(2):
+        plain.param_groups[0]["lr"] = loop.learning_rate(step, 2, recipe)
+        inputs, targets = sampler(recipe)(step, 16)
+        plain.zero_grad()
+        F.cross_entropy(network(inputs), targets).backward()
+        plain.step()
+    assert torch.allclose(state(ours), state(network), atol=1e-5)
+
+
+def test_adam_goes_on_to_the_same_bits_too(tmp_path):
+    recipe = dataclasses.replace(RECIPE, optimiser="adam", learning_rate=0.01)
+    whole, _ = train(recipe=recipe)
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path, recipe, stop_at=7)
+    assert torch.equal(state(whole), state(train(tmp_path, recipe)[0]))
+
+
+def test_another_optimiser_is_refused():
+    with pytest.raises(UserError, match="optimiser='lion': there are sgd and adam"):
+        train(recipe=dataclasses.replace(RECIPE, optimiser="lion"))
+
+
 def test_training_learns():
     _, history = train(recipe=dataclasses.replace(RECIPE, batch=64), steps=200)
     assert history.loss[-1] < 0.5 * history.loss[0]

@@ -3,11 +3,12 @@
 from typing import Any
 
 from dfnas.chapters import costs, spos
-from dfnas.chapters import spos as spos_plan
 from dfnas.chapters.consistency import experiment
 from dfnas.models import cost, shufflenet
 from dfnas.models import darts as cells
 from dfnas.profiles import Settings
+
+REAL = sum(experiment.source_of(arm) == "real" for arm in experiment.ARMS)
 
 
 def plan(settings: Settings) -> list[dict[str, Any]]:
@@ -19,17 +20,20 @@ def plan(settings: Settings) -> list[dict[str, Any]]:
         text = cells.to_text(cells.DARTS_V2, cells.Size(chapter.channels, chapter.cells))  # of middling cost
         for arm in experiment.ARMS:
             real = experiment.source_of(arm) == "real"
-            images = costs.real_images(settings) if real else settings.synthesis.images
+            kept = settings.synthesis.images - round(chapter.held_out * settings.synthesis.images)
+            images = costs.real_images(settings) if real else kept
             row = costs.train(
                 f"{arm} x {chapter.architectures}", settings, text, chapter.training, images, chapter.side
             )
             # A network of a few cells is trained by one device, and the others train other ones.
             planned.append(costs.times(row, chapter.architectures) | {"pieces": chapter.architectures})
     if chapter.candidates:
-        supernets = next(row for row in spos_plan.plan(settings) if row["stage"].startswith("supernets"))
-        # The SPOS chapter plans three; one more is trained for the ceiling.
-        several = {**costs.times(supernets, len(experiment.ARMS)), "stage": f"supernets x {len(experiment.ARMS)}"}
-        planned += [costs.scaled(several, 1 / 3), _judgements(settings)]
+        # Two on real data, the second for the ceiling; those without are the SPOS chapter's.
+        images = costs.real_images(settings) if chapter.whole_real else settings.synthesis.images
+        planned.append(spos.supernets_row(f"supernets of real data x {REAL}", settings, REAL, 0, images))
+        others, images = len(experiment.ARMS) - REAL, settings.synthesis.images
+        planned.append(spos.supernets_row(f"other supernets x {others}", settings, 0, others, images))
+        planned.append(_judgements(settings))
     return planned
 
 

@@ -68,8 +68,8 @@ def check(settings: Settings) -> None:
     chapter = settings.consistency
     if chapter is None:
         raise UserError(f"profile {settings.profile} has no consistency chapter")
-    if not 0 < chapter.held_out < 1:
-        raise UserError(f"consistency.held_out={chapter.held_out}: a share between 0 and 1")
+    if not 0 <= chapter.held_out < 1:
+        raise UserError(f"consistency.held_out={chapter.held_out}: a share between 0 and 1, or 0")
     if min(chapter.architectures, chapter.candidates) < 0 or {1, 2} & {chapter.architectures, chapter.candidates}:
         raise UserError("consistency.architectures and candidates must be 3 or more, to be ranked, or 0 for none")
     if not (chapter.architectures or chapter.candidates):
@@ -128,6 +128,7 @@ def training_stage(arm: str, origin: Origin, drawn: Artefact, settings: Settings
         "channels",
         "cells",
         "candidates",
+        "whole_real",
         "validation_images",
         "resamples",
         "table",
@@ -191,8 +192,9 @@ def loaded(origin: Origin, settings: Settings) -> tuple[Source, Source, Source]:
         return learnt, test, test
     with origin.guarded():
         source = origin.load(settings, load_teacher(settings))
-        learnt, held_out = sources.split(source, round(chapter.held_out * len(source)), data.classes, settings.seed)
-        held_out = sources.judged(held_out, settings, chapter.side)
+        share = chapter.held_out or 0.1
+        learnt, held_out = sources.split(source, round(share * len(source)), data.classes, settings.seed)
+        learnt, held_out = learnt if chapter.held_out else source, sources.judged(held_out, settings, chapter.side)
     return learnt, held_out, real_images(real.test, chapter.test_images, source, settings, chapter.side)
 
 
@@ -232,8 +234,12 @@ def supernet_stage(arm: str, origin: Origin, settings: Settings, teacher: Teache
 
 
 def _seeded(arm: str, settings: Settings) -> Settings:
-    # The supernets of the SPOS chapter all have the run's seed, and are not trained anew here.
-    return dataclasses.replace(settings, seed=settings.seed + (arm == "again"))
+    # The supernets of the SPOS chapter all have the run's seed, and are not trained anew here, unless the ones of real
+    # data have as many images as there are (0), where the chapter takes as many as the synthetic set has.
+    settings = dataclasses.replace(settings, seed=settings.seed + (arm == "again"))
+    if source_of(arm) == "real" and settings.consistency.whole_real:
+        return dataclasses.replace(settings, synthesis=dataclasses.replace(settings.synthesis, images=0))
+    return settings
 
 
 def judging_stage(arm: str, origin: Origin, supernet: Artefact, settings: Settings, teacher: Teacher) -> Artefact:

@@ -195,7 +195,7 @@ class Search(Drawing):
         random = seeds.generator(self.seed, "pairs", number)
         active, inactive = draw_pairs(self.alphas, random)
         shown = self._batch(number)
-        inputs = to_input(shown.images, shown.mean, shown.std)
+        inputs = to_input(shown.images[:], shown.mean, shown.std)
         gates = self.supernet.open_gates(active, inactive)
         with statistics_kept(self.supernet), devices.autocast(self.settings.run, self.supernet):
             logits = self.supernet(inputs)
@@ -260,7 +260,7 @@ def right(network: nn.Module, shown: Source, run: RunSettings) -> Tensor:
     Running statistics are those of all paths mixed, and would judge none of them fairly; they stay as they are.
     """
     with statistics_kept(network), devices.autocast(run, network):
-        return network(to_input(shown.images, shown.mean, shown.std)).argmax(1) == shown.classes
+        return network(to_input(shown.images[:], shown.mean, shown.std)).argmax(1) == shown.classes
 
 
 @contextlib.contextmanager
