@@ -104,15 +104,17 @@ def interval_of(kept: Summary, level: float = 0.95, images: int = 0) -> Interval
     """`interval`, of values that only their summary is left of.
 
     `images`: the values are accuracies, from 0 to 1, on one draw of so many test images. Its sampling variance,
-    p (1 - p) / images at most, is in none of their spread, and is added. Where two accuracies are compared on the same
-    images, what these have in common cancels.
+    p (1 - p) / images at most, is in none of their spread, so half the interval is the root of the sum of both squares.
+    Where two accuracies are compared on the same images, what these have in common cancels.
     """
+    from scipy import special
+
     if kept.number < 2:
         return Interval(kept.mean, float("nan"), float("nan"))
-    spread = kept.deviation**2 / kept.number
-    error = spread + (kept.mean * (1 - kept.mean) / images if images else 0.0)
-    freedom = (kept.number - 1) * (error / spread) ** 2 if spread else 1e9  # Satterthwaite's; the images' are many
-    return _around(kept.mean, math.sqrt(error), freedom, level)
+    found = _around(kept.mean, kept.deviation / math.sqrt(kept.number), kept.number - 1, level)
+    sampling = math.sqrt(kept.mean * (1 - kept.mean) / images) if images else 0.0
+    reach = math.hypot(found.high - found.value, float(special.ndtri((1 + level) / 2)) * sampling)
+    return Interval(kept.mean, kept.mean - reach, kept.mean + reach)
 
 
 def difference_of(first: Summary, second: Summary, level: float = 0.95) -> Interval:

@@ -186,21 +186,51 @@ def results(trained: Mapping[str, Artefact]) -> dict[str, dict[str, list[Any]]]:
 
 
 def worth(arms: Arms) -> dict[str, Any]:
-    """For a record, of each arm: accuracy with its spread, and mean multiply-adds and parameters."""
+    """For a record, of each arm: accuracy with its spread, and mean multiply-adds and parameters.
+
+    The spread is over finds where an arm has several searches, else over the trainings of its one find.
+    """
     found: dict[str, Any] = {}
     for arm, values in arms.items():
-        found[arm] = statistics.summary(values["accuracy"])
+        found[arm] = statistics.summary(repeats(values))
         found |= {f"{arm}_{column}": statistics.mean(values[column]) for column in ("macs", "parameters")}
     return found
 
 
-def differences(arms: Arms) -> dict[str, statistics.Interval]:
-    """For a record, in points: each two sources' finds, paired by seed, and each source's finds and random ones."""
-    ours = {name: arms[f"found_on_{name}"]["accuracy"] for name in origins.NAMES}
-    found = {f"{one}_{other}": statistics.paired_difference(ours[one], ours[other]) for one, other in COMPARED}
+def by_search(values: Mapping[str, list[Any]]) -> list[list[float]]:
+    """An arm's accuracies, a list a search: `search` says whose find was trained; without it there was one search."""
+    searches = values.get("search", [0] * len(values["accuracy"]))
+    pairs = list(zip(searches, values["accuracy"], strict=True))
+    return [[accuracy for search, accuracy in pairs if search == each] for each in dict.fromkeys(searches)]
+
+
+def repeats(values: Mapping[str, list[Any]]) -> list[float]:
+    """What an arm's interval is over: a mean for each search; of one search alone, its find's trainings."""
+    finds = by_search(values)
+    return finds[0] if len(finds) == 1 else [statistics.mean(find) for find in finds]
+
+
+def differences(arms: Arms) -> dict[str, Any]:
+    """For a record, in points: each two sources' finds, and each source's finds and random architectures.
+
+    Intervals are over searches, and over random architectures. Where one of two sources was searched once, finds are
+    paired by the seed of training, and the interval is that of these two finds alone. `searches_<source>` are counts.
+    """
+    ours = {name: arms[f"found_on_{name}"] for name in origins.NAMES}
+    found: dict[str, Any] = {f"searches_{name}": len(by_search(values)) for name, values in ours.items()}
+    for one, other in COMPARED:
+        found[f"difference_{one}_{other}"] = _between(ours[one], ours[other]).scaled(100)
     for name, values in ours.items():
-        found[f"{name}_random"] = statistics.difference(values, arms["random"]["accuracy"])
-    return {f"difference_{name}": estimate.scaled(100) for name, estimate in found.items()}
+        beside = statistics.difference(repeats(values), arms["random"]["accuracy"])
+        found[f"difference_{name}_random"] = beside.scaled(100)
+    return found
+
+
+def _between(one: Mapping[str, list[Any]], other: Mapping[str, list[Any]]) -> statistics.Interval:
+    finds, others = by_search(one), by_search(other)
+    if min(len(finds), len(others)) > 1:
+        return statistics.difference(repeats(one), repeats(other))
+    return statistics.paired_difference(finds[0], others[0])
 
 
 def ahead_of(arms: Arms, arm: str) -> int:

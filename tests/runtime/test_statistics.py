@@ -89,6 +89,8 @@ def test_the_sampling_of_test_images_is_in_the_interval_of_an_accuracy_that_stan
     # worked by hand: no spread, and sqrt(0.2 * 0.8 / 400) = 0.02
     alone = statistics.interval_of(statistics.Summary(0.2, 0.0, 3), images=400)
     assert alone == pytest.approx((0.2, 0.2 - 1.96 * 0.02, 0.2 + 1.96 * 0.02), abs=1e-5)
+    kept = statistics.Summary(0.2, 0.01, 3)
+    assert statistics.interval_of(kept, images=10**6).high > statistics.interval_of(kept).high  # never narrower
 
 
 def test_what_two_arms_have_in_common_on_the_same_test_images_cancels_in_their_difference():

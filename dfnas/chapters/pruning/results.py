@@ -1,8 +1,7 @@
 """What the pruning chapter found: accuracies by arm and window, how they differ, and what goes into the record."""
 
-import itertools
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -56,21 +55,18 @@ def ratios_by_generation(rows: Sequence[Visited]) -> Tensor:
     return torch.stack([ratios[torch.tensor(each)].mean(0) for each in candidates])
 
 
-def compared(results: Results, first: str, second: str, windows: Iterable[int] = (0,)) -> Interval:
-    """The mean difference of two arms' accuracies over the windows, with its interval.
+def compared(results: Results, first: str, second: str, windows: Sequence[int] = (0,)) -> Interval:
+    """The difference of two arms' mean accuracies, averaged over the windows, with its interval.
 
-    Finds and even widths are paired by window and seed. Random encodings are a sample of their own: in one window they
-    get Welch's interval, over several the mean of a window is taken from each of the other arm's accuracies.
+    Over windows, each gives one difference, whatever the number of its trainings, which are of one architecture: the
+    interval is Student's over windows. In one window it is that of its two networks alone, over trainings: finds and
+    even widths are paired by seed, and random encodings are a sample of their own.
     """
     ones, others = ([results[arm][window]["accuracy"] for window in windows] for arm in (first, second))
-    if second != "random":
-        return statistics.paired_difference(list(itertools.chain(*ones)), list(itertools.chain(*others)))
-    if len(ones) == 1:
-        return statistics.difference(ones[0], others[0])
-    centres = [statistics.mean(values) for values in others]
-    centred = [[value - centre for value in values] for values, centre in zip(others, centres, strict=True)]
-    raised = [[value - centre for value in values] for values, centre in zip(ones, centres, strict=True)]
-    return statistics.difference(list(itertools.chain(*raised)), list(itertools.chain(*centred)))
+    if len(ones) > 1:
+        return statistics.paired_difference(*(list(map(statistics.mean, each)) for each in (ones, others)))
+    between = statistics.difference if second == "random" else statistics.paired_difference
+    return between(ones[0], others[0])
 
 
 def metrics(made: Mapping[str, Artefact], settings: Settings) -> dict[str, Any]:
@@ -102,10 +98,11 @@ def metrics(made: Mapping[str, Artefact], settings: Settings) -> dict[str, Any]:
 
 
 def _differences(found: Results) -> dict[str, Interval]:
-    """In points, in the first window and over all."""
-    scopes = {"": [0], "all_": list(found["uniform"])}
-    return {
-        f"difference_{scope}{name}": compared(found, *arms, windows).scaled(100)
-        for name, arms in PAIRS.items()
-        for scope, windows in scopes.items()
-    }
+    """In points, in the first window and over all; a single window has no interval over windows."""
+    windows = list(found["uniform"])
+    differences = {}
+    for name, arms in PAIRS.items():
+        first, whole = compared(found, *arms).scaled(100), compared(found, *arms, windows).scaled(100)
+        differences[f"difference_{name}"] = first
+        differences[f"difference_all_{name}"] = whole if len(windows) > 1 else statistics.interval([whole.value])
+    return differences
