@@ -1,9 +1,8 @@
 """The claims of the book: sentences with an estimate, which the records of a set of runs decide or leave open.
 
 A claim's state is never typed. It is computed from the interval of its estimate: the claim holds where the whole
-interval is above the limit, does not hold where it is below, and is not decided where the limit lies inside. A claim
-about a search or a supernet needs an interval over several of these: one that is over trainings of a single find, or
-over paths of a single supernet, decides nothing.
+interval is above the limit, does not hold where it is below, and is not decided where the limit lies inside. An
+interval over trainings of a single find, or over paths of a single supernet, decides nothing about searches.
 """
 
 from collections.abc import Callable, Mapping
@@ -98,24 +97,18 @@ def recorded(name: str, sign: float = 1.0) -> Callable[[Record], Interval]:
 
 
 def over_windows(first: str, second: str) -> Callable[[Record], Interval]:
-    """The difference in points of two arms of the pruning chapter, over windows: one mean a window, then Student's t.
-
-    Trainings in a window are of one architecture, and no repeats of a search.
-    """
+    """The difference in points of two arms of the pruning chapter: one mean a window, then Student's t over windows."""
 
     def estimate(record: Record) -> Interval:
         ends = [end for end in WINDOWS if f"{first}{end}" in record["metrics"]] or [""]
-        means = [[summary(record, f"{name}{end}").mean for end in ends] for name in (first, second)]
-        return statistics.paired_difference(*means).scaled(100)
+        ones, others = ([summary(record, f"{name}{end}").mean for end in ends] for name in (first, second))
+        return statistics.paired_difference(ones, others).scaled(100)
 
     return estimate
 
 
 def above_chance(name: str) -> Callable[[Record], Interval]:
-    """How far an accuracy that a record holds with its spread is above that of a guess, in points.
-
-    Nothing else was tested on the same images, so the interval holds their sampling.
-    """
+    """How far an accuracy that a record holds with its spread is above a guess, in points; test images are a sample."""
 
     def estimate(record: Record) -> Interval:
         chance, images = 1 / record["parameters"]["data"]["classes"], TEST_IMAGES.get(_data(record), 0)
@@ -124,8 +117,21 @@ def above_chance(name: str) -> Callable[[Record], Interval]:
     return estimate
 
 
-ON_REAL = "trained from scratch on real images"
-SEARCHES = ("searches_synthetic", "searches_real")
+# What a claim about searches on synthetic images says of their finds, by what these are compared with; and its limit.
+COMPARED = {
+    "random": ("better than random ones of like cost", 0.0),
+    "real": ("less than one point below those of real ones", -1.0),
+    "noise": ("better than those of noise", 0.0),
+}
+
+
+def _search(name: str, chapter: str, finds: str, other: str) -> Claim:
+    says, limit = COMPARED[other]
+    text = f"{finds} on synthetic images are {says}, trained from scratch on real images."
+    counts = tuple(f"searches_{source}" for source in ("synthetic", other) if source != "random")
+    return Claim(name, chapter, text, recorded(f"difference_synthetic_{other}"), limit, repeats=counts)
+
+
 CLAIMS = (
     Claim(
         "student-above-chance",
@@ -186,50 +192,12 @@ CLAIMS = (
         unit="in Kendall's coefficient",
         repeats=("supernets",),
     ),
-    Claim(
-        "darts-above-random",
-        "04-darts",
-        f"Cells that DARTS finds on synthetic images are better than random ones of like cost, {ON_REAL}.",
-        recorded("difference_synthetic_random"),
-        repeats=SEARCHES[:1],
-    ),
-    Claim(
-        "darts-not-below-real",
-        "04-darts",
-        f"Cells that DARTS finds on synthetic images are less than one point below those of real ones, {ON_REAL}.",
-        recorded("difference_synthetic_real"),
-        limit=-1.0,
-        repeats=SEARCHES,
-    ),
-    Claim(
-        "darts-above-noise",
-        "04-darts",
-        f"Cells that DARTS finds on synthetic images are better than those that it finds on noise, {ON_REAL}.",
-        recorded("difference_synthetic_noise"),
-        repeats=("searches_synthetic", "searches_noise"),
-    ),
-    Claim(
-        "spos-above-random",
-        "05-spos",
-        f"Paths that SPOS finds on synthetic images are better than random ones of like cost, {ON_REAL}.",
-        recorded("difference_synthetic_random"),
-        repeats=SEARCHES[:1],
-    ),
-    Claim(
-        "spos-not-below-real",
-        "05-spos",
-        f"Paths that SPOS finds on synthetic images are less than one point below those of real ones, {ON_REAL}.",
-        recorded("difference_synthetic_real"),
-        limit=-1.0,
-        repeats=SEARCHES,
-    ),
-    Claim(
-        "proxylessnas-above-random",
-        "06-proxylessnas",
-        f"What ProxylessNAS finds on synthetic images is better than random architectures of like cost, {ON_REAL}.",
-        recorded("difference_synthetic_random"),
-        repeats=SEARCHES[:1],
-    ),
+    _search("darts-above-random", "04-darts", "Cells that DARTS finds", "random"),
+    _search("darts-not-below-real", "04-darts", "Cells that DARTS finds", "real"),
+    _search("darts-above-noise", "04-darts", "Cells that DARTS finds", "noise"),
+    _search("spos-above-random", "05-spos", "Paths that SPOS finds", "random"),
+    _search("spos-not-below-real", "05-spos", "Paths that SPOS finds", "real"),
+    _search("proxylessnas-above-random", "06-proxylessnas", "Architectures that ProxylessNAS finds", "random"),
     Claim(
         "pruned-above-uniform",
         "09-pruning",

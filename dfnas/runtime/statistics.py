@@ -1,8 +1,6 @@
 """Spread and intervals over repeats; agreement of rankings, with intervals over what is ranked and who ranked it.
 
-An interval is over what its values are repeats of. Whoever calls gives one value for each of these: trainings of one
-find are one value for the search that found it.
-
+An interval is over what its values repeat: trainings of one find are one value for the search that found it.
 scipy.stats is imported where it is called: it takes a second, and most who import this module want its types alone.
 """
 
@@ -93,9 +91,9 @@ def paired_difference(first: Sequence[float], second: Sequence[float], level: fl
 def difference(first: Sequence[float], second: Sequence[float], level: float = 0.95) -> Interval:
     """The difference of the means of two independent samples, first - second, with Welch's t interval.
 
-    The samples need not be of one size nor of one variance. With two or three values beside eight of the same spread
-    Welch's interval misses the truth in 9 or 6 of 100 cases, so where Student's for a common variance is wider, it is
-    taken. A sample of one value has no variance, and gives nan for the ends.
+    The samples need not be of one size nor of one variance. Two or three values beside eight of the same spread miss
+    the truth in 9 or 6 of 100 cases, so Student's for a common variance is taken where it is wider. A sample of one
+    value has no variance, and gives nan for the ends.
     """
     return difference_of(summary(first), summary(second), level)
 
@@ -103,9 +101,8 @@ def difference(first: Sequence[float], second: Sequence[float], level: float = 0
 def interval_of(kept: Summary, level: float = 0.95, images: int = 0) -> Interval:
     """`interval`, of values that only their summary is left of.
 
-    `images`: the values are accuracies, from 0 to 1, on one draw of so many test images. Its sampling variance,
-    p (1 - p) / images at most, is in none of their spread, so half the interval is the root of the sum of both squares.
-    Where two accuracies are compared on the same images, what these have in common cancels.
+    `images`: the values are accuracies, from 0 to 1, on one draw of so many test images, whose sampling variance, at
+    most p (1 - p) / images, their spread does not hold. Where arms are compared on the same images, it cancels.
     """
     from scipy import special
 
@@ -173,17 +170,16 @@ def correlation_interval(
 ) -> Interval:
     """A coefficient with its bootstrap interval (percentiles), over the things that the two lists give values of.
 
-    Who ranked them may be repeated too, such as supernets of one source: `first` and `second` may be several rankings
-    [supernets, things], which need not be equally many. The coefficient is then the mean over all pairs of a ranking of
-    the one and a ranking of the other, and a resample draws rankings on both sides beside the things. With one ranking
-    a side, the interval says nothing of another. A resample whose values are all equal counts as 0, as in
-    `correlation`. Raises ValueError as that does.
+    Either side may be several rankings, [supernets, things]: the coefficient is then the mean over all pairs of a
+    ranking of each side, and a resample draws rankings on both sides beside the things. With one ranking a side, the
+    interval says nothing of another. A resample whose values are all equal counts as 0, as in `correlation`. Raises
+    ValueError as that does.
     """
     ones, others = _rows(first, second)
     generator = np.random.default_rng(seed)
-    value, pairs = _pairs(ones, others, coefficient, _draws(ones.shape[1], resamples, generator))
+    drawn = _draws(ones.shape[1], resamples, generator)
     shares = [_shares(len(each), resamples, generator) for each in (ones, others)]
-    return _percentiles(value, _of_drawn(pairs, *shares), level)
+    return _percentiles(*_agreement(ones, others, coefficient, drawn, *shares), level)
 
 
 def correlation_difference(
@@ -204,11 +200,12 @@ def correlation_difference(
     """
     (ones, truths), (others, _) = _rows(first, truth), _rows(second, truth)
     generator = np.random.default_rng(seed)
-    things, of_truth = _draws(truths.shape[1], resamples, generator), _shares(len(truths), resamples, generator)
-    (one, pairs), (other, more) = (_pairs(each, truths, coefficient, things) for each in (ones, others))
-    drawn = _of_drawn(pairs, _shares(len(ones), resamples, generator), of_truth)
-    drawn -= _of_drawn(more, _shares(len(others), resamples, generator), of_truth)
-    return _percentiles(one - other, drawn, level)
+    drawn, of_truth = _draws(truths.shape[1], resamples, generator), _shares(len(truths), resamples, generator)
+    (value, resampled), (less, taken) = (
+        _agreement(each, truths, coefficient, drawn, _shares(len(each), resamples, generator), of_truth)
+        for each in (ones, others)
+    )
+    return _percentiles(value - less, resampled - taken, level)
 
 
 def tau_deviation(count: int) -> float:
@@ -272,15 +269,13 @@ def _shares(count: int, resamples: int, generator: np.random.Generator) -> np.nd
     return (_draws(count, resamples, generator)[:, :, None] == np.arange(count)).mean(1)
 
 
-def _pairs(first: np.ndarray, second: np.ndarray, coefficient: str, drawn: np.ndarray) -> tuple[float, np.ndarray]:
-    """The mean coefficient of all pairs of rankings; each pair's of the resamples, [first, second, resamples]."""
+def _agreement(
+    first: np.ndarray, second: np.ndarray, coefficient: str, drawn: np.ndarray, *shares: np.ndarray
+) -> tuple[float, np.ndarray]:
+    """The mean coefficient of all pairs of rankings, and that of the resamples' things and shares of rankings."""
     value = mean([correlation(x, y, coefficient) for x in first for y in second])
-    return value, np.array([[_RESAMPLED[coefficient](x, y, drawn) for y in second] for x in first])
-
-
-def _of_drawn(pairs: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """The mean coefficient [resamples] of the pairs that are drawn, from the shares of each side's rankings."""
-    return np.einsum("xyr,rx,ry->r", pairs, first, second)
+    pairs = np.array([[_RESAMPLED[coefficient](x, y, drawn) for y in second] for x in first])
+    return value, np.einsum("xyr,rx,ry->r", pairs, *shares)
 
 
 def _percentiles(value: float, resampled: np.ndarray, level: float) -> Interval:

@@ -216,21 +216,17 @@ def differences(arms: Arms) -> dict[str, Any]:
     Intervals are over searches, and over random architectures. Where one of two sources was searched once, finds are
     paired by the seed of training, and the interval is that of these two finds alone. `searches_<source>` are counts.
     """
-    ours = {name: arms[f"found_on_{name}"] for name in origins.NAMES}
-    found: dict[str, Any] = {f"searches_{name}": len(by_search(values)) for name, values in ours.items()}
+    finds = {name: by_search(arms[f"found_on_{name}"]) for name in origins.NAMES}
+    ours = {name: repeats(arms[f"found_on_{name}"]) for name in origins.NAMES}
+    found: dict[str, Any] = {f"searches_{name}": len(each) for name, each in finds.items()}
     for one, other in COMPARED:
-        found[f"difference_{one}_{other}"] = _between(ours[one], ours[other]).scaled(100)
+        several = min(len(finds[one]), len(finds[other])) > 1
+        pair = (ours[one], ours[other]) if several else (finds[one][0], finds[other][0])
+        between = statistics.difference if several else statistics.paired_difference
+        found[f"difference_{one}_{other}"] = between(*pair).scaled(100)
     for name, values in ours.items():
-        beside = statistics.difference(repeats(values), arms["random"]["accuracy"])
-        found[f"difference_{name}_random"] = beside.scaled(100)
+        found[f"difference_{name}_random"] = statistics.difference(values, arms["random"]["accuracy"]).scaled(100)
     return found
-
-
-def _between(one: Mapping[str, list[Any]], other: Mapping[str, list[Any]]) -> statistics.Interval:
-    finds, others = by_search(one), by_search(other)
-    if min(len(finds), len(others)) > 1:
-        return statistics.difference(repeats(one), repeats(other))
-    return statistics.paired_difference(finds[0], others[0])
 
 
 def ahead_of(arms: Arms, arm: str) -> int:

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from dfnas import records
 from dfnas.chapters.pruning.networks import ARMS, SOURCES, SUFFIXES, side_of, space_of
 from dfnas.models import cost, pruning
 from dfnas.models.pruning_net import PruningNet
@@ -64,7 +65,7 @@ def compared(results: Results, first: str, second: str, windows: Sequence[int] =
     """
     ones, others = ([results[arm][window]["accuracy"] for window in windows] for arm in (first, second))
     if len(ones) > 1:
-        return statistics.paired_difference(*(list(map(statistics.mean, each)) for each in (ones, others)))
+        return statistics.paired_difference(list(map(statistics.mean, ones)), list(map(statistics.mean, others)))
     between = statistics.difference if second == "random" else statistics.paired_difference
     return between(ones[0], others[0])
 
@@ -98,11 +99,10 @@ def metrics(made: Mapping[str, Artefact], settings: Settings) -> dict[str, Any]:
 
 
 def _differences(found: Results) -> dict[str, Interval]:
-    """In points, in the first window and over all; a single window has no interval over windows."""
-    windows = list(found["uniform"])
-    differences = {}
+    """In points, in the first window and over all; dashes where there is one window, which is no repeat of itself."""
+    windows, facts = list(found["uniform"]), {}
     for name, arms in PAIRS.items():
-        first, whole = compared(found, *arms).scaled(100), compared(found, *arms, windows).scaled(100)
-        differences[f"difference_{name}"] = first
-        differences[f"difference_all_{name}"] = whole if len(windows) > 1 else statistics.interval([whole.value])
-    return differences
+        facts[f"difference_{name}"] = compared(found, *arms).scaled(100)
+        several = compared(found, *arms, windows).scaled(100) if len(windows) > 1 else records.absent(Interval)
+        facts[f"difference_all_{name}"] = several
+    return facts
