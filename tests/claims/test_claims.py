@@ -165,6 +165,9 @@ def test_no_published_claim_about_a_method_is_decided_by_one_search_or_one_super
     about = [claim for claim in claims.CLAIMS if claim.name.startswith(("darts", "spos", "proxylessnas"))]
     assert {claim.chapter for claim in about} == {"04-darts", "05-spos", "06-proxylessnas", "07-consistency"}
     assert all(claim.repeats for claim in about)
+    others = {"above-noise": ["searches_noise"], "not-below-real": ["searches_real"], "above-random": []}
+    for claim in (claim for claim in about if "tau" not in claim.name):
+        assert list(claim.repeats) == ["searches_synthetic", *others[claim.name.partition("-")[2]]]
     for chapters in filter(None, BOOK.values()):
         for claim in about:
             counts = [chapters[claim.chapter]["metrics"].get(name, 1) for name in claim.repeats]
