@@ -160,13 +160,18 @@ def experiments(sets: Sets, profile: str) -> Table:
 def states(sets: Sets, profile: str) -> Table:
     """Each claim and its state in the small profiles."""
     shown = small(profile)
-    rows = [[claim.text, *(claims.judge(claim, sets.get(p, {})).state for p in shown)] for claim in claims.CLAIMS]
+    rows = [[claim.text, *(_state(claims.judge(claim, sets.get(p, {}))) for p in shown)] for claim in claims.CLAIMS]
     return Table(["Claim", *shown], rows, "The claims of the book, and what the records of each profile say of them.")
+
+
+def _state(finding: claims.Finding) -> str:
+    reason = finding.reason.partition(",")[0]
+    return f"{finding.state} ({reason})" if reason else finding.state
 
 
 EXPERIMENTS_TITLE = (
     "The paper's experiments: accuracy on real test images (for rankings, Kendall's coefficient). "
-    "± is one standard deviation over n seeds."
+    "± is one standard deviation over n: searches where a source has several, else trainings."
 )
 
 

@@ -1,7 +1,8 @@
 """The claims of the book: sentences with an estimate, which the records of a set of runs decide or leave open.
 
 A claim's state is never typed. It is computed from the interval of its estimate: the claim holds where the whole
-interval is above the limit, does not hold where it is below, and is not decided where the limit lies inside.
+interval is above the limit, does not hold where it is below, and is not decided where the limit lies inside. An
+interval over trainings of a single find, or over paths of a single supernet, decides nothing about searches.
 """
 
 from collections.abc import Callable, Mapping
@@ -15,6 +16,13 @@ from dfnas.runtime.statistics import Interval
 HOLDS, FAILS, UNDECIDED, NOT_RUN = STATES = ("holds", "does not hold", "not decided", "not run")
 # Points under which a data set's test images cannot tell two accuracies apart, whatever the seeds say.
 RESOLUTION = {"digits": 3.0}
+TEST_IMAGES = {"digits": 360, "cifar10": 10_000, "imagenet": 50_000}
+# Counts in records of what claims are about, and why nothing is decided where there is one of it.
+REPEATS = {
+    "searches": "one search a source, so the interval is of these finds alone",
+    "supernets": "one supernet a source, so the interval is over paths alone",
+}
+WINDOWS = ("", "_second", "_third")  # ends of the names of the pruning chapter's metrics
 
 Record = Mapping[str, Any]
 
@@ -24,7 +32,8 @@ class Claim:
     """A sentence about a chapter's runs.
 
     `estimate` takes the chapter's record and gives the quantity that the sentence says is above `limit`, with its 95 %
-    interval, in `unit`; it raises KeyError where the record does not have it.
+    interval, in `unit`; it raises KeyError where the record does not have it. `repeats` are the metrics that count what
+    the sentence is about, `searches_<source>` or `supernets`: each has to be 2 or more, and a record without it has 1.
     """
 
     name: str
@@ -33,14 +42,19 @@ class Claim:
     estimate: Callable[[Record], Interval]
     limit: float = 0.0
     unit: str = "points"
+    repeats: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What the records say of a claim; no estimate where the chapter was not run."""
+    """What the records say of a claim; no estimate where the chapter was not run.
+
+    `reason` says why nothing is decided where this is not for the width of the interval.
+    """
 
     state: str
     estimate: Interval | None = None
+    reason: str = ""
 
 
 def judge(claim: Claim, records: Mapping[str, Record]) -> Finding:
@@ -52,13 +66,19 @@ def judge(claim: Claim, records: Mapping[str, Record]) -> Finding:
         estimate = claim.estimate(record)
     except KeyError:
         return Finding(NOT_RUN)
-    data = record.get("parameters", {}).get("data", {}).get("name", "")
-    coarse = claim.unit == "points" and abs(estimate.value - claim.limit) < RESOLUTION.get(data, 0.0)
+    alone = [REPEATS[name.partition("_")[0]] for name in claim.repeats if record["metrics"].get(name, 1) < 2]
+    if alone:
+        return Finding(UNDECIDED, estimate, alone[0])
+    coarse = claim.unit == "points" and abs(estimate.value - claim.limit) < RESOLUTION.get(_data(record), 0.0)
     if not coarse and estimate.low > claim.limit:
         return Finding(HOLDS, estimate)
     if not coarse and estimate.high < claim.limit:
         return Finding(FAILS, estimate)
     return Finding(UNDECIDED, estimate)
+
+
+def _data(record: Record) -> str:
+    return record.get("parameters", {}).get("data", {}).get("name", "")
 
 
 def described(claim: Claim, finding: Finding) -> str:
@@ -68,7 +88,7 @@ def described(claim: Claim, finding: Finding) -> str:
     spec = "+.1f" if claim.unit == "points" else "+.2f"
     value, low, high = (format(end, spec).replace("-", "\N{MINUS SIGN}") for end in finding.estimate)
     ends = f"95 % interval {low} to {high}" if finding.estimate.known else "one value, without an interval"
-    return f"{value} {claim.unit}, {ends}"
+    return f"{value} {claim.unit}, {ends}" + (f"; {finding.reason}" if finding.reason else "")
 
 
 def recorded(name: str, sign: float = 1.0) -> Callable[[Record], Interval]:
@@ -76,27 +96,42 @@ def recorded(name: str, sign: float = 1.0) -> Callable[[Record], Interval]:
     return lambda record: interval(record, name).scaled(sign)
 
 
-def apart(first: str, second: str) -> Callable[[Record], Interval]:
-    """The difference in points of two accuracies that a record holds with their spread (Welch's interval)."""
+def over_windows(first: str, second: str) -> Callable[[Record], Interval]:
+    """The difference in points of two arms of the pruning chapter: one mean a window, then Student's t over windows."""
 
     def estimate(record: Record) -> Interval:
-        one, other = (summary(record, name) for name in (first, second))
-        return statistics.difference_of(one, other).scaled(100)
+        ends = [end for end in WINDOWS if f"{first}{end}" in record["metrics"]] or [""]
+        ones, others = ([summary(record, f"{name}{end}").mean for end in ends] for name in (first, second))
+        return statistics.paired_difference(ones, others).scaled(100)
 
     return estimate
 
 
 def above_chance(name: str) -> Callable[[Record], Interval]:
-    """How far an accuracy that a record holds with its spread is above that of a guess, in points."""
+    """How far an accuracy that a record holds with its spread is above a guess, in points; test images are a sample."""
 
     def estimate(record: Record) -> Interval:
-        chance = 1 / record["parameters"]["data"]["classes"]
-        return statistics.interval_of(summary(record, name)).shifted(-chance).scaled(100)
+        chance, images = 1 / record["parameters"]["data"]["classes"], TEST_IMAGES.get(_data(record), 0)
+        return statistics.interval_of(summary(record, name), images=images).shifted(-chance).scaled(100)
 
     return estimate
 
 
-ON_REAL = "trained from scratch on real images"
+# What a claim about searches on synthetic images says of their finds, by what these are compared with; and its limit.
+COMPARED = {
+    "random": ("better than random ones of like cost", 0.0),
+    "real": ("less than one point below those of real ones", -1.0),
+    "noise": ("better than those of noise", 0.0),
+}
+
+
+def _search(name: str, chapter: str, finds: str, other: str) -> Claim:
+    says, limit = COMPARED[other]
+    text = f"{finds} on synthetic images are {says}, trained from scratch on real images."
+    counts = tuple(f"searches_{source}" for source in ("synthetic", other) if source != "random")
+    return Claim(name, chapter, text, recorded(f"difference_synthetic_{other}"), limit, repeats=counts)
+
+
 CLAIMS = (
     Claim(
         "student-above-chance",
@@ -152,59 +187,29 @@ CLAIMS = (
     Claim(
         "spos-tau-above-noise",
         "07-consistency",
-        "A supernet on synthetic images ranks paths more like one on real data than a supernet on noise does.",
+        "Supernets on synthetic images rank paths more like those on real data than supernets on noise do.",
         recorded("spos_tau_difference"),
         unit="in Kendall's coefficient",
+        repeats=("supernets",),
     ),
-    Claim(
-        "darts-above-random",
-        "04-darts",
-        f"Cells that DARTS found on synthetic images are better than random ones of like cost, {ON_REAL}.",
-        recorded("difference_synthetic_random"),
-    ),
-    Claim(
-        "darts-not-below-real",
-        "04-darts",
-        f"Cells that DARTS found on synthetic images are less than one point below those of real ones, {ON_REAL}.",
-        recorded("difference_synthetic_real"),
-        limit=-1.0,
-    ),
-    Claim(
-        "darts-above-noise",
-        "04-darts",
-        f"Cells that DARTS found on synthetic images are better than those found on noise, {ON_REAL}.",
-        recorded("difference_synthetic_noise"),
-    ),
-    Claim(
-        "spos-above-random",
-        "05-spos",
-        f"The path that SPOS found on synthetic images is better than random ones of like cost, {ON_REAL}.",
-        recorded("difference_synthetic_random"),
-    ),
-    Claim(
-        "spos-not-below-real",
-        "05-spos",
-        f"The path that SPOS found on synthetic images is less than one point below that of real ones, {ON_REAL}.",
-        recorded("difference_synthetic_real"),
-        limit=-1.0,
-    ),
-    Claim(
-        "proxylessnas-above-random",
-        "06-proxylessnas",
-        f"What ProxylessNAS found on synthetic images is better than random architectures of like cost, {ON_REAL}.",
-        apart("found_on_synthetic", "random"),
-    ),
+    _search("darts-above-random", "04-darts", "Cells that DARTS finds", "random"),
+    _search("darts-not-below-real", "04-darts", "Cells that DARTS finds", "real"),
+    _search("darts-above-noise", "04-darts", "Cells that DARTS finds", "noise"),
+    _search("spos-above-random", "05-spos", "Paths that SPOS finds", "random"),
+    _search("spos-not-below-real", "05-spos", "Paths that SPOS finds", "real"),
+    _search("proxylessnas-above-random", "06-proxylessnas", "Architectures that ProxylessNAS finds", "random"),
     Claim(
         "pruned-above-uniform",
         "09-pruning",
-        "Widths that were searched on synthetic images are better than uniform ones of like cost.",
-        recorded("difference_synthetic_uniform"),
+        "Widths that were searched with this PruningNet of synthetic images are better than uniform ones of like cost.",
+        over_windows("pruned_on_synthetic", "uniform"),
     ),
     Claim(
         "pruned-not-below-real",
         "09-pruning",
-        "Widths that were searched on synthetic images are less than one point below those searched on real ones.",
-        recorded("difference_synthetic_real"),
+        "Widths that were searched with this PruningNet of synthetic images are less than one point below those that "
+        "were searched with that of real ones.",
+        over_windows("pruned_on_synthetic", "pruned_on_real"),
         limit=-1.0,
     ),
     Claim(

@@ -243,24 +243,50 @@ def _alike(arms: Arms, name: str, tolerance: float) -> dict[str, list[Any]]:
 
 
 def worth(arms: Arms) -> dict[str, Any]:
-    """For a record, of each arm: accuracy with its spread, and mean multiply-adds and parameters."""
+    """For a record, of each arm: accuracy with its spread, and mean multiply-adds and parameters.
+
+    The spread is over finds where an arm has several searches, else over the trainings of its one find.
+    """
     found: dict[str, Any] = {}
     for arm, values in arms.items():
-        found[arm] = statistics.summary(values["accuracy"])
+        found[arm] = statistics.summary(repeats(values))
         found |= {f"{arm}_{column}": statistics.mean(values[column]) for column in ("macs", "parameters")}
     return found
 
 
-def differences(arms: Arms) -> dict[str, statistics.Interval]:
-    """For a record, in points: each two sources' finds, paired by seed, and each source's and random ones of its cost.
+def by_search(values: Mapping[str, list[Any]]) -> list[list[float]]:
+    """An arm's accuracies, a list a search: `search` says whose find was trained; without it there was one search."""
+    searches = values.get("search", [0] * len(values["accuracy"]))
+    pairs = list(zip(searches, values["accuracy"], strict=True))
+    return [[accuracy for search, accuracy in pairs if search == each] for each in dict.fromkeys(searches)]
 
-    `arms` are those of `compared`.
+
+def repeats(values: Mapping[str, list[Any]]) -> list[float]:
+    """What an arm's interval is over: a mean for each search; of one search alone, its find's trainings."""
+    finds = by_search(values)
+    return finds[0] if len(finds) == 1 else [statistics.mean(find) for find in finds]
+
+
+def differences(arms: Arms) -> dict[str, Any]:
+    """For a record, in points: each two sources' finds, and each source's finds and random ones of its cost.
+
+    Intervals are over searches, and over random architectures. Where one of two sources was searched once, finds are
+    paired by the seed of training, and the interval is that of these two finds alone. `searches_<source>` are counts,
+    `arms` those of `compared`.
     """
-    ours = {name: arms[f"found_on_{name}"]["accuracy"] for name in origins.NAMES}
-    found = {f"{one}_{other}": statistics.paired_difference(ours[one], ours[other]) for one, other in COMPARED}
+    finds = {name: by_search(arms[f"found_on_{name}"]) for name in origins.NAMES}
+    ours = {name: repeats(arms[f"found_on_{name}"]) for name in origins.NAMES}
+    found: dict[str, Any] = {f"searches_{name}": len(each) for name, each in finds.items()}
+    for one, other in COMPARED:
+        several = min(len(finds[one]), len(finds[other])) > 1
+        pair = (ours[one], ours[other]) if several else (finds[one][0], finds[other][0])
+        between = statistics.difference if several else statistics.paired_difference
+        found[f"difference_{one}_{other}"] = between(*pair).scaled(100)
     for name, values in ours.items():
-        found[f"{name}_random"] = statistics.difference(values, arms[f"random_for_{name}"]["accuracy"])
-    return {f"difference_{name}": estimate.scaled(100) for name, estimate in found.items()}
+        found[f"difference_{name}_random"] = statistics.difference(
+            values, arms[f"random_for_{name}"]["accuracy"]
+        ).scaled(100)
+    return found
 
 
 def ahead_of(arms: Arms, name: str) -> int:

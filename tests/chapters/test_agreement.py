@@ -1,11 +1,12 @@
 """Rankings beside each other: what is compared, and what goes into a record."""
 
+import numpy as np
 import pytest
 
 from dfnas import profiles, records
 from dfnas.chapters import spos
 from dfnas.chapters.consistency import agreement, experiment
-from dfnas.runtime import logs
+from dfnas.runtime import logs, statistics
 from dfnas.runtime.artefacts import Artefact
 
 SETTINGS = profiles.load("smoke")
@@ -50,6 +51,22 @@ def test_each_ranking_is_compared_with_that_on_real_data():
         {"synthetic_real": 1, "noise_real": 0, "real_real": 0.4, "macs_real": -1, "difference": 1, "difference_macs": 2}
     )
     assert found["real_real"]["spearman"].value == pytest.approx(0.6)
+
+
+def test_further_supernets_of_an_arm_are_read_beside_its_first(tmp_path):
+    generator, made = np.random.default_rng(0), {}
+    for label in (*experiment.ARMS, *(f"{arm}-2" for arm in experiment.ARMS), "synthetic-3"):
+        rows = [{"architecture": [0, 1, 2, 3], "own": own, "validation": 0.25} for own in generator.random(20).tolist()]
+        made[f"judged-{label}"] = artefact(tmp_path / label, rows)
+    ranking = agreement.parts(made, SETTINGS)["spos"]
+    assert [len(agreement.supernets(ranking, arm)) for arm in ("synthetic", "real", "macs")] == [3, 2, 1]
+    found = agreement.agreement(ranking, SETTINGS)["synthetic_real"]["tau"]
+    pairs = [(f"synthetic{one}", f"real{other}") for one in ("", "-2", "-3") for other in ("", "-2")]
+    taus = [statistics.correlation(ranking[one], ranking[other]) for one, other in pairs]
+    assert found.value == pytest.approx(np.mean(taus))
+    assert agreement.spread({"spos": ranking})["supernets"] == 2
+    first = {arm: ranking[arm] for arm in (*experiment.ARMS, "macs")}
+    assert agreement.spread({"spos": first})["supernets"] == 1
 
 
 def test_a_record_has_every_name_and_a_dash_for_what_was_left_out():

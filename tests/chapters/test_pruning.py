@@ -13,12 +13,12 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from dfnas import profiles
-from dfnas.chapters.pruning import experiment, exports, networks
+from dfnas import profiles, records
+from dfnas.chapters.pruning import experiment, exports, networks, results
 from dfnas.data import teachers
 from dfnas.errors import UserError
 from dfnas.models import cost, pruning
-from dfnas.runtime import paths
+from dfnas.runtime import paths, statistics
 from dfnas.runtime.artefacts import Artefact
 from dfnas.search import evolution, scratch, supernets
 
@@ -252,3 +252,17 @@ def test_more_windows_than_the_chapter_shows_are_refused():
     four = [f"pruning.windows={((1, 2),) * 4}", f"pruning.genes={((0, 30),) * 4}"]
     with pytest.raises(UserError, match="shows up to 3"):
         networks.check(profiles.load("smoke", 0, four))
+
+
+def test_over_windows_each_window_is_one_difference_whatever_the_number_of_its_trainings():
+    one, other = {0: [0.5, 0.3], 1: [0.6, 0.8], 2: [0.3]}, {0: [0.3, 0.3], 1: [0.5, 0.3, 0.7], 2: [0.1]}
+    columns = [{window: {"accuracy": values} for window, values in arm.items()} for arm in (one, other)]
+    found = results.compared(dict(zip("ab", columns, strict=True)), "a", "b", range(3))
+    assert found == pytest.approx(statistics.interval([0.1, 0.2, 0.2]))
+
+
+def test_a_single_window_has_no_interval_over_windows():
+    accuracy = {"accuracy": [0.5, 0.25]}
+    found = records.flat(results._differences({arm: {0: accuracy} for arm in networks.ARMS}))
+    assert found["difference_all_synthetic_uniform"] == found["difference_all_real_random_low"] == records.MISSING
+    assert found["difference_synthetic_uniform"] == 0.0

@@ -126,9 +126,18 @@ def test_every_claim_has_a_state_in_every_small_profile():
     assert {entry for row in table.rows for entry in row[1:]} == {claims.NOT_RUN}
 
 
+def test_what_one_search_leaves_open_is_said_in_the_table():
+    found = records.flat({"difference_synthetic_real": Interval(0.5, -0.4, 1.4)})
+    several = {"searches_synthetic": 3, "searches_real": 2}
+    for counts, state in (({}, "not decided (one search a source)"), (several, claims.HOLDS)):
+        table = results.states({"laptop": {"05-spos": record(**found, **counts)}}, "laptop")
+        (row,) = (row for row in table.rows if row[0] == claims.BY_NAME["spos-not-below-real"].text)
+        assert row[1] == state
+
+
 def test_estimates_are_drawn_less_their_limits():
     metrics = {f"difference_synthetic_real{end}": value for end, value in (("", 0.5), ("_low", -0.4), ("_high", 1.4))}
-    (row,) = results.estimates({"05-spos": record(**metrics)})
+    (row,) = results.estimates({"05-spos": record(**metrics, searches_synthetic=3, searches_real=3)})
     assert row[0] == "spos-not-below-real"
     assert row[4] == claims.HOLDS
     assert row[1:4] == pytest.approx((1.5, 0.6, 2.4))

@@ -117,6 +117,10 @@ def test_agreement_with_the_table_is_recorded_and_missing_without_one(tmp_path):
     assert found["table_macs_tau"] == pytest.approx(-1.0)
     assert found["table_architectures"] == 5
     assert found["table_tau_low"] <= found["table_tau"] <= found["table_tau_high"]
+    assert found["table_supernets"] == 1
+    again = {label: Artefact("judged", "", tmp_path) for label in ("table-judged", "table-judged-2")}
+    twice = records.flat(tabular.metrics(again, SETTINGS))
+    assert (twice["table_supernets"], twice["table_tau"]) == (2, found["table_tau"])  # the mean of two that are alike
     without = records.flat(tabular.metrics({}, SETTINGS))
     assert set(without) == set(found)
     assert set(without.values()) == {records.MISSING}

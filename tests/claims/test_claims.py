@@ -1,5 +1,6 @@
 """The claims of the book on the published records: the state shown is the state that the records give."""
 
+import dataclasses
 import json
 import math
 import random
@@ -9,10 +10,11 @@ import pytest
 
 from dfnas import profiles, records
 from dfnas.chapters import results
+from dfnas.chapters.pruning import networks
 from dfnas.publishing import markdown, publish
 from dfnas.records import claims
-from dfnas.runtime import paths
-from dfnas.runtime.statistics import Interval
+from dfnas.runtime import paths, statistics
+from dfnas.runtime.statistics import Interval, Summary
 
 BOOK = {profile: results.read_folder(results.published(profile)) for profile in profiles.NAMES}
 RUN = [(profile, claim) for profile, chapters in BOOK.items() for claim in claims.CLAIMS if claim.chapter in chapters]
@@ -133,13 +135,56 @@ def test_a_margin_moves_the_limit_and_a_sign_turns_the_difference_round():
     assert (finding.state, finding.estimate) == (claims.HOLDS, Interval(2.0, 1.0, 3.0))
 
 
-def test_estimates_from_means_deviations_and_counts():
-    metrics = {"a": 0.6, "a_std": 0.02, "a_n": 4, "b": 0.5, "b_std": 0.0, "b_n": 4}
-    record = {"metrics": metrics, "parameters": {"data": {"classes": 10}}}
+def test_an_accuracy_above_chance_has_the_sampling_of_test_images_in_its_interval():
+    record = {"metrics": {"a": 0.6, "a_std": 0.02, "a_n": 4}, "parameters": {"data": {"classes": 10}}}
     # Student's t with three degrees of freedom: 3.182446
     reach = 100 * 3.182446 * 0.02 / 2
     assert claims.above_chance("a")(record) == pytest.approx((50, 50 - reach, 50 + reach), abs=1e-4)
-    assert claims.apart("a", "b")(record) == pytest.approx((10, 10 - reach, 10 + reach), abs=1e-4)
+    record["parameters"]["data"]["name"] = "digits"
+    wider = math.hypot(reach, 100 * 1.959964 * math.sqrt(0.6 * 0.4 / 360))
+    assert claims.above_chance("a")(record) == pytest.approx((50, 50 - wider, 50 + wider), abs=1e-4)
+
+
+def test_the_numbers_of_test_images_are_those_of_the_published_teachers():
+    for chapters in filter(None, BOOK.values()):
+        record = chapters["01-teacher"]
+        assert record["metrics"]["test_images"] == claims.TEST_IMAGES[record["parameters"]["data"]["name"]]
+
+
+def test_a_claim_about_searches_is_not_decided_by_one_of_them():
+    claim = dataclasses.replace(CLAIM, repeats=("searches_synthetic", "searches_real"))
+    record = made_up(0.1, 2.0)
+    for counts, state in (({}, claims.UNDECIDED), ((3, 1), claims.UNDECIDED), ((2, 2), claims.HOLDS)):
+        record["metrics"] |= dict(zip(claim.repeats, counts, strict=False))
+        finding = claims.judge(claim, {"chapter": record})
+        assert (finding.state, "one search" in finding.reason) == (state, state == claims.UNDECIDED)
+        assert claims.described(claim, finding).endswith(finding.reason)
+
+
+def test_no_published_claim_about_a_method_is_decided_by_one_search_or_one_supernet():
+    about = [claim for claim in claims.CLAIMS if claim.name.startswith(("darts", "spos", "proxylessnas"))]
+    assert {claim.chapter for claim in about} == {"04-darts", "05-spos", "06-proxylessnas", "07-consistency"}
+    assert all(claim.repeats for claim in about)
+    others = {"above-noise": ["searches_noise"], "not-below-real": ["searches_real"], "above-random": []}
+    for claim in (claim for claim in about if "tau" not in claim.name):
+        assert list(claim.repeats) == ["searches_synthetic", *others[claim.name.partition("-")[2]]]
+    for chapters in filter(None, BOOK.values()):
+        for claim in about:
+            counts = [chapters[claim.chapter]["metrics"].get(name, 1) for name in claim.repeats]
+            assert min(counts) > 1 or claims.judge(claim, chapters).state == claims.UNDECIDED
+
+
+def test_pruning_is_judged_by_one_value_a_window():
+    metrics = {}
+    for end, one, other in zip(claims.WINDOWS, (0.5, 0.4, 0.3), (0.4, 0.35, 0.25), strict=True):
+        metrics |= records.flat({f"a{end}": Summary(one, 0.1, 3), f"b{end}": Summary(other, 0.1, 3)})
+    found = claims.over_windows("a", "b")({"metrics": metrics})
+    assert found == pytest.approx(Interval(*(100 * end for end in statistics.interval([0.1, 0.05, 0.05]))))
+    alone = {name: value for name, value in metrics.items() if "second" not in name and "third" not in name}
+    assert not claims.over_windows("a", "b")({"metrics": alone}).known
+    with pytest.raises(KeyError):
+        claims.over_windows("a", "c")({"metrics": metrics})
+    assert claims.WINDOWS == networks.SUFFIXES
 
 
 def test_the_estimate_in_words():

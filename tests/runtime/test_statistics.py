@@ -34,6 +34,17 @@ def test_a_difference_to_one_value_has_no_interval_and_of_constants_has_no_width
     assert statistics.difference([0.5, 0.5], [0.25, 0.25, 0.25]) == (0.25, 0.25, 0.25)
 
 
+def test_few_values_beside_many_do_not_decide_more_often_than_they_say():
+    """Welch's alone would: in 9 and 6 of 100 draws of two and three values beside eight of the same distribution."""
+    random = np.random.default_rng(0)
+    for count in (2, 3):
+        sides = [(random.normal(size=count).tolist(), random.normal(size=8).tolist()) for _ in range(4000)]
+        found = [statistics.difference(*pair) for pair in sides]
+        assert np.mean([each.low > 0 or each.high < 0 for each in found]) <= 0.05
+        least = [min(stats.ttest_ind(*pair, equal_var=False).confidence_interval().low for pair in sides[:40])]
+        assert min(each.low for each in found[:40]) <= least[0] + 1e-12
+
+
 def test_the_degrees_of_freedom_are_welchs_and_the_level_is_the_callers():
     # worked by hand: errors 0.5 and 4/3, so 3.5328 degrees of freedom and a standard error of 1.35401
     interval = statistics.difference([1.0, 2.0, 3.0, 4.0, 5.0], [2.0, 4.0, 6.0], level=0.5)
@@ -59,6 +70,41 @@ def test_equal_values_give_an_interval_without_width_and_without_a_warning():
     low, high = statistics.interval([0.1, 0.1, 0.1])[1:]
     assert (low, high) == pytest.approx((0.1, 0.1))
     assert statistics.difference([0.3, 0.3], [0.1, 0.2, 0.3]).value == pytest.approx(0.1)
+
+
+def of_images(right, trainings):
+    """Accuracies of some trainings on the same test images, of which each is right with a probability of its own."""
+    return (np.random.default_rng(int(1e6 * right[0])).random((trainings, len(right))) < right).mean(1).tolist()
+
+
+def test_the_sampling_of_test_images_is_in_the_interval_of_an_accuracy_that_stands_alone():
+    random, missed, without = np.random.default_rng(1), 0, 0
+    for _ in range(600):
+        kept = statistics.summary(of_images(random.beta(0.6, 0.6, size=360), 3))  # of mean 1/2
+        for images in (0, 360):
+            found = statistics.interval_of(kept, images=images)
+            out = not found.low <= 0.5 <= found.high
+            missed, without = missed + (out and images > 0), without + (out and images == 0)
+    assert missed / 600 <= 0.06 < 0.1 < without / 600
+    # worked by hand: no spread, and sqrt(0.2 * 0.8 / 400) = 0.02
+    alone = statistics.interval_of(statistics.Summary(0.2, 0.0, 3), images=400)
+    assert alone == pytest.approx((0.2, 0.2 - 1.96 * 0.02, 0.2 + 1.96 * 0.02), abs=1e-5)
+    kept = statistics.Summary(0.2, 0.01, 3)
+    assert statistics.interval_of(kept, images=10**6).high > statistics.interval_of(kept).high  # never narrower
+
+
+def test_what_two_arms_have_in_common_on_the_same_test_images_cancels_in_their_difference():
+    """Searches of two sources, each find with images of its own that it finds easier; no source is the better one."""
+    random, missed = np.random.default_rng(2), 0
+    for _ in range(600):
+        common = random.normal(size=360)
+        finds = [
+            [statistics.mean(of_images(right, 3)) for right in 1 / (1 + np.exp(-common - random.normal(size=(3, 360))))]
+            for _ in range(2)
+        ]
+        found = statistics.difference(*finds)
+        missed += not found.low <= 0 <= found.high
+    assert missed / 600 <= 0.06
 
 
 def test_coefficients_of_five_and_of_ties():
@@ -115,6 +161,40 @@ def test_bootstrap_intervals_cover_what_they_are_said_to():
         interval = statistics.correlation_interval(x, 0.5 * x + math.sqrt(0.75) * noise, resamples=400)
         hits += interval.low <= 1 / 3 <= interval.high
     assert 175 <= hits <= 199
+
+
+def supernets(generator, count, features):
+    """Scores of paths by supernets that have a taste of their own beside the one they share, [count, paths]."""
+    tastes = 0.4 + 0.6 * generator.normal(size=(count, features.shape[1]))
+    return tastes @ features.T + generator.normal(size=(count, len(features)))
+
+
+def test_intervals_over_several_supernets_cover_what_those_over_paths_of_one_do_not():
+    generator, both, of_one, values = np.random.default_rng(0), [], [], []
+    for _ in range(120):
+        features = generator.normal(size=(40, 6))
+        first, second = (supernets(generator, 3, features) for _ in range(2))
+        both.append(statistics.correlation_interval(first, second, resamples=300))
+        of_one.append(statistics.correlation_interval(first[0], second[0], resamples=300))
+        values.append(both[-1].value)
+    truth = np.mean(values)
+    covers = [np.mean([each.low <= truth <= each.high for each in found]) for found in (both, of_one)]
+    assert covers[0] >= 0.94
+    assert covers[1] <= 0.75
+
+
+def test_a_coefficient_over_rankings_is_the_mean_over_pairs_and_a_difference_shares_those_of_the_truth():
+    generator = np.random.default_rng(3)
+    one, truth, other = (generator.normal(size=(count, 20)) for count in (2, 3, 1))
+    found = statistics.correlation_interval(one, truth, resamples=200)
+    assert found.value == pytest.approx(np.mean([statistics.correlation(x, y) for x in one for y in truth]))
+    assert statistics.correlation_interval(other, truth[0]) == statistics.correlation_interval(other[0], truth[0])
+    apart = statistics.correlation_difference(one, other, truth, resamples=200)
+    alone = statistics.correlation_interval(other, truth, resamples=200)
+    assert apart.value == pytest.approx(found.value - alone.value)
+    assert statistics.correlation_difference(other, other, truth) == (0.0, 0.0, 0.0)
+    with pytest.raises(ValueError, match="one length"):
+        statistics.correlation_interval(one, truth[:, :19])
 
 
 def test_the_deviation_of_tau_is_kendalls():

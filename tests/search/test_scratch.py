@@ -197,7 +197,28 @@ def test_finds_are_compared_seed_by_seed_and_with_random_architectures_as_sample
             "real_random",
             "noise_random",
         )
-    }
+    } | {"searches_synthetic", "searches_real", "searches_noise"}
+    assert found["searches_synthetic"] == 1
+
+
+def several(*finds):
+    """An arm of several searches, each with the accuracies of its find's trainings."""
+    pairs = [(search, accuracy) for search, find in enumerate(finds) for accuracy in find]
+    columns = {"search": [search for search, _ in pairs], "accuracy": [accuracy for _, accuracy in pairs]}
+    return columns | dict.fromkeys(("macs", "parameters"), [1] * len(pairs))
+
+
+def test_of_several_searches_each_is_one_value_however_often_its_find_was_trained():
+    arms = ARMS | {"found_on_synthetic": several([0.75, 0.5], [0.5, 0.25], [0.25, 0.5])}
+    arms |= {"found_on_real": several([0.5, 0.25], [0.25, 0.25])}
+    found, means = scratch.differences(arms), ([0.625, 0.375, 0.375], [0.375, 0.25])
+    assert scratch.worth(arms)["found_on_synthetic"] == statistics.summary(means[0])
+    assert (found["searches_synthetic"], found["searches_real"], found["searches_noise"]) == (3, 2, 1)
+    assert found["difference_synthetic_real"] == statistics.difference(*means).scaled(100)
+    beside = statistics.difference(means[0], ARMS["random"]["accuracy"])
+    assert found["difference_synthetic_random"] == beside.scaled(100)
+    # one search on noise: its find is paired by seed with the first one on synthetic images
+    assert found["difference_synthetic_noise"].value == pytest.approx(37.5)
 
 
 def test_a_find_is_ahead_of_random_architectures_that_it_is_better_than():

@@ -1,4 +1,7 @@
-"""Rankings of the same architectures: how far they agree, and what trusting one costs."""
+"""Rankings of the same architectures: how far they agree, and what trusting one costs.
+
+Further supernets of an arm are the stages `judged-<arm>-2`, ...; without any, intervals are over paths alone.
+"""
 
 import itertools
 from collections.abc import Mapping
@@ -23,7 +26,7 @@ PARTS = {
 COMPARED = {"synthetic_real": "synthetic", "noise_real": "noise", "real_real": "again", "macs_real": "macs"}
 DIFFERENCES = {"difference": ("synthetic", "noise"), "difference_macs": ("synthetic", "macs")}
 
-Ranking = dict[str, list[float]]  # by arm, and "macs": a value an architecture
+Ranking = dict[str, list[float]]  # by arm, further supernets as <arm>-2, ..., and "macs": a value an architecture
 
 
 def parts(made: Mapping[str, Artefact], settings: Settings) -> dict[str, Ranking]:
@@ -32,8 +35,10 @@ def parts(made: Mapping[str, Artefact], settings: Settings) -> dict[str, Ranking
     for part, (kind, *names) in PARTS.items():
         if f"{kind}-real" not in made:
             continue
-        judged = {arm: columns(made[f"{kind}-{arm}"]) for arm in experiment.ARMS}
-        found[part] = {arm: kept[names[experiment.source_of(arm) == "real"]] for arm, kept in judged.items()}
+        labels = [label.removeprefix(f"{kind}-") for label in made if label.startswith(f"{kind}-")]
+        judged = {label: columns(made[f"{kind}-{label}"]) for label in labels}
+        of_real = {label: experiment.source_of(label.partition("-")[0]) == "real" for label in labels}
+        found[part] = {label: kept[names[of_real[label]]] for label, kept in judged.items()}
         drawn = judged["real"]["architecture"]
         found[part]["macs"] = judged["real"].get("macs") or [spos.macs(settings, path) for path in drawn]
     return found
@@ -45,20 +50,26 @@ def columns(artefact: Artefact) -> dict[str, list[Any]]:
     return {name: [row[name] for row in rows] for name in rows[0]}
 
 
+def supernets(ranking: Ranking, arm: str) -> list[list[float]]:
+    """The rankings of an arm, one a supernet."""
+    return [values for label, values in ranking.items() if label.partition("-")[0] == arm]
+
+
 def agreement(ranking: Ranking, settings: Settings) -> dict[str, dict[str, Interval]]:
     """How far each other ranking agrees with that on real data: by comparison and coefficient, with intervals.
 
     The differences are paired: synthetic data less noise, and less the ranking by cost alone.
     """
     options = {"resamples": settings.consistency.resamples, "seed": settings.seed}
-    truth, found = ranking["real"], {}
+    rows = {arm: supernets(ranking, arm) for arm in ("real", *COMPARED.values())}
+    truth, found = rows["real"], {}
     for name, arm in COMPARED.items():
         found[name] = {
-            kind: statistics.correlation_interval(ranking[arm], truth, kind, **options) for kind in COEFFICIENTS
+            kind: statistics.correlation_interval(rows[arm], truth, kind, **options) for kind in COEFFICIENTS
         }
     for name, (one, other) in DIFFERENCES.items():
         found[name] = {
-            kind: statistics.correlation_difference(ranking[one], ranking[other], truth, kind, **options)
+            kind: statistics.correlation_difference(rows[one], rows[other], truth, kind, **options)
             for kind in COEFFICIENTS
         }
     return found
@@ -89,9 +100,11 @@ def metrics(found: Mapping[str, Mapping[str, Mapping[str, Interval]]]) -> dict[s
 def spread(rankings: Mapping[str, Ranking]) -> dict[str, float | str]:
     """For a record: the mean over architectures of each part's arms, `<part>_<arm>`, and the deviation, `_std`.
 
-    To four digits; dashes for a part that was not computed.
+    To four digits; dashes for a part that was not computed. `supernets` counts those of the arm that has the fewest.
     """
-    values: dict[str, float | str] = {}
+    paths = rankings.get("spos", {})
+    counts = [len(supernets(paths, arm)) for arm in experiment.ARMS]
+    values: dict[str, float | str] = {"supernets": min(counts) or records.MISSING}
     for part, arm in itertools.product(PARTS, experiment.ARMS):
         mean, deviation, _ = statistics.summary(rankings[part][arm]) if part in rankings else records.absent(Summary)
         values |= {f"{part}_{arm}": _rounded(mean), f"{part}_{arm}_std": _rounded(deviation)}

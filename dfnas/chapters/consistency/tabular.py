@@ -133,16 +133,19 @@ def judge_all(
 def metrics(made: dict[str, Artefact], settings: Settings) -> dict[str, Any]:
     """For a record: how many architectures were compared, and how scores and multiply-adds agree with the table.
 
-    `table_<coefficient>` and `table_macs_<coefficient>`; dashes where no table was given.
+    `table_<coefficient>` and `table_macs_<coefficient>`; dashes where no table was given. With further supernets, whose
+    stages are `table-judged-2`, ..., intervals are over supernets too; with one they are over architectures alone.
     """
     options = {"resamples": settings.consistency.resamples, "seed": settings.seed}
-    rows = logs.read(made["table-judged"].folder / LOG) if "table-judged" in made else []
-    columns = {name: [row[name] for row in rows] for name in ("score", "macs", "accuracy")}
+    supernets = [logs.read(made[label].folder / LOG) for label in made if label.startswith("table-judged")]
+    rows = supernets[0] if supernets else []
+    scores, macs = [[row["score"] for row in each] for each in supernets], [row["macs"] for row in rows]
     values: dict[str, Any] = {"table_architectures": len(rows) or records.MISSING}
-    for front, column in (("table", "score"), ("table_macs", "macs")):
+    values["table_supernets"] = len(supernets) or records.MISSING
+    truth = [row["accuracy"] for row in rows]
+    for front, ranked in (("table", scores), ("table_macs", macs)):
         for kind in COEFFICIENTS:
             values[f"{front}_{kind}"] = records.absent(Interval)
             if rows:
-                ranked, truth = columns[column], columns["accuracy"]
                 values[f"{front}_{kind}"] = statistics.correlation_interval(ranked, truth, kind, **options)
     return values

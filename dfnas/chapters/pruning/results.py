@@ -1,13 +1,13 @@
 """What the pruning chapter found: accuracies by arm and window, how they differ, and what goes into the record."""
 
-import itertools
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from dfnas import records
 from dfnas.chapters.pruning.networks import ARMS, SOURCES, SUFFIXES, side_of, space_of
 from dfnas.models import cost, pruning
 from dfnas.models.pruning_net import PruningNet
@@ -56,21 +56,18 @@ def ratios_by_generation(rows: Sequence[Visited]) -> Tensor:
     return torch.stack([ratios[torch.tensor(each)].mean(0) for each in candidates])
 
 
-def compared(results: Results, first: str, second: str, windows: Iterable[int] = (0,)) -> Interval:
-    """The mean difference of two arms' accuracies over the windows, with its interval.
+def compared(results: Results, first: str, second: str, windows: Sequence[int] = (0,)) -> Interval:
+    """The difference of two arms' mean accuracies, averaged over the windows, with its interval.
 
-    Finds and even widths are paired by window and seed. Random encodings are a sample of their own: in one window they
-    get Welch's interval, over several the mean of a window is taken from each of the other arm's accuracies.
+    Over windows, each gives one difference, whatever the number of its trainings, which are of one architecture: the
+    interval is Student's over windows. In one window it is that of its two networks alone, over trainings: finds and
+    even widths are paired by seed, and random encodings are a sample of their own.
     """
     ones, others = ([results[arm][window]["accuracy"] for window in windows] for arm in (first, second))
-    if second != "random":
-        return statistics.paired_difference(list(itertools.chain(*ones)), list(itertools.chain(*others)))
-    if len(ones) == 1:
-        return statistics.difference(ones[0], others[0])
-    centres = [statistics.mean(values) for values in others]
-    centred = [[value - centre for value in values] for values, centre in zip(others, centres, strict=True)]
-    raised = [[value - centre for value in values] for values, centre in zip(ones, centres, strict=True)]
-    return statistics.difference(list(itertools.chain(*raised)), list(itertools.chain(*centred)))
+    if len(ones) > 1:
+        return statistics.paired_difference(list(map(statistics.mean, ones)), list(map(statistics.mean, others)))
+    between = statistics.difference if second == "random" else statistics.paired_difference
+    return between(ones[0], others[0])
 
 
 def metrics(made: Mapping[str, Artefact], settings: Settings) -> dict[str, Any]:
@@ -102,10 +99,10 @@ def metrics(made: Mapping[str, Artefact], settings: Settings) -> dict[str, Any]:
 
 
 def _differences(found: Results) -> dict[str, Interval]:
-    """In points, in the first window and over all."""
-    scopes = {"": [0], "all_": list(found["uniform"])}
-    return {
-        f"difference_{scope}{name}": compared(found, *arms, windows).scaled(100)
-        for name, arms in PAIRS.items()
-        for scope, windows in scopes.items()
-    }
+    """In points, in the first window and over all; dashes where there is one window, which is no repeat of itself."""
+    windows, facts = list(found["uniform"]), {}
+    for name, arms in PAIRS.items():
+        facts[f"difference_{name}"] = compared(found, *arms).scaled(100)
+        several = compared(found, *arms, windows).scaled(100) if len(windows) > 1 else records.absent(Interval)
+        facts[f"difference_all_{name}"] = several
+    return facts

@@ -1,0 +1,74 @@
+"""Chapters that nobody ran: records of made-up searches whose worth is known, with the spreads of published records."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from dfnas import records
+from dfnas.chapters.pruning import networks
+from dfnas.chapters.pruning import results as pruning
+from dfnas.data import origins
+from dfnas.records import claims
+from dfnas.search import scratch
+
+SEEDS, RANDOM = 3, 8  # trainings of a find, and random architectures
+Metrics = Mapping[str, Any]
+
+
+def spreads(metrics: Metrics) -> tuple[float, float]:
+    """The deviations of a search chapter's record: among random architectures, and among trainings of one of them."""
+    within = float(np.mean([metrics[f"found_on_{name}_std"] ** 2 for name in origins.NAMES])) ** 0.5
+    return max(metrics["random_std"] ** 2 - within**2, 0.0) ** 0.5, within
+
+
+def arms(generator: np.random.Generator, metrics: Metrics, searches: int, shift: float) -> dict[str, dict[str, list]]:
+    """A chapter whose searches draw their finds blindly; those on synthetic images are worth `shift` more."""
+    among, within = spreads(metrics)
+
+    def trained(count: int, seeds: int, mean: float) -> dict[str, list]:
+        finds = mean + among * generator.normal(size=(count, 1))
+        accuracy = (finds + within * generator.normal(size=(count, seeds))).ravel().tolist()
+        columns = dict.fromkeys(("macs", "parameters"), [1] * len(accuracy))
+        return columns | {"accuracy": accuracy, "search": [each for each in range(count) for _ in range(seeds)]}
+
+    found = {
+        f"found_on_{name}": trained(searches, SEEDS, 0.5 + shift * (name == "synthetic")) for name in origins.NAMES
+    }
+    return found | {"random": trained(RANDOM, 1, 0.5)}
+
+
+def decided(claim: claims.Claim, record: Mapping[str, Any], searches: int, chapters: int, seed: int = 0) -> float:
+    """How often a claim is decided whose true value lies at its limit, among simulated chapters."""
+    generator, count = np.random.default_rng(seed), 0
+    for _ in range(chapters):
+        found = scratch.differences(arms(generator, record["metrics"], searches, claim.limit / 100))
+        simulated = {claim.chapter: {"metrics": records.flat(found), "parameters": {"data": {"name": "cifar10"}}}}
+        count += claims.judge(claim, simulated).state != claims.UNDECIDED
+    return count / chapters
+
+
+def windows(generator: np.random.Generator, metrics: Metrics, count: int, among: float) -> pruning.Results:
+    """A pruning chapter whose arms are worth the same; in a window each is one architecture, worth `among` or so more.
+
+    Random encodings are each of their own; trainings spread as in the record's window.
+    """
+    found: pruning.Results = {}
+    for arm in networks.ARMS[:-1]:
+        found[arm] = {}
+        for window, end in zip(range(count), networks.SUFFIXES, strict=False):
+            number = metrics[f"{arm}{end}_n"]
+            worth = among * generator.normal(size=number if arm == "random" else 1)
+            within = metrics[f"uniform{end}_std"]
+            found[arm][window] = {"accuracy": (worth + within * generator.normal(size=number)).tolist()}
+    return found
+
+
+def intervals(
+    metrics: Metrics, count: int, chapters: int, among: float = 0.01, seed: int = 0
+) -> Iterator[dict[str, Any]]:
+    """The pairs' intervals over windows, of simulated chapters in which every true difference is 0."""
+    generator = np.random.default_rng(seed)
+    for _ in range(chapters):
+        found = windows(generator, metrics, count, among)
+        yield {name: pruning.compared(found, *pair, range(count)) for name, pair in pruning.PAIRS.items()}
