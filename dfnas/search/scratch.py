@@ -283,9 +283,8 @@ def differences(arms: Arms) -> dict[str, Any]:
         between = statistics.difference if several else statistics.paired_difference
         found[f"difference_{one}_{other}"] = between(*pair).scaled(100)
     for name, values in ours.items():
-        found[f"difference_{name}_random"] = statistics.difference(
-            values, arms[f"random_for_{name}"]["accuracy"]
-        ).scaled(100)
+        random = arms[f"random_for_{name}"]["accuracy"]
+        found[f"difference_{name}_random"] = statistics.difference(values, random).scaled(100)
     return found
 
 

@@ -35,7 +35,8 @@ def arms(generator: np.random.Generator, metrics: Metrics, searches: int, shift:
     found = {
         f"found_on_{name}": trained(searches, SEEDS, 0.5 + shift * (name == "synthetic")) for name in origins.NAMES
     }
-    return found | {"random": trained(RANDOM, 1, 0.5)}
+    random = trained(RANDOM, 1, 0.5)
+    return found | {f"random_for_{name}": random for name in origins.NAMES}
 
 
 def decided(claim: claims.Claim, record: Mapping[str, Any], searches: int, chapters: int, seed: int = 0) -> float:

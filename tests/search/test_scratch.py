@@ -209,7 +209,11 @@ def several(*finds):
 
 
 def test_of_several_searches_each_is_one_value_however_often_its_find_was_trained():
-    arms = ARMS | {"found_on_synthetic": several([0.75, 0.5], [0.5, 0.25], [0.25, 0.5])}
+    arms = (
+        ARMS
+        | {f"random_for_{name}": ARMS["random"] for name in ("synthetic", "real", "noise")}
+        | {"found_on_synthetic": several([0.75, 0.5], [0.5, 0.25], [0.25, 0.5])}
+    )
     arms |= {"found_on_real": several([0.5, 0.25], [0.25, 0.25])}
     found, means = scratch.differences(arms), ([0.625, 0.375, 0.375], [0.375, 0.25])
     assert scratch.worth(arms)["found_on_synthetic"] == statistics.summary(means[0])
