@@ -13,7 +13,7 @@ from safetensors import SafetensorError
 from dfnas import profiles
 from dfnas.chapters import index as chapters_index
 from dfnas.errors import UserError
-from dfnas.runtime import artefacts, files, logs, stages
+from dfnas.runtime import artefacts, devices, files, logs, stages
 
 
 @pytest.fixture(autouse=True)
@@ -55,6 +55,25 @@ def test_the_key_follows_all_that_the_result_depends_on(change):
 def test_an_inputs_key_goes_into_the_key():
     one, other = (stages.stage("input", count([]), {"x": x}) for x in (1, 2))
     assert stages.stage("a", count([]), {}, [one]).key != stages.stage("a", count([]), {}, [other]).key
+
+
+def test_the_precision_is_in_the_key_as_it_is_asked_for_and_in_the_facts_as_it_became():
+    """Whatever `auto` becomes on a machine, its key is that of a stage that knows of no precision."""
+    network, keys, became = torch.nn.Conv2d(3, 4, 3), {}, {}
+
+    def work(folder):
+        with devices.autocast(run, network):
+            pass
+
+    for asked in ("auto", "fp32", "bf16"):
+        run = profiles.RunSettings(device="cpu", precision=asked)
+        artefact = stages.stage("a", work, {}, run=run)
+        keys[asked], became[asked] = artefact.key, artefact.precision
+        assert json.loads((artefact.folder / "stage.json").read_text())["precision"] == artefact.precision
+    assert len(set(keys.values())) == 3
+    assert keys["auto"] == stages.keys(lambda: stages.stage("a", work, {}))["a"]
+    automatic = "bf16" if devices.bf16(profiles.RunSettings(device="cpu"), network) else "fp32"
+    assert became == {"auto": automatic, "fp32": "fp32", "bf16": "bf16"}
 
 
 def test_how_a_run_is_computed_is_no_part_of_any_key():
