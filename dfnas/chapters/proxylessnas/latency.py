@@ -222,16 +222,24 @@ def _ends(space: Space, side: int, settings: Settings) -> tuple[str, str]:
 
 
 def measure(items: Sequence[Chain], batch: int, settings: Settings, what: str) -> dict[str, dict[str, float]]:
-    """Milliseconds of each part of the chains, in inference: quartiles of `repeats` measurements; a network is a part.
-
-    Each part is measured in its place: its input is what the part before has just computed, and what else lies in the
-    caches is what lies there in a network. Other programs can only make it slower, so the lower quartile is what counts
-    ("low"). Rounds go over all chains in turn, so that a machine that slows down for a while touches all of them alike.
-    """
+    """`timings` of the chapter's networks and operators, on a batch at the side that networks are judged at."""
     chapter, _, side = _chapter(settings)
-    where, times = devices.device(settings.run), defaultdict(list)
     run = dataclasses.replace(settings.run, precision="bf16" if in_bf16(settings) else "fp32")
     x = torch.randn(batch, settings.data.channels, side, side, generator=seeds.generator(settings.seed, "latency"))
+    return timings(items, x, chapter.latency.repeats, run, what)
+
+
+def timings(
+    items: Sequence[Chain], x: Tensor, repeats: int, run: RunSettings, what: str
+) -> dict[str, dict[str, float]]:
+    """Milliseconds of each part of the chains on a batch `x`, in inference: quartiles of `repeats` measurements.
+
+    A chain is parts with names, a network that is not taken apart has one. Each part is measured in its place: its
+    input is what the part before has just computed, and what else lies in the caches is what lies there in a network.
+    Other programs can only make it slower, so the lower quartile is what counts ("low"). Rounds go over all chains in
+    turn, so that a machine that slows down for a while touches all of them alike.
+    """
+    where, times = devices.device(run), defaultdict(list)
     x = x.to(where).contiguous(memory_format=torch.channels_last)
     placed = [[(name, devices.place(copy.deepcopy(part), where).eval()) for name, part in chain] for chain in items]
     laps = []
@@ -239,7 +247,7 @@ def measure(items: Sequence[Chain], batch: int, settings: Settings, what: str) -
         for _ in range(3):  # warm-up: memory is taken, kernels are chosen
             whole = sum(_lap(chain, x, run))
         laps.append(max(1, math.ceil(1e3 * ABOUT / whole)))
-    for _ in bar(range(chapter.latency.repeats), desc=f"latency of {what}", unit="round"):
+    for _ in bar(range(repeats), desc=f"latency of {what}", unit="round"):
         for chain, count in zip(placed, laps, strict=True):
             _lap(chain, x, run)  # what ran before is another chain
             rounds = [_lap(chain, x, run) for _ in range(count)]
