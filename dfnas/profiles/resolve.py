@@ -96,12 +96,15 @@ def _override(settings: Settings, override: str) -> Settings:
 def _replace(part: Any, changes: dict[str, Any], read: Callable[[Any, Any, str], Any], place: str = "") -> Any:
     """The part, changed; `read` takes a value, the type of its field and its path to what the field then holds."""
     kinds = typing.get_type_hints(type(part))
-    values = {}
+    empty = {field.name for field in dataclasses.fields(part) if field.default is None}  # which may be None again
+    values: dict[str, Any] = {}
     for name, value in changes.items():
         path, old = f"{place}{name}", getattr(part, name, None)
         if name not in kinds:
             raise UserError(f"{path}: no {name!r}{_guess(name, list(kinds))}; there are {', '.join(kinds)}")
-        if not isinstance(value, dict):
+        if value is None and name in empty:
+            values[name] = None
+        elif not isinstance(value, dict):
             values[name] = read(value, kinds[name], path)
         elif dataclasses.is_dataclass(old):
             values[name] = _replace(old, value, read, f"{path}.")
