@@ -2,11 +2,6 @@
 
 import io
 import json
-import os
-import shutil
-import subprocess
-import sys
-import tempfile
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,7 +14,6 @@ from torch import Tensor, nn
 
 from dfnas import models
 from dfnas.errors import UserError
-from dfnas.runtime import paths
 from dfnas.runtime.files import replacing, write_tensors
 
 
@@ -68,17 +62,3 @@ def translate(network: nn.Module, shape: Sequence[int], folder: Path, stem: str)
         onnx = torch.onnx.export(program, dynamo=True, verbose=False, input_names=["images"], output_names=["logits"])
     assert onnx is not None
     onnx.save(folder / f"{stem}.onnx", external_data=False)
-
-
-def elsewhere(lines: str, file: Path, images: Tensor) -> Tensor:
-    """What `lines` of Python, run in a fresh process beside a copy of `file`, give for normalised images.
-
-    The lines must leave the network under the name `network`.
-    """
-    asked = lines + '\nimport torch\ntorch.save(network(torch.load("images.pt")).detach(), "logits.pt")\n'
-    with tempfile.TemporaryDirectory() as folder:
-        shutil.copy(file, folder)
-        torch.save(images, Path(folder) / "images.pt")
-        environment = {**os.environ, "PYTHONPATH": str(paths.root()), "OMP_NUM_THREADS": str(torch.get_num_threads())}
-        subprocess.run([sys.executable, "-c", asked], cwd=folder, env=environment, check=True)
-        return torch.load(Path(folder) / "logits.pt")
