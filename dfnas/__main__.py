@@ -169,14 +169,14 @@ def latency(
     paths.make_folder(path.parent)
     from dfnas.chapters.proxylessnas import latency as measuring  # imported late: it brings torch, which takes seconds
 
-    made = measuring.write(path, settings)
-    rows = [[name, row["low"], row["median"], row["high"]] for name, row in made["operators"].items()]
+    table = measuring.write(path, settings)
+    rows = [[name, row["low"], row["median"], row["high"]] for name, row in table["operators"].items()]
     print(tabulate(rows, ["operator", "ms", "median", "upper quartile"], floatfmt=".3f"))
-    if made["busy"]:
+    if table["busy"]:
         print("other programs ran on this machine: measure again when nothing does, or take these times with care")
-    print(f"{made['batch']} images at once, {made['threads']} threads, {made['repeats']} repeats: {path}")
-    chosen = f"--set proxylessnas.cost=latency --set proxylessnas.latency_table={path}"
-    print(f"python -m dfnas run 06-proxylessnas --profile {profile} {chosen}")
+    print(f"{table['batch']} images at once, {table['threads']} threads, {table['repeats']} repeats: {path}")
+    options = f"--set proxylessnas.cost=latency --set proxylessnas.latency_table={path}"
+    print(f"python -m dfnas run 06-proxylessnas --profile {profile} {options}")
 
 
 def _settings(profile: str, seed: int = 0, overrides: list[str] | None = None, device: str | None = None) -> Settings:

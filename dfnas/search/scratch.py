@@ -186,7 +186,7 @@ def band(
     settings: Settings,
     scratch: ScratchSettings,
     chapter: str,
-    made: Mapping[str, Artefact],
+    artefacts: Mapping[str, Artefact],
     dropout: float | None = None,
 ) -> dict[str, Artefact]:
     """Every training of a search chapter: `seeds` of each source's find, one of each random architecture.
@@ -197,11 +197,13 @@ def band(
     make = functools.partial(stage, dropout=dropout)
     for source in origins.NAMES:
         for seed in range(settings.seed, settings.seed + scratch.seeds):
-            label, search = f"found-{source}-{seed}", made[f"search-{source}"]
+            label, search = f"found-{source}-{seed}", artefacts[f"search-{source}"]
             calls[label] = functools.partial(make, f"{chapter}-{label}", settings, scratch, search, 0, seed)
     for index in range(scratch.random):
         label, seed = f"random-{index}", settings.seed + index
-        calls[label] = functools.partial(make, f"{chapter}-{label}", settings, scratch, made["random"], index, seed)
+        calls[label] = functools.partial(
+            make, f"{chapter}-{label}", settings, scratch, artefacts["random"], index, seed
+        )
     return processes.made(calls, settings.run, "from scratch")
 
 

@@ -29,14 +29,14 @@ DIFFERENCES = {"difference": ("synthetic", "noise"), "difference_macs": ("synthe
 Ranking = dict[str, list[float]]  # by arm, further supernets as <arm>-2, ..., and "macs": a value an architecture
 
 
-def parts(made: Mapping[str, Artefact], settings: Settings) -> dict[str, Ranking]:
+def parts(artefacts: Mapping[str, Artefact], settings: Settings) -> dict[str, Ranking]:
     """The values of each part that was computed: accuracies or scores by arm, and multiply-adds."""
     found: dict[str, Ranking] = {}
     for part, (kind, *names) in PARTS.items():
-        if f"{kind}-real" not in made:
+        if f"{kind}-real" not in artefacts:
             continue
-        labels = [label.removeprefix(f"{kind}-") for label in made if label.startswith(f"{kind}-")]
-        judged = {label: columns(made[f"{kind}-{label}"]) for label in labels}
+        labels = [label.removeprefix(f"{kind}-") for label in artefacts if label.startswith(f"{kind}-")]
+        judged = {label: columns(artefacts[f"{kind}-{label}"]) for label in labels}
         of_real = {label: experiment.source_of(label.partition("-")[0]) == "real" for label in labels}
         found[part] = {label: kept[names[of_real[label]]] for label, kept in judged.items()}
         drawn = judged["real"]["architecture"]

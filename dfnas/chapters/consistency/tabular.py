@@ -130,14 +130,14 @@ def judge_all(
     progress.close()
 
 
-def metrics(made: dict[str, Artefact], settings: Settings) -> dict[str, Any]:
+def metrics(artefacts: dict[str, Artefact], settings: Settings) -> dict[str, Any]:
     """For a record: how many architectures were compared, and how scores and multiply-adds agree with the table.
 
     `table_<coefficient>` and `table_macs_<coefficient>`; dashes where no table was given. With further supernets, whose
     stages are `table-judged-2`, ..., intervals are over supernets too; with one they are over architectures alone.
     """
     options = {"resamples": settings.consistency.resamples, "seed": settings.seed}
-    supernets = [logs.read(made[label].folder / LOG) for label in made if label.startswith("table-judged")]
+    supernets = [logs.read(artefacts[label].folder / LOG) for label in artefacts if label.startswith("table-judged")]
     rows = supernets[0] if supernets else []
     scores, macs = [[row["score"] for row in each] for each in supernets], [row["macs"] for row in rows]
     values: dict[str, Any] = {"table_architectures": len(rows) or records.MISSING}

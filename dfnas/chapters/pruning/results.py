@@ -29,10 +29,10 @@ PAIRS = {  # arms whose difference is reported
 Results = dict[str, dict[int, dict[str, list[Any]]]]  # arm, window, column: a value a training
 
 
-def results(made: Mapping[str, Artefact]) -> Results:
+def results(artefacts: Mapping[str, Artefact]) -> Results:
     """What the trainings came to: by arm and window, a value a training of each of COLUMNS."""
     arms: Results = {arm: {} for arm in ARMS}
-    for label, artefact in made.items():
+    for label, artefact in artefacts.items():
         if label.startswith("trained-"):
             _, arm, window, _ = label.split("-")
             facts = json.loads((artefact.folder / "trained.json").read_text())
@@ -42,9 +42,9 @@ def results(made: Mapping[str, Artefact]) -> Results:
     return arms
 
 
-def visited(made: Mapping[str, Artefact]) -> dict[tuple[str, int], list[Visited]]:
+def visited(artefacts: Mapping[str, Artefact]) -> dict[tuple[str, int], list[Visited]]:
     """All candidates of each search, in order, by source and window."""
-    searches = {label: artefact for label, artefact in made.items() if label.startswith("search-")}
+    searches = {label: artefact for label, artefact in artefacts.items() if label.startswith("search-")}
     logs = {label: evolution.load(artefact.folder / evolution.LOG) for label, artefact in searches.items()}
     return {(label.split("-")[1], int(label.split("-")[2])): rows for label, rows in logs.items()}
 
@@ -70,9 +70,9 @@ def compared(results: Results, first: str, second: str, windows: Sequence[int] =
     return between(ones[0], others[0])
 
 
-def metrics(made: Mapping[str, Artefact], settings: Settings) -> dict[str, Any]:
+def metrics(artefacts: Mapping[str, Artefact], settings: Settings) -> dict[str, Any]:
     """For the record: what the chapter's stages came to."""
-    chapter, found, logs = settings.pruning, results(made), visited(made)
+    chapter, found, logs = settings.pruning, results(artefacts), visited(artefacts)
     facts: dict[str, Any] = {"pruned_macs": found["pruned_on_synthetic"][0]["macs"][0], "network": chapter.network}
     for window, suffix in zip(range(len(chapter.windows)), SUFFIXES, strict=False):
         facts |= scratch.worth({f"{arm}{suffix}": found[arm][window] for arm in ARMS[:-1]})
@@ -86,7 +86,7 @@ def metrics(made: Mapping[str, Artefact], settings: Settings) -> dict[str, Any]:
             facts[f"visited_{name}{suffix}"] = len(rows)
         facts[f"spearman{suffix}"] = statistics.correlation(firsts["synthetic"], firsts["real"], "spearman")
     facts |= scratch.worth({"full": found["full"][0]}) | _differences(found)
-    tested = json.loads((made["teacher"].folder / "teacher.json").read_text())
+    tested = json.loads((artefacts["teacher"].folder / "teacher.json").read_text())
     facts |= {f"teacher_{name}": value for name, value in tested.items()}
     space, data = space_of(settings), settings.data
     facts |= {"genes": space.genes, "encodings": float(len(pruning.RATIOS) ** space.genes), "side": side_of(settings)}
