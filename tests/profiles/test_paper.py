@@ -284,6 +284,10 @@ def both(settings: Settings, begun: Any) -> list[int]:
     return begun.images
 
 
+def temperature(settings: Settings, begun: Any) -> float:
+    return begun.loss.keywords["temperature"]
+
+
 def choices(settings: Settings, _: Any) -> tuple[str, ...]:
     return shufflenet.CHOICES
 
@@ -367,6 +371,7 @@ NUMBERS: dict[str, list[tuple[str, str, Callable[[Settings, Any], Any] | str, An
         ("B.3", "weight decay 4e-5", "recipe.weight_decay", 4e-5),
         ("B.3", "batch size 1024", "recipe.batch", 1024),
         ("B.3", "initial learning rate 0.5", "recipe.learning_rate", 0.5),
+        ("the authors' code", "soft labels at temperature 3", temperature, 3.0),
     ],
     "SPOS's supernet of real data": [("B.3", "as many real images, without the validation", both, [108_000])],
     "SPOS's find": [
