@@ -143,13 +143,13 @@ def input_gradient(gradient: Tensor, x: Tensor, weight: Tensor, stride: int) -> 
 
 
 def weight_gradient(gradient: Tensor, x: Tensor, weight: Tensor, stride: int) -> Tensor:
-    """A few columns of the kernel at a time: to them, x is shifted, and what is cut off or missing is padding."""
+    """A few columns of the kernel at a time, with the columns of the padded images that they meet."""
     padding = weight.shape[2] // 2
     if weight.shape[3] <= WIDEST and x.shape[2] >= weight.shape[2]:
         return _backward(gradient, x, weight, stride, padding, 1)
-    parts, start = [], 0
+    parts, start, padded = [], 0, F.pad(x, (padding,) * 4)
     for part in weight.split(WIDEST, 3):
-        left, right = padding - start, start + part.shape[3] - 1 - padding
-        parts.append(_backward(gradient, F.pad(x, (left, right, padding, padding)), part, stride, 0, 1))
+        columns = padded[..., start : start + x.shape[3] - 1 + part.shape[3]]
+        parts.append(_backward(gradient, columns, part, stride, 0, 1))
         start += part.shape[3]
     return torch.cat(parts, 3)

@@ -11,10 +11,10 @@ from dfnas.kernels import separable
 from dfnas.models import darts
 
 
-@pytest.mark.parametrize("side", [8, 7, 2])
+@pytest.mark.parametrize("side", [8, 7, 2, 1])
 @pytest.mark.parametrize("stride", [1, 2])
 @pytest.mark.parametrize("dilation", [1, 2])
-@pytest.mark.parametrize("kernel", [3, 5])
+@pytest.mark.parametrize("kernel", [3, 5, 7])
 def test_a_depthwise_layer_gives_the_same_and_the_same_gradients(kernel, dilation, stride, side):
     generator = torch.Generator().manual_seed(0)
     plain = nn.Conv2d(6, 6, kernel, stride, dilation * (kernel // 2), dilation, groups=6, bias=False)
