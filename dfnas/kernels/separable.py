@@ -143,13 +143,14 @@ def input_gradient(gradient: Tensor, x: Tensor, weight: Tensor, stride: int) -> 
 
 
 def weight_gradient(gradient: Tensor, x: Tensor, weight: Tensor, stride: int) -> Tensor:
-    """A few columns of the kernel at a time, with the columns of the padded images that they meet."""
+    """A few columns of the kernel at a time: to them, x is shifted, and what is cut off or missing is padding."""
     padding = weight.shape[2] // 2
-    if weight.shape[3] <= WIDEST and x.shape[2] >= weight.shape[2]:
+    fits = weight.shape[3] <= WIDEST and x.shape[2] >= weight.shape[2]
+    if fits or x.shape[3] < padding:  # more would be cut off than there is
         return _backward(gradient, x, weight, stride, padding, 1)
-    parts, start, padded = [], 0, F.pad(x, (padding,) * 4)
+    parts, start = [], 0
     for part in weight.split(WIDEST, 3):
-        columns = padded[..., start : start + x.shape[3] - 1 + part.shape[3]]
-        parts.append(_backward(gradient, columns, part, stride, 0, 1))
+        left, right = padding - start, start + part.shape[3] - 1 - padding
+        parts.append(_backward(gradient, F.pad(x, (left, right, padding, padding)), part, stride, 0, 1))
         start += part.shape[3]
     return torch.cat(parts, 3)
