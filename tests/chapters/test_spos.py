@@ -12,22 +12,14 @@ from dfnas.errors import UserError
 from dfnas.runtime.artefacts import Artefact
 from dfnas.search import evolution, scratch, supernets
 
-from .digits import source
+from .digits import source, stopped_at
 
 SETTINGS = profiles.load("smoke", 0, ["run.checkpoint_seconds=0"])
 
 
-def train(folder, stop_at=None, monkeypatch=None):
+def train(folder, stop_at=None):
     folder.mkdir(exist_ok=True)
-    whole = supernets.RandomChoice.before
-
-    def stopping(self, step, steps, rate, optimiser):
-        if step == stop_at:
-            raise KeyboardInterrupt
-        whole(self, step, steps, rate, optimiser)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(supernets.RandomChoice, "before", stopping)
+    with stopped_at(stop_at):
         spos.train_supernet(folder, source(), SETTINGS, teachers.load(SETTINGS))
     return Artefact("supernet", "", folder)
 

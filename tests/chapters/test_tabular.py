@@ -14,10 +14,10 @@ from dfnas.errors import UserError
 from dfnas.models import nasbench
 from dfnas.runtime import logs
 from dfnas.runtime.artefacts import Artefact
-from dfnas.search import supernets, tables
+from dfnas.search import tables
 from dfnas.training import loop
 
-from .digits import source
+from .digits import source, stopped_at
 
 MADE_UP = "# made up for a test: no network has these accuracies"
 HEADER = "architecture,accuracy,macs,parameters"
@@ -75,18 +75,10 @@ def test_mistakes_in_a_table_are_one_line_that_says_where(tmp_path):
 
 
 @pytest.mark.parametrize("kind", nasbench.KINDS)
-def test_a_supernet_that_was_stopped_ends_with_the_same_bits_and_judges_once(tmp_path, kind, monkeypatch):
+def test_a_supernet_that_was_stopped_ends_with_the_same_bits_and_judges_once(tmp_path, kind):
     def train(folder, stop_at=None):
         folder.mkdir(exist_ok=True)
-        whole = supernets.RandomChoice.before
-
-        def stopping(self, step, *rest):
-            if step == stop_at:
-                raise KeyboardInterrupt
-            whole(self, step, *rest)
-
-        with monkeypatch.context() as patch:
-            patch.setattr(supernets.RandomChoice, "before", stopping)
+        with stopped_at(stop_at):
             tabular.train(folder, supernet := tabular.build(kind, SETTINGS), source(), SETTINGS)
         return supernet
 
