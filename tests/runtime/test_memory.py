@@ -1,5 +1,6 @@
 """Freed memory is kept: what the next tensors cost, in page faults, which the system counts."""
 
+import statistics
 import subprocess
 import sys
 
@@ -22,11 +23,15 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
 
 
-def faults(how: str) -> int:
-    ran = subprocess.run([sys.executable, "-c", FAULTS, how], capture_output=True, text=True)
-    if ran.returncode == 77:
-        pytest.skip("this C library has no mallopt")
-    return int(ran.stdout)
+def faults(how: str) -> float:
+    """The median of three processes: in one of ten the heap grows by one more tensor, 1,024 pages, while it counts."""
+    counts = []
+    for _ in range(3):
+        ran = subprocess.run([sys.executable, "-c", FAULTS, how], capture_output=True, text=True)
+        if ran.returncode == 77:
+            pytest.skip("this C library has no mallopt")
+        counts.append(int(ran.stdout))
+    return statistics.median(counts)
 
 
 def test_tensors_of_a_size_seen_before_cost_no_page_faults():
