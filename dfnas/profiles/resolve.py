@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 from dfnas.errors import UserError
 from dfnas.profiles import profile_files
-from dfnas.profiles.settings import CHAPTERS, DATA_SETS, Settings
+from dfnas.profiles.settings import CHAPTERS, DATA_SETS, NEED_REAL, Settings
 
 NAMES = ("smoke", "quick", "laptop", "paper-cifar10", "paper-imagenet")
 PATHS = ("teacher.path", "consistency.table", "proxylessnas.latency_table")  # settings that name files
@@ -43,9 +43,10 @@ def load(profile: str, seed: int = 0, overrides: Sequence[str] = (), device: str
     settings = dataclasses.replace(settings, seed=seed, overrides=tuple(overrides))
     for override in overrides:
         settings = _override(settings, override)
-    if settings.data.name not in DATA_SETS:
-        wrong, known = settings.data.name, ", ".join(DATA_SETS)
-        raise UserError(f"data.name: no data set {wrong!r}{_guess(wrong, DATA_SETS)}; there are {known}")
+    _check_whole(settings)
+    if settings.data.name == "none":
+        chapters = tuple(name for name in settings.chapters if name not in NEED_REAL)
+        settings = dataclasses.replace(settings, chapters=chapters)
     device = device or os.environ.get("DFNAS_DEVICE")
     if not device:
         return settings
@@ -71,6 +72,8 @@ def require_chapter(name: str, settings: Settings) -> None:
     """Raise UserError unless the profile has this chapter."""
     if name in settings.chapters:
         return
+    if name in NEED_REAL and settings.data.name == "none":
+        raise UserError(f"{name} needs real images, and data.name is none: name a data set with --set data.name=…")
     if name in CHAPTERS:
         have = ", ".join(settings.chapters)
         raise UserError(f"{name} is not in the paper: profile {settings.profile} has {have}")
@@ -146,11 +149,22 @@ def _changed(values: dict[str, Any], path: Path) -> Settings:
         return os.path.normpath(file)
 
     settings = _replace(settings, changes, typed)
+    _check_whole(settings)
     for chapter in settings.chapters:
         require_chapter(chapter, _named(base))
+    return settings
+
+
+def _check_whole(settings: Settings) -> None:
+    """Refuse fields that do not fit one another."""
+    if settings.data.name not in DATA_SETS:
+        wrong, known = settings.data.name, ", ".join(DATA_SETS)
+        raise UserError(f"data.name: no data set {wrong!r}{_guess(wrong, DATA_SETS)}; there are {known}")
+    names, classes = len(settings.data.class_names), settings.data.classes
+    if names not in (0, classes):
+        raise UserError(f"data.class_names: {names} names, and data.classes is {classes}")
     if settings.teacher.builder and not settings.teacher.path:
         raise UserError(f"teacher.builder: {settings.teacher.builder} has no weights: give teacher.path too")
-    return settings
 
 
 def _leaves(part: dict[str, Any], place: str = "") -> dict[str, Any]:

@@ -84,6 +84,7 @@ def test_its_name_is_of_what_it_means(mine: Path) -> None:
     ("old", "new", "where"),
     [
         ("classes = 7", "clases = 7", "line 10: data.clases: no 'clases' (did you mean 'classes'?); there are name, "),
+        ("classes = 7", "class_names = ['a']", "line 10: data.class_names: 1 names, and data.classes is 10"),
         ("[data]", "[dta]", "line 9: dta: no 'dta' (did you mean 'data'?); there are run, data"),
         ("classes = 7", "classes = 7.5", "line 10: data.classes: 7.5 is not of type int"),
         ("[8, 0.5],", "[8, '0.5'],", "line 13: darts.search.resolutions: [[8, '0.5']] is not of type"),
