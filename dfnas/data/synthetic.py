@@ -58,7 +58,8 @@ def read(path: Path) -> Shard:
         return Shard(**tensors, round=int(facts["round"]), batch=int(facts["batch"]))
     except (SafetensorError, OSError, KeyError, ValueError) as error:
         raise UserError(
-            f"shard {path} cannot be read ({reason(error)}): delete it and run again, with --force if the set was finished"
+            f"shard {path} cannot be read ({reason(error)}): "
+            "delete it and run again, with --force if the set was finished"
         ) from None
 
 
