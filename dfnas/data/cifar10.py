@@ -31,9 +31,7 @@ def load(settings: DataSettings) -> Dataset:
     source = find(settings)
     with folder.opened(decoded_file(source)) as file:
         images, labels, prints = (file.get_tensor(name) for name in ("images", "labels", "prints"))
-        test_images, test_labels, test_prints = (
-            file.get_tensor(f"test_{name}") for name in ("images", "labels", "prints")
-        )
+        test, test_labels, test_prints = (file.get_tensor(f"test_{name}") for name in ("images", "labels", "prints"))
     counts = labels.bincount(minlength=10)
     if settings.validation and int(counts.min()) <= settings.validation:
         few = f"train/{CIFAR10_CLASSES[int(counts.argmin())]} has {int(counts.min())} images"
@@ -43,8 +41,8 @@ def load(settings: DataSettings) -> Dataset:
     if settings.validation:
         splits.tell_copies(prints[train], prints[held_out], test_prints)
     watched = splits.shuffled(images[held_out], labels[held_out])
-    test = splits.shuffled(test_images, test_labels)
-    return splits.dataset((images[train], labels[train]), watched, test, CIFAR10_CLASSES)
+    tested = splits.shuffled(test, test_labels)
+    return splits.dataset((images[train], labels[train]), watched, tested, CIFAR10_CLASSES)
 
 
 def find(settings: DataSettings) -> Path:
@@ -87,7 +85,7 @@ def decoded_file(source: Path) -> Path:
 
 
 def _decoded(source: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    tensors = {}
+    tensors: dict[str, Tensor] = {}
     parts = {} if (source / BATCHES).is_dir() else _parts(source)
     for split, prefix in (("train", ""), ("test", "test_")):
         if parts:

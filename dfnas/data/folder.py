@@ -21,7 +21,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from dfnas.data import image_files
-from dfnas.errors import UserError
+from dfnas.errors import UserError, reason
 from dfnas.runtime import paths
 from dfnas.runtime.files import write_tensors
 from dfnas.runtime.progress import bar
@@ -51,19 +51,21 @@ def parts(where: Path) -> dict[str, Part]:
     names = listed(where)
     found: dict[str, Part] = {}
     for split, folder in _split_folders(where, names).items():
-        found[split] = defaultdict(list)
-        for name in (name for name in names if name.startswith(f"{folder}/")):
-            kind, deeper, file = name.removeprefix(f"{folder}/").partition("/")
-            if deeper and file != f"{kind}_boxes.txt":  # Tiny-ImageNet's
-                found[split][unicodedata.normalize("NFC", kind)].append(name)
-            elif name.lower().endswith(IMAGES):
-                raise UserError(f"{name} in {where} lies in no class folder: move it to {folder}/<class>/")
-        if f"{folder}/val_annotations.txt" in names and set(found[split]) == {"images"}:
-            found[split] = _tiny_imagenet(where, f"{folder}/val_annotations.txt", found[split]["images"])
+        part: Part = defaultdict(list)
+        for name in (name.removeprefix(f"{folder}/") for name in names if name.startswith(f"{folder}/")):
+            kind, deeper, file = name.partition("/")
+            if not deeper and name.lower().endswith(IMAGES):
+                raise UserError(f"{folder}/{name} in {where} lies in no class folder: move it to {folder}/<class>/")
+            if deeper:
+                files = part[unicodedata.normalize("NFC", kind)]  # there, too, where the folder is empty
+                files += [f"{folder}/{name}"] if file[-1:] not in ("", "/") and file != f"{kind}_boxes.txt" else []
+        found[split] = part
+        if f"{folder}/val_annotations.txt" in names and set(part) == {"images"}:  # as Tiny-ImageNet has it
+            found[split] = _classes_in_a_table(where, f"{folder}/val_annotations.txt", part["images"])
             found.pop("test", None)  # its images have no classes
-    if not any(found.values()):
+    if not any(files for part in found.values() for files in part.values()):
         raise UserError(f"no images in {where}: it must hold train/<class>/*, and val/<class>/* or test/<class>/*")
-    return found
+    return {split: part for split, part in found.items() if part}
 
 
 def _split_folders(where: Path, names: list[str]) -> dict[str, str]:
@@ -82,26 +84,30 @@ def _split_folders(where: Path, names: list[str]) -> dict[str, str]:
 
 
 def listed(where: Path) -> list[str]:
-    """The paths of the files inside a folder or a zip, in order, without what operating systems leave behind."""
+    """The paths of what is inside a folder or a zip, in order, without what operating systems leave behind.
+
+    Those of folders end with a slash.
+    """
     try:
         if where.is_dir():
             return sorted(_scanned(where, "", ()))
         with zipfile.ZipFile(where) as archive:
-            names = {_tidy(info.filename) for info in archive.infolist() if not info.filename.endswith(("/", "\\"))}
+            names = {_tidy(info.filename) for info in archive.infolist()}
         return sorted(name for name in names if not any(map(_litter, name.split("/"))))
     except OSError as error:
         raise UserError(f"{error.filename or where} cannot be read ({error.strerror or error})") from None
     except Exception as error:  # zipfile raises many kinds on damaged files
-        reason = f"{where} is neither a folder nor a whole zip ({error})"
-        raise UserError(f"{reason}: give a folder with train/<class>/* and test/<class>/*, or a zip of one") from None
+        wrong = f"{where} is neither a folder nor a whole zip ({reason(error)})"
+        raise UserError(f"{wrong}: give a folder with train/<class>/* and test/<class>/*, or a zip of one") from None
 
 
 def _scanned(folder: Path | str, inside: str, above: tuple[str, ...]) -> Iterator[str]:
-    """The relative paths of the files below a folder; links are followed, but not in circles."""
+    """The relative paths of what is below a folder; links are followed, but not in circles."""
     here = os.path.realpath(folder)
     with os.scandir(folder) as entries:
         for entry in entries if here not in above else ():
             if entry.is_dir() and not _litter(entry.name):
+                yield f"{inside}{entry.name}/"
                 yield from _scanned(entry.path, f"{inside}{entry.name}/", (*above, here))
             elif (entry.is_file() or entry.is_symlink()) and not _litter(entry.name):
                 yield inside + entry.name
@@ -109,15 +115,16 @@ def _scanned(folder: Path | str, inside: str, above: tuple[str, ...]) -> Iterato
 
 def _tidy(name: str) -> str:
     """A name in a zip as a relative path; some programs write backslashes."""
-    return str(PurePosixPath(name.replace("\\", "/"))).lstrip("/")
+    name = name.replace("\\", "/")
+    return str(PurePosixPath(name)).lstrip("/") + "/" * name.endswith("/")
 
 
 def _litter(name: str) -> bool:
     return name.startswith((".", "Icon\r")) or name.lower() in LITTER
 
 
-def _tiny_imagenet(where: Path, table: str, names: list[str]) -> Part:
-    """Tiny-ImageNet's val part: all images in one folder, with a table of classes beside it; its test has no classes."""
+def _classes_in_a_table(where: Path, table: str, names: list[str]) -> Part:
+    """Tiny-ImageNet's val part: images in one folder, and a table of their classes beside it."""
     ((_, content),) = read(where, [table], "reading classes")
     rows = [line.split("\t")[:2] for line in content.read().decode(errors="replace").splitlines() if "\t" in line]
     classes, part = {row[0]: row[1] for row in rows}, defaultdict(list)
@@ -156,7 +163,7 @@ def read(where: Path, names: Sequence[str], desc: str) -> Iterator[tuple[str, io
         try:
             content = archive.read(inside[name]) if archive else (where / name).read_bytes()
         except Exception as error:  # a link to nothing, a wrong checksum, a password, an unknown compression
-            raise UserError(f"{name} in {where} cannot be read ({error}): mend or remove it") from None
+            raise UserError(f"{name} in {where} cannot be read ({reason(error)}): mend or remove it") from None
         yield name, io.BytesIO(content)
 
 
@@ -223,4 +230,4 @@ def opened(file: Path) -> Iterator[Any]:
         with safe_open(file, "pt") as handle:
             yield handle
     except (SafetensorError, OSError) as error:
-        raise UserError(f"{file} cannot be read ({error}): delete it and run again") from None
+        raise UserError(f"{file} cannot be read ({reason(error)}): delete it and run again") from None

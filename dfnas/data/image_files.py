@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dfnas.errors import UserError
+from dfnas.errors import UserError, reason
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def _centre(image: Any, side: int) -> Any:
 
 
 def picture(file: Path | IO[bytes], name: str, mode: str = "RGB") -> Any:
-    """A file as an 8-bit Pillow image in `mode` (RGB, or L: grey), turned as its EXIF says; 16 bits are scaled by 1/257.
+    """A file as an 8-bit Pillow image in `mode` (RGB, or L: grey), turned as its EXIF says; 16 bits go by 1/257.
 
     Raises
     ------
@@ -91,6 +91,6 @@ def picture(file: Path | IO[bytes], name: str, mode: str = "RGB") -> Any:
         if image.mode not in ("I", "F"):
             return image.convert(mode)
     except Exception as error:  # Pillow raises many kinds; each means that the file is no whole image
-        reason = "no image" if isinstance(error, Image.UnidentifiedImageError) else str(error).partition("\n")[0]
-        raise UserError(f"{name} cannot be read ({reason}): mend or remove it") from None
+        wrong = "no image" if isinstance(error, Image.UnidentifiedImageError) else reason(error)
+        raise UserError(f"{name} cannot be read ({wrong}): mend or remove it") from None
     raise UserError(f"{name} has 32-bit values (mode {image.mode}) of no known range: save it with 8 or 16 bits")

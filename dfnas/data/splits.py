@@ -6,6 +6,7 @@ watched is then a part of the train split too, and nothing is chosen by it. Test
 """
 
 import dataclasses
+import functools
 import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -15,9 +16,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from dfnas.data import presence
 from dfnas.data.sources import Images, Source
+from dfnas.errors import note
 from dfnas.profiles import DataSettings
-from dfnas.runtime.progress import note
 
 CIFAR10_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 _closed: ContextVar[bool] = ContextVar("closed", default=False)
@@ -54,8 +56,13 @@ def require_open() -> None:
 
 
 def geometry(settings: DataSettings) -> DataSettings:
-    """What stages that see no real data depend on: the settings without where real images come from."""
-    return dataclasses.replace(settings, download=False, images_per_class=0, validation=DataSettings.validation)
+    """What stages that see no real data depend on: the settings without where real images come from.
+
+    Images of one's own make no difference: what is data-free has the same key with them and without any.
+    """
+    settings = dataclasses.replace(settings, class_names=(), download=False, images_per_class=0)
+    name = "none" if presence.of_ones_own(settings) else settings.name
+    return dataclasses.replace(settings, name=name, validation=DataSettings.validation)
 
 
 def last_of_each(labels: Tensor, most: int, part: int = 1) -> Tensor:
@@ -77,9 +84,10 @@ def tell_copies(train: Tensor, *others: Tensor) -> None:
     """Say how many images of other splits lie in train too, by their fingerprints."""
     count = sum(int(torch.isin(other, train).sum()) for other in others)
     if count:
-        note(
-            f"{count} of {sum(map(len, others))} validation and test images lie in the train split too: they prove less"
-        )
+        _tell(f"{count} of {sum(map(len, others))} validation and test images lie in the train split too")
+
+
+_tell = functools.cache(note)  # once, however often the data are loaded
 
 
 def shuffled(images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
