@@ -6,7 +6,7 @@ import functools
 import torch
 from safetensors import safe_open
 
-from dfnas.data import cifar10, imagenet, splits
+from dfnas.data import cifar10, imagenet, presence, splits
 from dfnas.data.sources import Source, balanced
 from dfnas.data.splits import CIFAR10_CLASSES, Dataset
 from dfnas.errors import UserError
@@ -20,7 +20,7 @@ def load(settings: DataSettings) -> Dataset:
     Raises
     ------
     UserError
-        The data set is not to be found; the message names the ways to provide it.
+        There is none, or it is not to be found; the message names the ways to provide it.
     RealDataError
         Inside `no_real_data()`.
     """
@@ -31,6 +31,8 @@ def load(settings: DataSettings) -> Dataset:
         return cifar10.load(settings)
     if settings.name == "imagenet":
         return imagenet.load(settings)
+    if settings.name == "none":
+        raise UserError("this needs real images, and data.name is none: name a data set with --set data.name=…")
     raise UserError(f"no data set {settings.name!r}; there are {', '.join(DATA_SETS)}")
 
 
@@ -59,11 +61,18 @@ def digest(settings: DataSettings) -> str:
             content = file.metadata()["digest"]
     else:
         content = imagenet.digest(settings)
-    return stages.digest([content, dataclasses.replace(settings, download=False)])
+    return stages.digest([content, dataclasses.replace(settings, download=False, class_names=())])
+
+
+def digests(settings: DataSettings) -> list[str]:
+    """The `digest` as a list of inputs, which is empty where there are no real images."""
+    return [digest(settings)] if presence.has_test(settings) else []
 
 
 def class_names(settings: DataSettings) -> tuple[str, ...]:
     """Names of the classes, without touching any data."""
+    if settings.class_names:
+        return settings.class_names
     if settings.name == "digits":
         return tuple(map(str, range(10)))
     return CIFAR10_CLASSES if settings.name == "cifar10" else tuple(map(str, range(settings.classes)))

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from dfnas.data import presence
 from dfnas.data.sources import Images, Source
 from dfnas.profiles import DataSettings
 
@@ -54,8 +55,13 @@ def require_open() -> None:
 
 
 def geometry(settings: DataSettings) -> DataSettings:
-    """What stages that see no real data depend on: the settings without where real images come from."""
-    return dataclasses.replace(settings, download=False, images_per_class=0, validation=DataSettings.validation)
+    """What stages that see no real data depend on: the settings without where real images come from.
+
+    Images of one's own make no difference: what is data-free has the same key with them and without any.
+    """
+    settings = dataclasses.replace(settings, class_names=(), download=False, images_per_class=0)
+    name = "none" if presence.of_ones_own(settings) else settings.name
+    return dataclasses.replace(settings, name=name, validation=DataSettings.validation)
 
 
 def shuffled(images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:

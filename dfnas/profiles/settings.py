@@ -17,7 +17,8 @@ CHAPTERS = (
     "12-results",
 )
 
-DATA_SETS = ("digits", "cifar10", "imagenet")
+DATA_SETS = ("digits", "cifar10", "imagenet", "none")
+NEED_REAL = ("01-teacher", "07-consistency")  # chapters that are about real images and nothing else
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class RunSettings:
 class DataSettings:
     """Which real data, and the geometry that synthesis shares with it."""
 
-    name: str  # digits | cifar10 | imagenet
+    name: str  # digits | cifar10 | imagenet | none: no real image anywhere
     channels: int
     classes: int
     region: int  # side of what a network sees, s
@@ -50,6 +51,7 @@ class DataSettings:
     # Images of each class that are held out of the train split for validation (of digits a fifth of all, whatever this
     # says); 0: none, and what is watched is trained on too.
     validation: int = 500
+    class_names: tuple[str, ...] = ()  # (): the data set's own, or numbers
 
 
 @dataclass(frozen=True)
@@ -377,3 +379,11 @@ class Settings:
     chapters: tuple[str, ...] = CHAPTERS
     seed: int = 0
     overrides: tuple[str, ...] = ()
+    # Of a profile of one's own: its file, and the profile that it starts from. `profile` is then stem and digest.
+    file: str = ""
+    base: str = ""
+
+    @property
+    def argument(self) -> str:
+        """What names the profile to a command or a notebook."""
+        return self.file or self.profile

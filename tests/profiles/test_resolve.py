@@ -141,3 +141,16 @@ def test_settings_that_do_not_fit_are_refused_before_anything_runs(field, value)
     settings = profiles.load("smoke")
     with pytest.raises(UserError, match=field if field != "images" else "multiple"):
         sets.check(dataclasses.replace(settings.synthesis, **{field: value}), settings.data)
+
+
+def test_without_real_images_the_chapters_about_them_are_left_out_and_say_why():
+    settings = profiles.load("smoke", 0, ["data.name=none"])
+    assert set(profiles.load("smoke").chapters) - set(settings.chapters) == {"01-teacher", "07-consistency"}
+    with pytest.raises(UserError, match="07-consistency needs real images"):
+        profiles.require_chapter("07-consistency", settings)
+
+
+def test_there_are_as_many_class_names_as_classes():
+    assert profiles.load("smoke", 0, ["data.classes=2", "data.class_names=('a', 'b')"]).data.class_names == ("a", "b")
+    with pytest.raises(UserError, match="2 names"):
+        profiles.load("smoke", 0, ["data.class_names=('a', 'b')"])

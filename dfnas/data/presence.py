@@ -1,0 +1,21 @@
+"""What there is of real images, known without reading any: a chapter leaves out what there is nothing for.
+
+Two questions, since a few labelled images are enough to judge by and too few to learn from.
+"""
+
+from dfnas.profiles import DataSettings
+
+
+def has_train(settings: DataSettings) -> bool:
+    """Whether a network can learn from real images; then it can be judged on others, too."""
+    return settings.name != "none"
+
+
+def has_test(settings: DataSettings) -> bool:
+    """Whether a network can be judged on real images."""
+    return settings.name != "none"
+
+
+def of_ones_own(settings: DataSettings) -> bool:
+    """Whether the images are the user's, if there are any: data-free stages are then the same with and without."""
+    return settings.name in ("none", "folder")
