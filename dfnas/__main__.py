@@ -33,7 +33,7 @@ app = typer.Typer(
 )
 
 Chapters = Annotated[list[str] | None, typer.Argument(help="as 01-teacher; none: all of the profile")]
-Profile = Annotated[str, typer.Option(help="smoke, quick, laptop, paper-cifar10 or paper-imagenet")]
+Profile = Annotated[str, typer.Option(help="smoke, quick, laptop, paper-cifar10, paper-imagenet, or a file PATH.toml")]
 Set = Annotated[list[str] | None, typer.Option("--set", help="stage.field=value, as synthesis.images=500")]
 Seed = Annotated[int, typer.Option(help="whole number from 0 up")]
 Data = Annotated[Path | None, typer.Option(help="where the data sets lie (else $DFNAS_DATA)")]

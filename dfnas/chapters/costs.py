@@ -124,7 +124,7 @@ def cost_row(name: str, settings: Settings, share: float = 1.0, **facts: Any) ->
     Its `pieces` say into how many parts of one size several devices can divide the work: slot batches, images of a
     training batch, candidates of a generation.
     """
-    gpu = settings.run.device == "cuda" or settings.profile.startswith("paper")
+    gpu = settings.run.device == "cuda" or (settings.base or settings.profile).startswith("paper")
     computing = facts["macs"] / (GPU_RATE if gpu else CPU_RATE)
     moving = (
         share * facts["iterations"] * facts["memory_mb"] * 1e6 * TRAFFIC / (GPU_BANDWIDTH if gpu else CPU_BANDWIDTH)

@@ -182,7 +182,7 @@ def small(profile: str) -> list[str]:
 
 def runs(sets: Sets) -> Table:
     """Which chapters each profile has a good record of, and at which commit."""
-    shown = [profile for profile in profiles.NAMES if profile in SCALES or sets.get(profile)]
+    shown = [profile for profile in dict.fromkeys([*profiles.NAMES, *sets]) if profile in SCALES or sets.get(profile)]
     rows = [[name, *(str(sets.get(p, {}).get(name, {}).get("commit", "—"))[:10] for p in shown)] for name in BEFORE]
     return Table(["Chapter", *shown], rows, "The records that this page reads: the commit of each.")
 

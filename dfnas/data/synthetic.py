@@ -14,7 +14,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from dfnas.data.sources import Normalised, Source
-from dfnas.errors import UserError
+from dfnas.errors import UserError, reason
 from dfnas.runtime.files import write_tensors
 
 
@@ -57,9 +57,9 @@ def read(path: Path) -> Shard:
             tensors = {name: file.get_tensor(name) for name in ("images", "logits", "slot_class", "terms")}
         return Shard(**tensors, round=int(facts["round"]), batch=int(facts["batch"]))
     except (SafetensorError, OSError, KeyError, ValueError) as error:
-        reason = str(error).splitlines()[0]
         raise UserError(
-            f"shard {path} cannot be read ({reason}): delete it and run again, with --force if the set was finished"
+            f"shard {path} cannot be read ({reason(error)}): "
+            "delete it and run again, with --force if the set was finished"
         ) from None
 
 

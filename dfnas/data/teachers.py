@@ -15,7 +15,7 @@ from torch import nn
 
 from dfnas import models
 from dfnas.data import real as real_data
-from dfnas.errors import UserError
+from dfnas.errors import UserError, reason
 from dfnas.profiles import DataSettings, Settings, TeacherSettings
 
 SHIPPED = Path(__file__).parent / "shipped"
@@ -83,8 +83,9 @@ def _from_file(path: Path, settings: Settings) -> Teacher:
         state = load_file(path) if path.suffix == ".safetensors" else torch.load(path, weights_only=True)
         network.load_state_dict(dict(state.get("state_dict", state)))
     except Exception as error:  # torch and safetensors raise many kinds; each means that the file does not fit
-        reason = str(error).splitlines()[0]
-        raise UserError(f"the teacher at {path} does not fit {teacher.builder or teacher.network}: {reason}") from None
+        raise UserError(
+            f"the teacher at {path} does not fit {teacher.builder or teacher.network}: {reason(error)}"
+        ) from None
     _check(network, settings.data, str(path))
     classes = real_data.class_names(settings.data)
     mean, std = normalisation(teacher, settings.data)
@@ -107,9 +108,7 @@ def _check(network: nn.Module, data: DataSettings, where: str) -> None:
         with torch.no_grad():
             outputs = network.eval()(torch.zeros(1, data.channels, data.region, data.region)).shape[-1]
     except RuntimeError as error:
-        raise UserError(
-            f"the teacher at {where} does not take {data.name}'s images: {str(error).splitlines()[0]}"
-        ) from None
+        raise UserError(f"the teacher at {where} does not take {data.name}'s images: {reason(error)}") from None
     if outputs != data.classes:
         raise UserError(f"the teacher at {where} has {outputs} classes, and {data.name} has {data.classes}")
     if not any(isinstance(layer, nn.BatchNorm2d) for layer in network.modules()):

@@ -7,43 +7,43 @@ import hashlib
 import importlib
 import json
 import os
+import re
+import sys
 import typing
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
 from dfnas.errors import UserError
+from dfnas.profiles import profile_files
 from dfnas.profiles.settings import CHAPTERS, DATA_SETS, NEED_REAL, Settings
 
 NAMES = ("smoke", "quick", "laptop", "paper-cifar10", "paper-imagenet")
+PATHS = ("teacher.path", "consistency.table", "proxylessnas.latency_table")  # settings that name files
 Part = TypeVar("Part")
 
 
 def load(profile: str, seed: int = 0, overrides: Sequence[str] = (), device: str | None = None) -> Settings:
     """The settings of a profile with overrides of the form "stage.field=value" ("stage.part.field=value").
 
+    `profile` is a name, or a file of one's own (PATH.toml): a base, and what differs, as tables named as settings.
     They are of a run on the device that is asked for (auto | cpu | cuda; else $DFNAS_DEVICE, else the profile's).
 
     Raises
     ------
     UserError
-        Unknown profile, stage, field or data set, a value of the wrong type, a seed that is no whole number.
+        Unknown profile, stage, field or data set, a value of the wrong type, a seed that is no whole number; of a
+        file with the line that is wrong.
     """
-    if profile not in NAMES:
-        raise UserError(f"no profile {profile!r}{_guess(str(profile), NAMES)}; there are {', '.join(NAMES)}")
     if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
         raise UserError(f"seed must be a whole number from 0 up, not {seed!r}")
     if isinstance(overrides, str) or not all(isinstance(item, str) for item in overrides):
         raise UserError(f'overrides must be a list of "stage.field=value", not {overrides!r}')
-    module = importlib.import_module(f"dfnas.profiles.{profile.replace('-', '_')}")
-    settings: Settings = dataclasses.replace(module.SETTINGS, seed=seed, overrides=tuple(overrides))
+    settings = _from_file(Path(profile)) if profile_files.is_file(str(profile)) else _named(profile)
+    settings = dataclasses.replace(settings, seed=seed, overrides=tuple(overrides))
     for override in overrides:
         settings = _override(settings, override)
-    if settings.data.name not in DATA_SETS:
-        wrong, known = settings.data.name, ", ".join(DATA_SETS)
-        raise UserError(f"data.name: no data set {wrong!r}{_guess(wrong, DATA_SETS)}; there are {known}")
-    names, classes = len(settings.data.class_names), settings.data.classes
-    if names not in (0, classes):
-        raise UserError(f"data.class_names: {names} names, and data.classes is {classes}")
+    _check_whole(settings)
     if settings.data.name == "none":
         chapters = tuple(name for name in settings.chapters if name not in NEED_REAL)
         settings = dataclasses.replace(settings, chapters=chapters)
@@ -90,6 +90,90 @@ def overrides_digest(overrides: Sequence[str]) -> str:
     return hashlib.sha256("\n".join(sorted(overrides)).encode()).hexdigest()[:8]
 
 
+def _named(profile: str, field: str = "") -> Settings:
+    """The settings of a profile of the book; `field` is the one that names it, for the message."""
+    if profile not in NAMES:
+        there = f"there are {', '.join(NAMES)}" + ("" if field else ", or a file of one's own: PATH.toml")
+        raise UserError(f"{field}no profile {profile!r}{_guess(str(profile), NAMES)}; {there}")
+    return importlib.import_module(f"dfnas.profiles.{profile.replace('-', '_')}").SETTINGS
+
+
+def _from_file(path: Path) -> Settings:
+    """The settings of a profile file; its name is the file's with a digest of what differs from the base.
+
+    Paths are relative to the file, and so are the modules of `teacher.builder`.
+    """
+    path = path.expanduser().absolute()
+    text = profile_files.read(path)
+
+    def problem(values: dict[str, Any]) -> str:
+        try:
+            _changed(values, path)
+        except UserError as error:
+            return str(error)
+        return ""
+
+    values = profile_files.parse(path, text)
+    wrong = problem(values)
+    if wrong:
+        line = profile_files.first_line(text, lambda part: problem({"base": NAMES[0], **part}) == wrong) or 1
+        raise UserError(f"{path.name}, line {line}: {wrong}")
+    if str(path.parent) not in sys.path:
+        sys.path.append(str(path.parent))
+    settings, base = _changed(values, path), values["base"]
+    before = _leaves(to_dict(_named(base)))
+    differs = {name: value for name, value in _leaves(to_dict(settings)).items() if before.get(name) != value}
+    digest = hashlib.sha256(json.dumps([base, differs], sort_keys=True).encode()).hexdigest()[:8]
+    name = f"{re.sub(r'[^A-Za-z0-9_]+', '-', path.stem)}-{digest}"
+    return dataclasses.replace(settings, profile=name, base=base, file=str(path))
+
+
+def _changed(values: dict[str, Any], path: Path) -> Settings:
+    """The base that a profile file names, with what the file gives."""
+    changes = dict(values)
+    base = changes.pop("base", None)
+    if base is None:
+        raise UserError(f'no base: begin with base = "laptop" (there are {", ".join(NAMES)})')
+    settings = _named(base, "base: ")
+    for name in changes:
+        if name in ("profile", "base", "file", "seed", "overrides"):
+            raise UserError(f"{name}: a profile has none: seed and overrides are of a run (--seed, --set)")
+
+    def typed(value: Any, kind: Any, place: str) -> Any:
+        value = _cast(_check(value, kind, place), kind)
+        if place not in PATHS or not value:
+            return value
+        file = path.parent / Path(value).expanduser()
+        if not file.exists():
+            raise UserError(f"{place}: there is no {file}: paths are relative to the profile's file")
+        return os.path.normpath(file)
+
+    settings = _replace(settings, changes, typed)
+    _check_whole(settings)
+    for chapter in settings.chapters:
+        require_chapter(chapter, _named(base))
+    return settings
+
+
+def _check_whole(settings: Settings) -> None:
+    """Refuse fields that do not fit one another."""
+    if settings.data.name not in DATA_SETS:
+        wrong, known = settings.data.name, ", ".join(DATA_SETS)
+        raise UserError(f"data.name: no data set {wrong!r}{_guess(wrong, DATA_SETS)}; there are {known}")
+    names, classes = len(settings.data.class_names), settings.data.classes
+    if names not in (0, classes):
+        raise UserError(f"data.class_names: {names} names, and data.classes is {classes}")
+    if settings.teacher.builder and not settings.teacher.path:
+        raise UserError(f"teacher.builder: {settings.teacher.builder} has no weights: give teacher.path too")
+
+
+def _leaves(part: dict[str, Any], place: str = "") -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in part.items():
+        found |= _leaves(value, f"{place}{name}.") if isinstance(value, dict) else {f"{place}{name}": value}
+    return found
+
+
 def _override(settings: Settings, override: str) -> Settings:
     name, equals, text = override.partition("=")
     path = name.strip().split(".")
@@ -109,7 +193,8 @@ def _replace(part: Any, changes: dict[str, Any], read: Callable[[Any, Any, str],
     for name, value in changes.items():
         path, old = f"{place}{name}", getattr(part, name, None)
         if name not in kinds:
-            raise UserError(f"{path}: no {name!r}{_guess(name, list(kinds))}; there are {', '.join(kinds)}")
+            known = [name for name, kind in kinds.items() if place or dataclasses.is_dataclass(kind)]
+            raise UserError(f"{path}: no {name!r}{_guess(name, known)}; there are {', '.join(known)}")
         if value is None and name in empty:
             values[name] = None
         elif not isinstance(value, dict):
@@ -118,7 +203,9 @@ def _replace(part: Any, changes: dict[str, Any], read: Callable[[Any, Any, str],
             values[name] = _replace(old, value, read, f"{path}.")
         else:
             raise UserError(
-                f"{path} has no fields of its own" if old is not None else f"{path} is None here: give it whole"
+                f"{path} has no fields of its own"
+                if old is not None
+                else f"{path} is None here: give it whole, or take another base"
             )
     return dataclasses.replace(part, **values)
 

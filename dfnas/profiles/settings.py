@@ -379,3 +379,11 @@ class Settings:
     chapters: tuple[str, ...] = CHAPTERS
     seed: int = 0
     overrides: tuple[str, ...] = ()
+    # Of a profile of one's own: its file, and the profile that it starts from. `profile` is then stem and digest.
+    file: str = ""
+    base: str = ""
+
+    @property
+    def argument(self) -> str:
+        """What names the profile to a command or a notebook."""
+        return self.file or self.profile

@@ -10,7 +10,7 @@ from typing import Any
 
 import nbformat
 
-from dfnas.errors import UserError
+from dfnas.errors import UserError, reason
 from dfnas.records import conditions, provenance
 from dfnas.runtime import paths
 from dfnas.runtime.files import write_text
@@ -37,7 +37,7 @@ def read_notebook(path: Path) -> Any:
             warnings.simplefilter("ignore")  # missing cell ids are added below us, which is fine
             return nbformat.read(path, as_version=4)
     except (OSError, ValueError, nbformat.ValidationError) as error:
-        raise UserError(f"cannot read {path}: {str(error).splitlines()[0]}") from None
+        raise UserError(f"cannot read {path}: {reason(error)}") from None
 
 
 def with_prose(run: Any, source: Any, record: Mapping[str, Any] | None, name: str = "the notebook") -> Any:

@@ -40,6 +40,8 @@ def publish(names: Sequence[str], settings: Settings) -> list[Path]:
     """
     if settings.seed != 0 or settings.overrides:
         raise UserError("only runs of a profile as it stands are published: leave out --seed and --set")
+    if settings.file:
+        raise UserError(f"only the book's own profiles are published: {settings.file} is one of your own")
     names = runner.choose(names, settings)
     states = {name: status.state(name, settings) for name in names}
     refused = [f"{name} is {states[name]}" for name in names if not states[name].good]

@@ -71,6 +71,8 @@ def execute(path: Path, name: str, settings: Settings, options: Options) -> Stat
         notebook = notebooks.read_notebook(staging / f"{name}.ipynb")
         record = records.read(staging / f"{name}.json")
         why = status.failure(notebook, record, stopped)
+        if record is not None and record.get("profile", settings.profile) != settings.profile:
+            why = f"{settings.file} was changed when this run had begun: run again"
         facts = {**(record or _bare_record(name, settings)), "verdict": f"failed: {why}" if why else "good"}
         facts["code_digest"] = provenance.code_digest(original.cells)
         facts["content_digest"] = notebooks.content_digest(notebook)
@@ -131,7 +133,7 @@ def papermill_notebook(path: Path, output: Path, settings: Settings, staging: Pa
                 path,
                 output,
                 parameters={
-                    "profile": settings.profile,
+                    "profile": settings.argument,
                     "seed": settings.seed,
                     "overrides": list(settings.overrides),
                 },
