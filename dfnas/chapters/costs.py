@@ -10,6 +10,7 @@ from dfnas.data.origins import NAMES
 from dfnas.models import cost
 from dfnas.profiles import ScratchSettings, Settings, StudentSettings, SynthesisSettings, TrainingSettings
 from dfnas.synthesis import sets
+from dfnas.synthesis.held_out import smaller
 from dfnas.training import loop
 
 # Multiply-adds a second that convolutions reach in practice: two cores here in fp32 (measured), and the rate that the
@@ -47,6 +48,11 @@ def synthetic_set(name: str, settings: Settings, chosen: SynthesisSettings) -> d
         bytes_disk=kept * (data.channels * data.canvas**2 + 2 * data.classes),
         memory_mb=chosen.batch * cost.activations(network, shape) * 4 * 3 / 1e6,
     )
+
+
+def held_out(settings: Settings) -> dict[str, Any]:
+    """The small set that judges where there are no real images to learn from."""
+    return synthetic_set("held-out set", settings, smaller(settings))
 
 
 def student(name: str, settings: Settings, student: StudentSettings, images: int) -> dict[str, Any]:

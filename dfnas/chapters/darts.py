@@ -4,6 +4,7 @@ import contextlib
 import functools
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -63,8 +64,9 @@ def plan(settings: Settings) -> list[dict[str, Any]]:
     half, recipe = settings.synthesis.images // 2, chapter.search
     row = costs.train(f"searches x {searches}", settings, network, recipe, half, chapter.side)
     # In passes over the supernet's multiply-adds: 3 move the weights. First order: forward and the gradient of what
-    # flows. Second order: two whole gradients, and two of the parameters alone.
-    row = costs.scaled(row, (3 + (2 if chapter.order == "first" else 10)) / 3)
+    # flows. Second order: two whole gradients, of which one in float64 (taken for three; 28 here), and two of the
+    # parameters alone.
+    row = costs.scaled(row, (3 + (2 if chapter.order == "first" else 16)) / 3)
     size = space.Size(chapter.scratch_channels, chapter.scratch_cells)
     judged = space.to_text(space.DARTS_V2, size)  # of the cost of what is found, which is not known yet
     return [
@@ -206,9 +208,9 @@ class ArchitectureUpdate:
         if self.settings.order == "first":
             with _frozen(weights):
                 return _gradients(self.loss(*held_out), self.supernet.alphas)
-        batch, group = distributed.part(*self.train(step)), optimiser.param_groups[0]
+        (inputs, targets), group = distributed.part(*self.train(step)), optimiser.param_groups[0]
         return unrolled(
-            lambda: self.loss(*batch),
+            lambda: self.loss(inputs.to(weights[0].dtype), targets),  # in double where the weights are
             lambda: self.loss(*held_out),
             weights,
             self.supernet.alphas,
@@ -216,6 +218,7 @@ class ArchitectureUpdate:
             rate=rate,
             momentum=group["momentum"],
             decay=group["weight_decay"],
+            exact=lambda: _in_double(self.supernet),
         )
 
     def state_dict(self) -> dict[str, Any]:
@@ -240,17 +243,21 @@ def unrolled(
     rate: float,
     momentum: float = 0.0,
     decay: float = 0.0,
+    exact: Callable[[], AbstractContextManager] = contextlib.nullcontext,
 ) -> list[Tensor]:
     """The second-order gradient of the architecture parameters (DARTS paper, equations 6 to 8).
 
     The held-out loss is taken where one step on the training loss would bring the weights (equation
-    `eq-darts-unrolled`); the mixed second derivative is a difference of two gradients, at weights shifted by 0.01 along
-    the held-out gradient. The weights are afterwards what they were, bit for bit.
+    `eq-darts-unrolled`), a step that is computed in the context `exact`; the mixed second derivative is a difference of
+    two gradients, at weights shifted by 0.01 along the held-out gradient. The weights are afterwards what they were,
+    bit for bit.
     """
     kept = [weight.detach().clone() for weight in weights]
-    gradients = _gradients(train_loss(), weights)
+    with exact():
+        gradients = _gradients(train_loss(), weights)
     with torch.no_grad():
-        for weight, gradient, buffer in zip(weights, gradients, momenta, strict=True):
+        for weight, wide, buffer in zip(weights, gradients, momenta, strict=True):
+            gradient = wide.to(weight.dtype)
             step = gradient + decay * weight if buffer is None else gradient + decay * weight + momentum * buffer
             weight.sub_(step, alpha=rate)
     direct = _gradients(held_out_loss(), [*alphas, *weights])
@@ -259,6 +266,25 @@ def unrolled(
     shifted = [_at(kept, vector, sign * epsilon, weights, train_loss, alphas) for sign in (1, -1)]
     _copy(weights, kept)
     return [d - rate * (p - m) / (2 * epsilon) for d, p, m in zip(direct, *shifted, strict=True)]
+
+
+@contextlib.contextmanager
+def _in_double(supernet: Supernet) -> Iterator[None]:
+    """Inside, the weights are in float64, and the network is computed in its plain form.
+
+    Where a step in fp32 would bring them is too far off: of the activations there that are close to zero some lie on
+    its other side, and in a deep supernet the held-out gradient and all that follows from it are others.
+    """
+    weights, fast = [(weight, weight.data) for weight in supernet.parameters()], supernet.fast
+    try:
+        supernet.fast = False
+        for weight, kept in weights:
+            weight.data = kept.double().contiguous()  # four times as fast as channels_last
+        yield
+    finally:
+        supernet.fast = fast
+        for weight, kept in weights:
+            weight.data = kept
 
 
 def _at(

@@ -31,7 +31,7 @@ def load(settings: DataSettings) -> Dataset:
     if settings.name == "imagenet":
         return imagenet.load(settings)
     if settings.name == "none":
-        raise UserError("this needs real images, and data.name is none: name a data set with --set data.name=…")
+        raise _none()
     raise UserError(f"no data set {settings.name!r}; there are {', '.join(DATA_SETS)}")
 
 
@@ -58,6 +58,8 @@ def digest(settings: DataSettings) -> str:
     elif settings.name == "cifar10":
         with folder.opened(cifar10.decoded_file(cifar10.find(settings))) as file:
             content = file.metadata()["digest"]
+    elif settings.name == "none":
+        raise _none()
     else:
         content = imagenet.digest()
     return stages.digest([content, dataclasses.replace(settings, download=False, class_names=())])
@@ -66,6 +68,10 @@ def digest(settings: DataSettings) -> str:
 def digests(settings: DataSettings) -> list[str]:
     """The `digest` as a list of inputs, which is empty where there are no real images."""
     return [digest(settings)] if presence.has_test(settings) else []
+
+
+def _none() -> UserError:
+    return UserError("this needs real images, and data.name is none: name a data set with --set data.name=…")
 
 
 def class_names(settings: DataSettings) -> tuple[str, ...]:
