@@ -10,7 +10,6 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from dfnas import models
 from dfnas.chapters import costs
 from dfnas.data import origins, sources
 from dfnas.data.origins import Origin, held
@@ -87,7 +86,7 @@ def supernets_row(name: str, settings: Settings, real: int, others: int, images:
         network = shufflenet.Supernet(space, data.classes, data.channels)
     row["bytes_disk"] = 4 * cost.parameters(network)
     if chapter.labels == "online":
-        teacher = models.build(settings.teacher.network, data.classes, data.channels)
+        teacher = costs.teacher_network(settings)
         forward = cost.macs(teacher, (data.channels, data.region, data.region))
         row = costs.scaled(row, 1 + others / (real + others) * forward * row["images"] / row["macs"])
     return costs.times(row, real + others)

@@ -152,9 +152,12 @@ def _ablated(name: str) -> str:
 
 @torch.no_grad()
 def batch_norm_distance(teacher: Teacher, images: Tensor, batch: int, run: RunSettings) -> float:
-    """The batch-norm term of uint8 images [N, C, s, s], mean over batches of `batch`, on whose size it depends."""
+    """The batch-norm term of uint8 images [N, C, s, s], mean over batches of `batch`, on whose size it depends.
+
+    Of a teacher without statistics, the distance from a natural spectrum in its place.
+    """
     values = []
-    with moments.BatchNormDistance(teacher.network) as distance:
+    with moments.distance_of(teacher.network) as distance:
         for part in images[: max(batch, len(images) // batch * batch)].split(batch):
             distance.start()
             evaluation.answers(teacher, part, run, batch)

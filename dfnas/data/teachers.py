@@ -19,6 +19,7 @@ from dfnas import models
 from dfnas.data import checkpoints, exported, probe
 from dfnas.data import real as real_data
 from dfnas.errors import UserError, reason
+from dfnas.models import norms
 from dfnas.profiles import DataSettings, Settings, TeacherSettings
 from dfnas.runtime import stages
 
@@ -167,6 +168,8 @@ def _frozen(
     """A network that has been looked into, ready to be asked; the digest of one that is not ours holds its code."""
     network, (mean, std) = network.eval().requires_grad_(False), _checked(*normal, data, where)
     answers, layers = probe.examine(network, data, sides, where)
+    if not layers and norms.layers(network):
+        raise UserError(f"the batch norms of the teacher at {where} take no part in its answers: leave them out of it")
     if not layers and teacher is not None and not teacher.without_statistics:
         raise UserError(
             f"the teacher at {where} keeps no batch-norm statistics, and so nothing of what its training images looked "

@@ -6,6 +6,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from dfnas.errors import UserError, reason
 from dfnas.models import norms
 
 
@@ -39,4 +40,7 @@ def _meta(network: nn.Module) -> nn.Module:
 
 @torch.no_grad()
 def _pass(network: nn.Module, shape: tuple[int, int, int]) -> None:
-    network(torch.empty(1, *shape, device="meta"))
+    try:
+        network(torch.empty(1, *shape, device="meta"))
+    except Exception as error:  # of a network of somebody else's
+        raise UserError(f"the network's work cannot be counted without computing: {reason(error)}") from None

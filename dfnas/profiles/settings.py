@@ -86,8 +86,8 @@ class TeacherSettings:
 
     network: str
     training: TrainingSettings
-    path: str = ""  # "": the shipped one; else a .safetensors or state-dict file
-    builder: str = ""  # module:function that builds the network of `path`; "": `network`
+    path: str = ""  # "": the shipped one; else a file of weights or of torch.export, or a folder of chapter 1
+    builder: str = ""  # builds the network of `path`: module:function, module:function(width=2); "": `network`
     mean: tuple[float, ...] = ()  # normalisation that the network of `path` expects, in [0, 1]; (): the usual one
     std: tuple[float, ...] = ()
     shipped: str = ""  # name of the teacher in the package that this profile uses

@@ -13,6 +13,7 @@ from dfnas.kernels.dispatch import accumulator
 from dfnas.models import norms
 from dfnas.profiles import RunSettings
 from dfnas.runtime import devices
+from dfnas.synthesis.spectra import SpectrumDistance
 
 
 class BatchNormDistance:
@@ -67,6 +68,11 @@ class BatchNormDistance:
     def total(self) -> Tensor:
         """The distance of the forward passes since `start`, a scalar in fp32 that carries gradients."""
         return torch.stack(self.distances).sum()
+
+
+def distance_of(network: nn.Module, first: float = 1.0) -> BatchNormDistance | SpectrumDistance:
+    """What a network remembers of its images, or what all images have in common where it remembers nothing."""
+    return BatchNormDistance(network, first) if norms.layers(network) else SpectrumDistance(network)
 
 
 def _put_back(layer: nn.Module, forward: Any) -> None:

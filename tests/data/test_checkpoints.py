@@ -383,7 +383,7 @@ def test_the_logits_are_taken_out_of_several_answers(tmp_path, kind, capsys):
         ("odd('flat')", r"answers \[40\]"),
         ("odd('dropout')", "differently each time"),
         ("odd('no statistics')", "keeps no batch-norm statistics"),
-        ("odd('unused')", "keeps no batch-norm statistics"),
+        ("odd('unused')", "take no part in its answers"),
         ("odd('group norm')", "keeps no batch-norm statistics"),
         ("Extra()", "keeps _extra_state, which is no tensor"),
         ("odd(classes=7)", r"linear\.weight first: 10x4, and not 7x4"),

@@ -4,7 +4,6 @@ from typing import Any
 
 import torch
 
-from dfnas import models
 from dfnas.chapters import costs
 from dfnas.chapters.proxylessnas import experiment, latency
 from dfnas.data.origins import NAMES
@@ -62,7 +61,7 @@ def _supernet(name: str, settings: Settings, path: str, recipe: TrainingSettings
     row = costs.train(name, settings, path, recipe, images, chapter.side)
     row["bytes_disk"] = 4 * cost.parameters(supernet(settings))
     if chapter.labels == "online":
-        teacher = models.build(settings.teacher.network, data.classes, data.channels)
+        teacher = costs.teacher_network(settings)
         forward = cost.macs(teacher, (data.channels, data.region, data.region))
         row = costs.scaled(row, 1 + forward * row["images"] / row["macs"])
     return row

@@ -4,7 +4,6 @@ from typing import Any
 
 import torch
 
-from dfnas import models
 from dfnas.chapters import costs
 from dfnas.chapters.pruning import networks
 from dfnas.models import cost, pruning
@@ -72,6 +71,6 @@ def _with_teacher(row: dict[str, Any], settings: Settings, chapter: PruningSetti
     if chapter.labels != "online":
         return row
     data = settings.data
-    teacher = models.build(settings.teacher.network, data.classes, data.channels)
+    teacher = costs.teacher_network(settings)
     forward = cost.macs(teacher, (data.channels, data.region, data.region))
     return costs.scaled(row, 1 + forward * row["images"] / row["macs"])
