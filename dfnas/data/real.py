@@ -4,9 +4,8 @@ import dataclasses
 import functools
 
 import torch
-from safetensors import safe_open
 
-from dfnas.data import cifar10, imagenet, presence, splits
+from dfnas.data import cifar10, folder, imagenet, presence, splits
 from dfnas.data.sources import Source, balanced
 from dfnas.data.splits import CIFAR10_CLASSES, Dataset
 from dfnas.errors import UserError
@@ -57,12 +56,12 @@ def digest(settings: DataSettings) -> str:
     if settings.name == "digits":
         content = _digits_digest()
     elif settings.name == "cifar10":
-        with safe_open(cifar10.decoded_file(cifar10.find(settings)), "pt") as file:
+        with folder.opened(cifar10.decoded_file(cifar10.find(settings))) as file:
             content = file.metadata()["digest"]
     elif settings.name == "none":
         raise _none()
     else:
-        content = imagenet.digest(settings)
+        content = imagenet.digest()
     return stages.digest([content, dataclasses.replace(settings, download=False, class_names=())])
 
 
