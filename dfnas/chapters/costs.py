@@ -6,10 +6,12 @@ import torch
 from torch import nn
 
 from dfnas import models
-from dfnas.data.origins import NAMES
+from dfnas.data import presence
+from dfnas.data.origins import names
 from dfnas.models import cost
 from dfnas.profiles import ScratchSettings, Settings, StudentSettings, SynthesisSettings, TrainingSettings
 from dfnas.synthesis import sets
+from dfnas.synthesis.held_out import smaller
 from dfnas.training import loop
 
 # Multiply-adds a second that convolutions reach in practice: two cores here in fp32 (measured), and the rate that the
@@ -22,9 +24,10 @@ CPU_BANDWIDTH, GPU_BANDWIDTH, TRAFFIC = 1e10, 1e12, 4
 
 
 def from_scratch(settings: Settings, scratch: ScratchSettings, text: str) -> dict[str, Any]:
-    """The trainings of what three searches found, and of the random architectures beside it."""
-    count = len(NAMES) * scratch.seeds + scratch.random
-    row = train(f"from scratch x {count}", settings, text, scratch.training, real_images(settings), scratch.side)
+    """The trainings of what the searches found, and of the random architectures beside it."""
+    count, learn = len(names(settings.data)) * scratch.seeds + scratch.random, presence.has_train(settings.data)
+    images = real_images(settings) if learn else settings.synthesis.images
+    row = train(f"from scratch x {count}", settings, text, scratch.training, images, scratch.side)
     return times(row, count)
 
 
@@ -47,6 +50,11 @@ def synthetic_set(name: str, settings: Settings, chosen: SynthesisSettings) -> d
         bytes_disk=kept * (data.channels * data.canvas**2 + 2 * data.classes),
         memory_mb=chosen.batch * cost.activations(network, shape) * 4 * 3 / 1e6,
     )
+
+
+def held_out(settings: Settings) -> dict[str, Any]:
+    """The small set that judges where there are no real images to learn from."""
+    return synthetic_set("held-out set", settings, smaller(settings))
 
 
 def student(name: str, settings: Settings, student: StudentSettings, images: int) -> dict[str, Any]:

@@ -4,9 +4,8 @@ import dataclasses
 import functools
 
 import torch
-from safetensors import safe_open
 
-from dfnas.data import cifar10, imagenet, presence, splits
+from dfnas.data import cifar10, folder, imagenet, presence, splits
 from dfnas.data.sources import Source, balanced
 from dfnas.data.splits import CIFAR10_CLASSES, Dataset
 from dfnas.errors import UserError
@@ -32,7 +31,7 @@ def load(settings: DataSettings) -> Dataset:
     if settings.name == "imagenet":
         return imagenet.load(settings)
     if settings.name == "none":
-        raise UserError("this needs real images, and data.name is none: name a data set with --set data.name=…")
+        raise _none()
     raise UserError(f"no data set {settings.name!r}; there are {', '.join(DATA_SETS)}")
 
 
@@ -57,16 +56,22 @@ def digest(settings: DataSettings) -> str:
     if settings.name == "digits":
         content = _digits_digest()
     elif settings.name == "cifar10":
-        with safe_open(cifar10.decoded_file(cifar10.find(settings)), "pt") as file:
+        with folder.opened(cifar10.decoded_file(cifar10.find(settings))) as file:
             content = file.metadata()["digest"]
+    elif settings.name == "none":
+        raise _none()
     else:
-        content = imagenet.digest(settings)
+        content = imagenet.digest()
     return stages.digest([content, dataclasses.replace(settings, download=False, class_names=())])
 
 
 def digests(settings: DataSettings) -> list[str]:
     """The `digest` as a list of inputs, which is empty where there are no real images."""
     return [digest(settings)] if presence.has_test(settings) else []
+
+
+def _none() -> UserError:
+    return UserError("this needs real images, and data.name is none: name a data set with --set data.name=…")
 
 
 def class_names(settings: DataSettings) -> tuple[str, ...]:
