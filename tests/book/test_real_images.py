@@ -180,6 +180,46 @@ def test_a_plan_needs_no_real_images_either(name: str, run: Callable[[str], Any]
     assert index.plan(name, settings)
 
 
+JUDGED = {f"{name}-evaluation" for name in ("synthesis", "calibration", "distillation")}
+JUDGED |= {f"{name}-judged" for name in ("darts", "spos", "proxyless", "pruning")} | {"pruning-teacher"}
+
+
+def test_what_is_free_of_data_has_the_same_keys_with_images_of_one_s_own_and_without(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = profiles.load("smoke", 0, [*TINY, *OWN, f"teacher.path={weights(tmp_path)}"])
+    monkeypatch.setattr(real_data, "digest", lambda data: "theirs")
+    none = {name: index.stage_keys(name, settings) for name in CHAPTERS}
+    monkeypatch.setattr(presence, "has_test", lambda data: True)
+    few = {name: index.stage_keys(name, settings) for name in CHAPTERS}
+    monkeypatch.setattr(presence, "has_train", lambda data: True)
+    all_there = {name: index.stage_keys(name, settings) for name in CHAPTERS}
+    for name in CHAPTERS:
+        assert {stage for stage, key in few[name].items() if none[name].get(stage) != key} <= JUDGED
+        assert JUDGED & set(few[name]), "what judges knows of the images"
+        free = {stage for stage in none[name] if re.search(r"^(synthesis|noise|student|arm)|-(synthetic|noise)", stage)}
+        free -= {stage for stage in free if "found-" in stage or "held-out" in stage} | JUDGED
+        assert {stage for stage in free if all_there[name][stage] != none[name][stage]} == set()
+        assert len(free) > 2
+
+
+def test_the_page_leaves_out_prose_and_hides_code() -> None:
+    cells = [nbformat.v4.new_markdown_cell(tag, metadata={"tags": [tag]}) for tag in conditions.CONDITIONS]
+    cells += [
+        nbformat.v4.new_code_cell(f"{conditions.marker(tag)}\nx", execution_count=number, metadata={"tags": [tag]})
+        for number, tag in enumerate(conditions.CONDITIONS, 1)
+    ]
+    notebook = nbformat.v4.new_notebook(cells=[*cells, nbformat.v4.new_markdown_cell("always")])
+    page = notebooks.with_prose(notebook, notebook, {"real_images": FEW}).cells
+    there = {"needs-real-images", "without-real-training-images"}
+    assert {cell.source for cell in page if cell.cell_type == "markdown"} == {*there, "always"}
+    code = {cell.metadata.tags[0]: "remove-cell" in cell.metadata.tags for cell in page if cell.cell_type == "code"}
+    assert code == {tag: tag not in there for tag in conditions.CONDITIONS}
+    older = notebooks.with_prose(notebook, notebook, {}).cells
+    needs = {"needs-real-images", "needs-real-training-images"}
+    assert {cell.source for cell in older if cell.cell_type == "markdown"} == {*needs, "always"}
+
+
 def test_the_kernel_passes_over_what_is_left_out() -> None:
     from IPython.core.interactiveshell import InteractiveShell
 
