@@ -14,6 +14,7 @@ from dfnas import models, profiles
 from dfnas.chapters import index
 from dfnas.data import presence
 from dfnas.data import real as real_data
+from dfnas.errors import UserError
 from dfnas.publishing import notebooks
 from dfnas.records import claims, conditions
 
@@ -236,3 +237,12 @@ def test_the_kernel_passes_over_what_is_left_out() -> None:
             assert shell.execution_count == before + 2
     finally:
         InteractiveShell.clear_instance()
+
+
+@pytest.mark.parametrize("name", ["01-teacher", "07-consistency"])
+def test_chapters_about_real_images_alone_are_refused_in_one_line(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UserError, match="needs real images"):
+        index.compute(name, profiles.load("smoke", 0, OWN))
+    monkeypatch.setattr(presence, "has_train", lambda data: False)
+    with pytest.raises(UserError, match="real images"):
+        index.compute(name, profiles.load("smoke"))
