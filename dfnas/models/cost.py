@@ -6,6 +6,8 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from dfnas.models import norms
+
 
 def parameters(network: nn.Module) -> int:
     """The number of trainable values."""
@@ -25,7 +27,7 @@ def activations(network: nn.Module, shape: tuple[int, int, int]) -> int:
     network = _meta(network)
     sizes: list[int] = []
     for layer in network.modules():
-        if isinstance(layer, nn.BatchNorm2d):
+        if isinstance(layer, nn.BatchNorm2d) or norms.remembers(layer):
             layer.register_forward_hook(lambda layer, inputs, _: sizes.append(inputs[0].numel()))
     _pass(network, shape)
     return sum(sizes)

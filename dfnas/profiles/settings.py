@@ -91,6 +91,9 @@ class TeacherSettings:
     mean: tuple[float, ...] = ()  # normalisation that the network of `path` expects, in [0, 1]; (): the usual one
     std: tuple[float, ...] = ()
     shipped: str = ""  # name of the teacher in the package that this profile uses
+    without_statistics: bool = (
+        False  # whether a network without batch norms will do; images then get a natural spectrum
+    )
 
 
 @dataclass(frozen=True)

@@ -117,7 +117,22 @@ def make_shard(
     canvas, terms = inversion.invert(inverter, targets, seed, number, batch)
     images = from_input(canvas, inverter.teacher.mean, inverter.teacher.std).cpu()
     logits = label(inverter, images, seed, number, batch)
+    _check_finite(terms, logits, number, batch)
     return synthetic.Shard(images, logits, slots, terms, number, batch)
+
+
+def _check_finite(terms: Tensor, logits: Tensor, number: int, batch: int) -> None:
+    """Refuse a batch whose objective or labels are not finite; it would give black images, and count as finished."""
+    where = f"synthesis, round {number}, batch {batch}"
+    bad = (~torch.isfinite(terms)).nonzero()
+    if len(bad):
+        iteration, term = bad[0].tolist()
+        raise UserError(
+            f"{where}: {inversion.TERMS[term]} is {float(terms[iteration, term])} at iteration {iteration}: lower "
+            "synthesis.learning_rates or the term's weight, or take run.precision=fp32"
+        )
+    if not torch.isfinite(logits).all():
+        raise UserError(f"{where}: logits beyond ±65504, the largest of half precision: scale the teacher's last layer")
 
 
 def slot_classes(settings: SynthesisSettings, data: DataSettings, seed: int, batch: int) -> Tensor:
