@@ -66,7 +66,7 @@ def parts(where: Path) -> dict[str, Part]:
             found.pop("test", None)  # its images have no classes
     if not any(files for part in found.values() for files in part.values()):
         raise UserError(f"no images in {where}: it must hold train/<class>/*, and val/<class>/* or test/<class>/*")
-    return {split: part for split, part in found.items() if part}
+    return {split: part for split, part in sorted(found.items()) if part}
 
 
 def _split_folders(where: Path, names: list[str]) -> dict[str, str]:

@@ -97,12 +97,15 @@ def test_a_picture_is_scaled_to_the_region_and_cut_in_its_centre(give) -> None:
 def test_a_zip_and_its_folder_are_one_data_set_and_a_changed_label_or_image_another(give) -> None:
     files = images(train=3, test=2)
     digests = []
-    moved = {name.replace("test/ant/01", "test/bee/09"): content for name, content in files.items()}
-    for number, content in enumerate((files, files, moved, files | {"train/ant/00.png": files["train/ant/01.png"]})):
-        give(content, ("set.zip", "folder", "moved", "other")[number])
+    # The same images in the same order, of which one has another class; and with another part that learns.
+    moved = {name.replace("test/ant/01", "test/bee/0"): content for name, content in files.items()}
+    judged = {name.replace("train/", "val/"): content for name, content in files.items()}
+    changed = files | {"train/ant/00.png": files["train/ant/01.png"]}
+    for number, content in enumerate((files, files, moved, judged, changed)):
+        give(content, ("set.zip", "folder", "moved", "judged", "changed")[number])
         digests.append(real_data.digest(SETTINGS))
     assert digests[0] == digests[1]
-    assert len(set(digests)) == 3
+    assert len(set(digests)) == 4
     assert real_data.digest(dataclasses.replace(SETTINGS, class_names=("cow", "ant", "bee"))) not in digests
 
 
