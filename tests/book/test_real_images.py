@@ -20,6 +20,7 @@ from dfnas.records import claims, conditions
 # By chapter: what a record holds of agreements, and of accuracies on test images alone.
 MEASURED = {
     "02-synthesis": ("student_agreement", "student_accuracy"),
+    "03-calibration": ("held_out_student_accuracy_noise", "student_accuracy_noise"),
     "04-darts": ("held_out_difference_synthetic_random", "tested_difference_synthetic_random"),
     "05-spos": ("held_out_found_on_synthetic", "tested_found_on_synthetic"),
     "06-proxylessnas": ("held_out_random_for_noise", "tested_random_for_noise"),
@@ -33,6 +34,7 @@ TINY = [
     *("synthesis.stages=((4, 2, 'grow'), (1, 2, 'grow'))", "student.network=resnet5", "student.training.steps=3"),
     *("distillation.comparison.network=resnet5", "distillation.comparison.training.steps=2"),
     *("spos.bins=()", "spos.limit_macs=400000", "spos.search.steps=4", "spos.scratch.training.steps=2"),
+    *("calibration.student.network=resnet5", "calibration.student.training.steps=2"),
     *("darts.search.steps=2", "darts.scratch.training.steps=2", "darts.scratch.training.batch=8"),
     *("pruning.network=resnet8", "pruning.search.steps=2", "pruning.training.steps=2", "pruning.training.batch=8"),
     "pruning.windows=((100_000, 100_000_000), (100_000, 100_000_000), (100_000, 100_000_000))",
