@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from dfnas import models
-from dfnas.data import presence
+from dfnas.data import folder, presence
 from dfnas.data.origins import names
 from dfnas.models import cost
 from dfnas.profiles import ScratchSettings, Settings, StudentSettings, SynthesisSettings, TrainingSettings
@@ -117,6 +117,8 @@ def real_images(settings: Settings) -> int:
         return 1150
     if data.name == "cifar10":
         return 50_000 - data.validation * data.classes
+    if data.name == "folder":
+        return sum(map(len, folder.own(data)[1].get("train", {}).values()))
     return data.images_per_class * data.classes or 1_281_167 - data.validation * data.classes
 
 

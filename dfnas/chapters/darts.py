@@ -65,8 +65,8 @@ def plan(settings: Settings) -> list[dict[str, Any]]:
     half, recipe = settings.synthesis.images // 2, chapter.search
     row = costs.train(f"searches x {searches}", settings, network, recipe, half, chapter.side)
     # In passes over the supernet's multiply-adds: 3 move the weights. First order: forward and the gradient of what
-    # flows. Second order: two whole gradients, of which one in float64 (taken for three; 28 here), and two of the
-    # parameters alone.
+    # flows. Second order: two whole gradients and two of the parameters alone. One of the whole ones is in float64: an
+    # assumed three times the passes (on one core here seven to nine times the seconds).
     row = costs.scaled(row, (3 + (2 if chapter.order == "first" else 16)) / 3)
     size = space.Size(chapter.scratch_channels, chapter.scratch_cells)
     judged = space.to_text(space.DARTS_V2, size)  # of the cost of what is found, which is not known yet
@@ -280,7 +280,7 @@ def _in_double(supernet: Supernet) -> Iterator[None]:
     try:
         supernet.fast = False
         for weight, kept in weights:
-            weight.data = kept.double().contiguous()  # four times as fast as channels_last
+            weight.data = kept.double().contiguous()  # faster than channels_last
         yield
     finally:
         supernet.fast = fast

@@ -1,14 +1,15 @@
-"""What there is of real images, known without reading any: a chapter leaves out what there is nothing for.
+"""What there is of real images, known without decoding any: a chapter leaves out what there is nothing for.
 
 Two questions, since a few labelled images are enough to judge by and too few to learn from.
 """
 
+from dfnas.data import folder
 from dfnas.profiles import DataSettings
 
 
 def has_train(settings: DataSettings) -> bool:
     """Whether a network can learn from real images; then it can be judged on others, too."""
-    return settings.name != "none"
+    return "train" in folder.own(settings)[1] if settings.name == "folder" else settings.name != "none"
 
 
 def has_test(settings: DataSettings) -> bool:
