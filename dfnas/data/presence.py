@@ -3,13 +3,16 @@
 Two questions, since a few labelled images are enough to judge by and too few to learn from.
 """
 
-from dfnas.data import folder
 from dfnas.profiles import DataSettings
 
 
 def has_train(settings: DataSettings) -> bool:
     """Whether a network can learn from real images; then it can be judged on others, too."""
-    return "train" in folder.own(settings)[1] if settings.name == "folder" else settings.name != "none"
+    if settings.name != "folder":
+        return settings.name != "none"
+    from dfnas.data import folder  # imported late: it brings torch, and records come without
+
+    return "train" in folder.own(settings)[1]
 
 
 def has_test(settings: DataSettings) -> bool:
