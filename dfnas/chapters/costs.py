@@ -6,8 +6,8 @@ import torch
 from torch import nn
 
 from dfnas import models
-from dfnas.data import teachers
-from dfnas.data.origins import NAMES
+from dfnas.data import folder, presence, teachers
+from dfnas.data.origins import names
 from dfnas.models import cost
 from dfnas.profiles import ScratchSettings, Settings, StudentSettings, SynthesisSettings, TrainingSettings
 from dfnas.synthesis import sets
@@ -24,9 +24,10 @@ CPU_BANDWIDTH, GPU_BANDWIDTH, TRAFFIC = 1e10, 1e12, 4
 
 
 def from_scratch(settings: Settings, scratch: ScratchSettings, text: str) -> dict[str, Any]:
-    """The trainings of what three searches found, and of the random architectures beside it."""
-    count = len(NAMES) * scratch.seeds + scratch.random
-    row = train(f"from scratch x {count}", settings, text, scratch.training, real_images(settings), scratch.side)
+    """The trainings of what the searches found, and of the random architectures beside it."""
+    count, learn = len(names(settings.data)) * scratch.seeds + scratch.random, presence.has_train(settings.data)
+    images = real_images(settings) if learn else settings.synthesis.images
+    row = train(f"from scratch x {count}", settings, text, scratch.training, images, scratch.side)
     return times(row, count)
 
 
@@ -122,6 +123,8 @@ def real_images(settings: Settings) -> int:
         return 1150
     if data.name == "cifar10":
         return 50_000 - data.validation * data.classes
+    if data.name == "folder":
+        return sum(map(len, folder.own(data)[1].get("train", {}).values()))
     return data.images_per_class * data.classes or 1_281_167 - data.validation * data.classes
 
 

@@ -8,9 +8,10 @@ from torch import nn
 
 from dfnas import models
 from dfnas.chapters import costs
-from dfnas.data import checkpoints, sources, splits, teachers
+from dfnas.data import checkpoints, presence, sources, splits, teachers
 from dfnas.data import real as real_data
 from dfnas.data.sources import Normalised
+from dfnas.errors import UserError
 from dfnas.models import cost
 from dfnas.profiles import Settings
 from dfnas.runtime import stages
@@ -24,6 +25,8 @@ VERSION = 2
 def compute(settings: Settings) -> dict[str, Artefact]:
     """Train the chapter's teacher, once, or report the one that `teacher.path` gives: {"teacher": artefact}."""
     teacher = settings.teacher
+    if not teacher.path and not presence.has_train(settings.data):
+        raise UserError("01-teacher trains on real images: give a data set with a train part, or teacher.path")
     depends = {"network": teacher.network, "training": teacher.training, "seed": settings.seed}
     inputs = [real_data.digest(settings.data)]
     if teacher.path:

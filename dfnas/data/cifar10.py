@@ -29,9 +29,7 @@ def load(settings: DataSettings) -> Dataset:
         It is not to be found, cannot be read, or has a class of which none would be left to train on.
     """
     source = find(settings)
-    with folder.opened(decoded_file(source)) as file:
-        images, labels, prints = (file.get_tensor(name) for name in ("images", "labels", "prints"))
-        test, test_labels, test_prints = (file.get_tensor(f"test_{name}") for name in ("images", "labels", "prints"))
+    images, labels, prints, test, test_labels, test_prints = _tensors(source)
     counts = labels.bincount(minlength=10)
     if settings.validation and int(counts.min()) <= settings.validation:
         few = f"train/{CIFAR10_CLASSES[int(counts.argmin())]} has {int(counts.min())} images"
@@ -69,6 +67,13 @@ def find(settings: DataSettings) -> Path:
     if not (cache / BATCHES).exists():
         raise UserError(f"CIFAR-10 is missing: {ways}")
     return cache
+
+
+def _tensors(source: Path) -> list[Tensor]:
+    """Images, labels and fingerprints of train, and of test."""
+    names = ("images", "labels", "prints")
+    with folder.opened(decoded_file(source)) as file:
+        return [file.get_tensor(prefix + name) for prefix in ("", "test_") for name in names]
 
 
 def decoded_file(source: Path) -> Path:

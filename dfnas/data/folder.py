@@ -22,6 +22,7 @@ from torch import Tensor
 
 from dfnas.data import image_files
 from dfnas.errors import UserError, reason
+from dfnas.profiles import DataSettings
 from dfnas.runtime import paths
 from dfnas.runtime.files import write_tensors
 from dfnas.runtime.progress import bar
@@ -65,7 +66,7 @@ def parts(where: Path) -> dict[str, Part]:
             found.pop("test", None)  # its images have no classes
     if not any(files for part in found.values() for files in part.values()):
         raise UserError(f"no images in {where}: it must hold train/<class>/*, and val/<class>/* or test/<class>/*")
-    return {split: part for split, part in found.items() if part}
+    return {split: part for split, part in sorted(found.items()) if part}
 
 
 def _split_folders(where: Path, names: list[str]) -> dict[str, str]:
@@ -153,6 +154,37 @@ def check(where: Path, found: dict[str, Part], classes: Sequence[str], at_least:
             count, least = len(part.get(name, ())), at_least if split == "train" else 1
             if count < least:
                 raise UserError(f"{where}: {split}/{name} has {count or 'no'} images, and needs {least} or more")
+
+
+def own(settings: DataSettings) -> tuple[Path, dict[str, Part]]:
+    """Where the user's own images lie, and what there is of train, val and test; nothing is decoded.
+
+    Raises
+    ------
+    UserError
+        Nothing there, nothing to judge by, or other classes than the profile has.
+    """
+    where = Path(data_path())
+    form = "a folder (or a zip of one) with val/<class>/* or test/<class>/*, and train/<class>/* if there is any"
+    if not data_path() or not where.exists():
+        raise UserError(f"data.name is folder, and no images at {where}: give --data PATH (or DFNAS_DATA), {form}")
+    found = parts(where)
+    if set(found) == {"train"}:
+        raise UserError(f"{where} has no val or test to judge by: move some images of each class to test/<class>/")
+    names = settings.class_names or sorted({name for part in found.values() for name in part})
+    if len(names) != settings.classes or settings.channels not in (1, 3):
+        shown = ", ".join(names[:5]) + ", …" * (len(names) > 5)
+        raise UserError(
+            f"{where} has {len(names)} classes ({shown}) of images with 1 or 3 channels; the profile has "
+            f"data.classes={settings.classes}, data.channels={settings.channels}"
+        )
+    check(where, found, names, at_least=1 if {"val", "test"} <= set(found) or not settings.validation else 2)
+    return where, found
+
+
+def class_names(settings: DataSettings) -> tuple[str, ...]:
+    """The classes of the user's own images, as the settings order them, else sorted (as torchvision's ImageFolder)."""
+    return settings.class_names or tuple(sorted({name for part in own(settings)[1].values() for name in part}))
 
 
 def read(where: Path, names: Sequence[str], desc: str) -> Iterator[tuple[str, io.BytesIO]]:

@@ -1,11 +1,11 @@
-"""Real data by name: digits (bundled with scikit-learn), CIFAR-10 and ImageNet from disk, as uint8 tensors."""
+"""Real data by name: digits (bundled with scikit-learn), CIFAR-10, ImageNet, one's own images, as uint8 tensors."""
 
 import dataclasses
 import functools
 
 import torch
 
-from dfnas.data import cifar10, folder, imagenet, presence, splits
+from dfnas.data import cifar10, folder, imagenet, own_images, presence, splits
 from dfnas.data.sources import Source, balanced
 from dfnas.data.splits import CIFAR10_CLASSES, Dataset
 from dfnas.errors import UserError
@@ -30,6 +30,8 @@ def load(settings: DataSettings) -> Dataset:
         return cifar10.load(settings)
     if settings.name == "imagenet":
         return imagenet.load(settings)
+    if settings.name == "folder":
+        return own_images.load(settings)
     if settings.name == "none":
         raise _none()
     raise UserError(f"no data set {settings.name!r}; there are {', '.join(DATA_SETS)}")
@@ -55,8 +57,10 @@ def digest(settings: DataSettings) -> str:
     """
     if settings.name == "digits":
         content = _digits_digest()
-    elif settings.name == "cifar10":
-        with folder.opened(cifar10.decoded_file(cifar10.find(settings))) as file:
+    elif settings.name in ("cifar10", "folder"):
+        of_cifar10 = settings.name == "cifar10"
+        source = cifar10.decoded_file(cifar10.find(settings)) if of_cifar10 else own_images.decoded_file(settings)
+        with folder.opened(source) as file:
             content = file.metadata()["digest"]
     elif settings.name == "none":
         raise _none()
@@ -75,9 +79,9 @@ def _none() -> UserError:
 
 
 def class_names(settings: DataSettings) -> tuple[str, ...]:
-    """Names of the classes, without touching any data."""
-    if settings.class_names:
-        return settings.class_names
+    """Names of the classes, without touching any data; of a folder those of the folders in it."""
+    if settings.class_names or settings.name == "folder":
+        return folder.class_names(settings)
     if settings.name == "digits":
         return tuple(map(str, range(10)))
     return CIFAR10_CLASSES if settings.name == "cifar10" else tuple(map(str, range(settings.classes)))

@@ -112,9 +112,12 @@ def dataset(
     mean: tuple[float, ...] = (),
     std: tuple[float, ...] = (),
 ) -> Dataset:
-    """A data set from images uint8 [N, C, H, W] and labels int64 [N]; by default normalised as its train split is."""
+    """A data set from images uint8 [N, C, H, W] and labels int64 [N]; by default normalised as its train split is.
+
+    Where that is empty, as its test split is.
+    """
     if not mean:
-        pixels = train[0][:].double() / 255
+        pixels = (train if len(train[1]) else test)[0][:].double() / 255
         mean = tuple(round(float(value), 6) for value in pixels.mean((0, 2, 3)))
         std = tuple(round(float(value), 6) for value in pixels.std((0, 2, 3)))
     parts = [Source(images, labels, labels, mean, std, "real") for images, labels in (train, validation, test)]

@@ -17,7 +17,7 @@ CHAPTERS = (
     "12-results",
 )
 
-DATA_SETS = ("digits", "cifar10", "imagenet", "none")
+DATA_SETS = ("digits", "cifar10", "imagenet", "folder", "none")
 NEED_REAL = ("01-teacher", "07-consistency")  # chapters that are about real images and nothing else
 
 
@@ -39,7 +39,7 @@ class RunSettings:
 class DataSettings:
     """Which real data, and the geometry that synthesis shares with it."""
 
-    name: str  # digits | cifar10 | imagenet | none: no real image anywhere
+    name: str  # digits | cifar10 | imagenet | folder: of one's own | none: no real image anywhere
     channels: int
     classes: int
     region: int  # side of what a network sees, s

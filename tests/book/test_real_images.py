@@ -14,15 +14,33 @@ from dfnas import models, profiles
 from dfnas.chapters import index
 from dfnas.data import presence
 from dfnas.data import real as real_data
+from dfnas.errors import UserError
 from dfnas.publishing import notebooks
-from dfnas.records import conditions
+from dfnas.records import claims, conditions
 
-CHAPTERS = ("02-synthesis", "10-distillation")
+# By chapter: what a record holds of agreements, and of accuracies on test images alone.
+MEASURED = {
+    "02-synthesis": ("student_agreement", "student_accuracy"),
+    "03-calibration": ("held_out_student_accuracy_noise", "student_accuracy_noise"),
+    "04-darts": ("held_out_difference_synthetic_random", "tested_difference_synthetic_random"),
+    "05-spos": ("held_out_found_on_synthetic", "tested_found_on_synthetic"),
+    "06-proxylessnas": ("held_out_random_for_noise", "tested_random_for_noise"),
+    "09-pruning": ("held_out_uniform", "uniform"),
+    "10-distillation": ("student_agreement", "student_accuracy"),
+}
+CHAPTERS = tuple(MEASURED)
 SOURCES = sorted((Path(__file__).parents[2] / "notebooks").glob("*.ipynb"))
 TINY = [
     *("data.region=16", "data.canvas=20", "teacher.network=resnet5", "synthesis.learning_rates=(0.1, 0.1)"),
     *("synthesis.stages=((4, 2, 'grow'), (1, 2, 'grow'))", "student.network=resnet5", "student.training.steps=3"),
     *("distillation.comparison.network=resnet5", "distillation.comparison.training.steps=2"),
+    *("spos.bins=()", "spos.limit_macs=400000", "spos.search.steps=4", "spos.scratch.training.steps=2"),
+    *("calibration.student.network=resnet5", "calibration.student.training.steps=2"),
+    *("darts.search.steps=2", "darts.scratch.training.steps=2", "darts.scratch.training.batch=8"),
+    *("pruning.network=resnet8", "pruning.search.steps=2", "pruning.training.steps=2", "pruning.training.batch=8"),
+    "pruning.windows=((100_000, 100_000_000), (100_000, 100_000_000), (100_000, 100_000_000))",
+    "pruning.genes=((0, 30), (0, 30), (0, 30))",
+    *("proxylessnas.search.steps=4", "proxylessnas.warm_up.steps=2", "proxylessnas.scratch.training.steps=2"),
 ]
 OWN = ["data.name=none", "data.channels=3", "data.classes=7", "data.class_names=('a','b','c','d','e','f','g')"]
 FEW = {"learn": False, "judge": True}
@@ -147,9 +165,12 @@ def test_a_record_holds_accuracies_where_there_are_test_images_alone(name: str, 
     names = run(name)
     told = names["run"].metrics
     judge = run.answered["judge"]  # type: ignore[attr-defined]
-    assert ("student_accuracy" in told) == judge
-    assert 0 <= told["student_agreement"] <= 1
-    assert not [metric for metric in told if "verifier" in metric or ("real" in metric and not judge)]
+    agreement, accuracy = MEASURED[name]
+    assert (accuracy in told) == judge
+    assert -100 <= told[agreement] <= 100
+    assert not [metric for metric in told if "verifier" in metric or ("real_" in f"{metric}_" and not judge)]
+    states = {claims.judge(claim, {name: {"metrics": told}}).state for claim in claims.CLAIMS if claim.chapter == name}
+    assert judge or states == {claims.NOT_RUN}
     facts = json.loads((names["run"].folder / f"{name}.json").read_text())
     assert facts["real_images"] == run.answered  # type: ignore[attr-defined]
 
@@ -158,6 +179,46 @@ def test_a_record_holds_accuracies_where_there_are_test_images_alone(name: str, 
 def test_a_plan_needs_no_real_images_either(name: str, run: Callable[[str], Any]) -> None:
     settings = profiles.load("smoke", 0, run.overrides)  # type: ignore[attr-defined]
     assert index.plan(name, settings)
+
+
+JUDGED = {f"{name}-evaluation" for name in ("synthesis", "calibration", "distillation")}
+JUDGED |= {f"{name}-judged" for name in ("darts", "spos", "proxyless", "pruning")} | {"pruning-teacher"}
+
+
+def test_what_is_free_of_data_has_the_same_keys_with_images_of_one_s_own_and_without(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = profiles.load("smoke", 0, [*TINY, *OWN, f"teacher.path={weights(tmp_path)}"])
+    monkeypatch.setattr(real_data, "digest", lambda data: "theirs")
+    none = {name: index.stage_keys(name, settings) for name in CHAPTERS}
+    monkeypatch.setattr(presence, "has_test", lambda data: True)
+    few = {name: index.stage_keys(name, settings) for name in CHAPTERS}
+    monkeypatch.setattr(presence, "has_train", lambda data: True)
+    all_there = {name: index.stage_keys(name, settings) for name in CHAPTERS}
+    for name in CHAPTERS:
+        assert {stage for stage, key in few[name].items() if none[name].get(stage) != key} <= JUDGED
+        assert JUDGED & set(few[name]), "what judges knows of the images"
+        free = {stage for stage in none[name] if re.search(r"^(synthesis|noise|student|arm)|-(synthetic|noise)", stage)}
+        free -= {stage for stage in free if "found-" in stage or "held-out" in stage} | JUDGED
+        assert {stage for stage in free if all_there[name][stage] != none[name][stage]} == set()
+        assert len(free) > 2
+
+
+def test_the_page_leaves_out_prose_and_hides_code() -> None:
+    cells = [nbformat.v4.new_markdown_cell(tag, metadata={"tags": [tag]}) for tag in conditions.CONDITIONS]
+    cells += [
+        nbformat.v4.new_code_cell(f"{conditions.marker(tag)}\nx", execution_count=number, metadata={"tags": [tag]})
+        for number, tag in enumerate(conditions.CONDITIONS, 1)
+    ]
+    notebook = nbformat.v4.new_notebook(cells=[*cells, nbformat.v4.new_markdown_cell("always")])
+    page = notebooks.with_prose(notebook, notebook, {"real_images": FEW}).cells
+    there = {"needs-real-images", "without-real-training-images"}
+    assert {cell.source for cell in page if cell.cell_type == "markdown"} == {*there, "always"}
+    code = {cell.metadata.tags[0]: "remove-cell" in cell.metadata.tags for cell in page if cell.cell_type == "code"}
+    assert code == {tag: tag not in there for tag in conditions.CONDITIONS}
+    older = notebooks.with_prose(notebook, notebook, {}).cells
+    needs = {"needs-real-images", "needs-real-training-images"}
+    assert {cell.source for cell in older if cell.cell_type == "markdown"} == {*needs, "always"}
 
 
 def test_the_kernel_passes_over_what_is_left_out() -> None:
@@ -176,3 +237,12 @@ def test_the_kernel_passes_over_what_is_left_out() -> None:
             assert shell.execution_count == before + 2
     finally:
         InteractiveShell.clear_instance()
+
+
+@pytest.mark.parametrize("name", ["01-teacher", "07-consistency"])
+def test_chapters_about_real_images_alone_are_refused_in_one_line(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UserError, match="needs real images"):
+        index.compute(name, profiles.load("smoke", 0, OWN))
+    monkeypatch.setattr(presence, "has_train", lambda data: False)
+    with pytest.raises(UserError, match="real images"):
+        index.compute(name, profiles.load("smoke"))

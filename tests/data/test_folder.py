@@ -29,6 +29,12 @@ def encoded(image: Image.Image | np.ndarray, form: str = "PNG", **options: objec
     return buffer.getvalue()
 
 
+def orientation(number: int) -> Image.Exif:
+    exif = Image.Exif()
+    exif[0x0112] = number
+    return exif
+
+
 def picture(value: int, side: int = 8) -> bytes:
     return encoded(np.full((side, side, 3), value, np.uint8))
 
@@ -85,8 +91,8 @@ MODES = {
     "CMYK": (encoded(Image.fromarray(np.stack([0 * GREY] * 3 + [255 - GREY], 2), "CMYK"), "TIFF"), GREY),
     "BMP": (encoded(GREY, "BMP"), GREY),
     "lossless WebP": (encoded(np.stack([GREY] * 3, 2), "WEBP", lossless=True), GREY),
-    "turned by EXIF": (encoded(np.rot90(GREY), "TIFF", tiffinfo={0x0112: 6}), GREY),
-    "mirrored by EXIF": (encoded(GREY[:, ::-1], "TIFF", tiffinfo={0x0112: 2}), GREY),
+    "turned by EXIF": (encoded(np.rot90(GREY), exif=orientation(6)), GREY),
+    "mirrored by EXIF": (encoded(GREY[:, ::-1], exif=orientation(2)), GREY),
     "two frames": (encoded(GREY, "TIFF", save_all=True, append_images=[Image.fromarray(0 * GREY)]), GREY),
 }
 
@@ -364,7 +370,15 @@ def decode(where: Path, start: object) -> None:
     cifar10.decoded_file(where)
 
 
-def test_processes_that_start_at_once_decode_one_after_another(tmp_path: Path) -> None:
+def test_of_processes_that_start_at_once_one_decodes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = cifar10._decoded
+
+    def told(where: Path) -> object:
+        with open(tmp_path / "told", "a") as file:
+            file.write("decoding\n")
+        return made(where)
+
+    monkeypatch.setattr(cifar10, "_decoded", told)
     where, context = write(tmp_path / "set", cifar(count=20)), multiprocessing.get_context("fork")
     barrier = context.Barrier(3)
     processes = [context.Process(target=decode, args=(where, barrier)) for _ in range(3)]
@@ -373,6 +387,7 @@ def test_processes_that_start_at_once_decode_one_after_another(tmp_path: Path) -
     for process in processes:
         process.join(60)
     assert [process.exitcode for process in processes] == [0, 0, 0]
+    assert (tmp_path / "told").read_text() == "decoding\n"
     assert len(list((tmp_path / "runs" / "cache").glob("cifar10-*"))) == 1
 
 
