@@ -55,6 +55,7 @@ EMPTY: dict[str, tuple[Any, ...]] = {  # where smoke has nothing
     "bins": ((140_000, 160_000),),
     "mean": ((0.5,),),
     "std": ((0.25,),),
+    "class_names": (tuple("abcdefghij"),),
 }
 VALUES: dict[str, Any] = {  # where a change of one number is refused
     "synthesis.batch": 25,
@@ -68,6 +69,7 @@ VALUES: dict[str, Any] = {  # where a change of one number is refused
 # Of these there is no other value in smoke: another data set, a teacher of one's own, and what a chapter refuses.
 UNTRIED = {
     *("data.name", "data.channels", "data.classes", "teacher.path", "teacher.shipped", "synthesis.keep_rounds"),
+    *("teacher.mean", "teacher.std"),
     *("darts.search.averaging", "proxylessnas.search.averaging", "proxylessnas.warm_up.averaging"),
     *("calibration.student.mixing", "distillation.comparison.mixing", "pruning.network", "pruning.side"),
     *("spos.space.strides",),

@@ -25,6 +25,7 @@ class Smooth(nn.Module):
 
     def __init__(self):
         super().__init__()
+        self.fast = False  # as a supernet says that it is in its plain form
         self.weight = nn.Parameter(torch.randn(6, **DOUBLE))
         self.alphas = [torch.randn(3, **DOUBLE)]
 
