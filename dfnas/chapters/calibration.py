@@ -77,10 +77,11 @@ def compute(settings: Settings) -> dict[str, Artefact]:
     artefacts |= processes.made(calls, settings.run, "students") | held_out(settings, teacher)
     if learn:
         artefacts["verifier"] = students.verifier_stage(settings)
+    names = {"class_names": settings.data.class_names} if settings.data.class_names else {}  # the explorer shows them
     artefacts["evaluation"] = stages.stage(
         "calibration-evaluation",
         lambda folder: _evaluate(folder, settings, teacher, artefacts),
-        {"slots": chapter.slots_shown, "images": chapter.images},
+        {"slots": chapter.slots_shown, "images": chapter.images, **names},
         inputs=[*artefacts.values(), *real_data.digests(settings.data)],
         version=VERSION,
         run=settings.run,
