@@ -102,7 +102,7 @@ def plan(settings: Settings) -> list[dict[str, Any]]:
 def gather(settings: Settings) -> dict[str, dict[str, dict[str, Any]]]:
     """The records of good runs, by profile and chapter: those of this run's own folder, and the published ones.
 
-    Of the profile that runs, its own folder counts alone; of all others, what is published.
+    Of the profile that runs, its own folder counts alone, and it comes first; of all others, what is published.
     """
     sets = {settings.profile: read_folder(paths.run_folder(settings))}
     for profile in profiles.NAMES:
