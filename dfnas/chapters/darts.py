@@ -114,10 +114,9 @@ def search_stage(origin: Origin, settings: Settings, teacher: Teacher, seed: int
 
     depends = stages.without(settings.darts, "scratch", "search_seeds")
     depends |= {"source": origin.name, "seed": seed, "images": settings.synthesis.images}
-    inputs = [origin.given, teacher.digest]
-    return stages.stage(
-        f"darts-search-{origin.name}-{seed}", work, depends, inputs=inputs, version=VERSION, run=settings.run
-    )
+    name, inputs = f"darts-search-{origin.name}-{seed}", [origin.given, teacher.digest]
+    version = VERSION + (settings.darts.order == "second")  # whose unrolled step is in float64 since
+    return stages.stage(name, work, depends, inputs=inputs, version=version, run=settings.run)
 
 
 def search(folder: Path, source: Source, settings: Settings, seed: int) -> None:
