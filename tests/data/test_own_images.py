@@ -16,7 +16,8 @@ from dfnas.profiles import DataSettings
 from dfnas.runtime import stages
 from dfnas.synthesis import inversion, sets
 from dfnas.training import students
-from tests.data.test_folder import encoded, write
+
+from .test_folder import encoded, write
 
 SETTINGS = DataSettings("folder", channels=3, classes=3, region=8, canvas=10)
 SMOKE = profiles.load("smoke")
