@@ -26,7 +26,7 @@ from dfnas.profiles import DartsSettings, Settings
 from dfnas.runtime import devices, distributed, processes, stages
 from dfnas.runtime.artefacts import Artefact
 from dfnas.runtime.files import write_tensors
-from dfnas.search import scratch
+from dfnas.search import scratch, standings
 from dfnas.synthesis import sets
 from dfnas.training import evaluation, loop, losses
 
@@ -377,7 +377,7 @@ def metrics(searches: Mapping[str, Artefact], artefacts: Mapping[str, Artefact],
     `searches` has one on each source, and "synthetic, second seed"; `artefacts` are those of `compute`.
     """
     chance = chance_agreement(settings.seed)
-    found: dict[str, Any] = scratch.told(artefacts, settings.darts.scratch.tolerance) | outcomes(searches)
+    found: dict[str, Any] = standings.told(artefacts, settings.darts.scratch.tolerance) | outcomes(searches)
     found |= {"agreement_random": float(chance.mean()), "agreement_random_high": float(chance.quantile(0.95))}
     trained = json.loads((artefacts["random-0"].folder / "scratch.json").read_text())
     found["scratch_steps"] = trained["history"]["step"][-1]
@@ -397,7 +397,7 @@ def outcomes(searches: Mapping[str, Artefact]) -> dict[str, float]:
         found[f"skip_weight_{key}"] = float(skip_share(alphas)[-1])
         found[f"skip_connections_{key}"] = texts[label].count("skip_connect")
         found[f"held_out_{key}"] = _history(search)["validation_accuracy"][-1]
-    for one, other in (*scratch.COMPARED, ("synthetic", "synthetic, second seed")):
+    for one, other in (*standings.COMPARED, ("synthetic", "synthetic, second seed")):
         if not {one, other} <= set(texts):
             continue
         found[f"agreement_{one}_{other.rpartition(' ')[2]}"] = agreement(texts[one], texts[other])

@@ -22,7 +22,7 @@ from dfnas.models.shufflenet import Choices, Space, Supernet
 from dfnas.profiles import Settings
 from dfnas.runtime import processes, stages, statistics
 from dfnas.runtime.artefacts import Artefact
-from dfnas.search import evolution, scratch, supernets
+from dfnas.search import evolution, scratch, standings, supernets
 from dfnas.synthesis import sets
 from dfnas.training import evaluation
 
@@ -275,7 +275,7 @@ def metrics(
     `visited` are the candidates of the search on each source, `artefacts` are those of `compute`.
     """
     chapter, blocks = settings.spos, len(space_of(settings).blocks)
-    found: dict[str, Any] = scratch.told(artefacts, chapter.scratch.tolerance) | outcomes(visited, settings)
+    found: dict[str, Any] = standings.told(artefacts, chapter.scratch.tolerance) | outcomes(visited, settings)
     for name in visited:
         text = scratch.read_architectures(artefacts[f"search-{name}"].folder)[0]
         found[f"found_on_{name}_architecture"] = text

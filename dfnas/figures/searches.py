@@ -73,7 +73,7 @@ def entropy_and_skips(searches: Mapping[str, tuple[Sequence[int], Any, Any]], op
 def accuracy_against_macs(arms: Mapping[str, Mapping[str, Sequence[Any]]], what: str = theme.ACCURACY) -> Figure:
     """Accuracy over multiply-adds: found architectures with mean and deviation over seeds, random ones as a cloud.
 
-    `arms` is what `scratch.results` gives: each arm's `accuracy` and `macs`, a value a training. The arm `random` has
+    `arms` is what `standings.results` gives: each arm's `accuracy` and `macs`, a value a training. The arm `random` has
     another architecture in each; its mean and one standard deviation either side are a band.
     """
     figure, (axes,) = theme.panels(height=4.0)

@@ -23,15 +23,13 @@ from dfnas.errors import UserError
 from dfnas.kernels import separable
 from dfnas.models import cost
 from dfnas.profiles import ScratchSettings, Settings
-from dfnas.runtime import devices, processes, seeds, stages, statistics
+from dfnas.runtime import devices, processes, seeds, stages
 from dfnas.runtime.artefacts import Artefact
 from dfnas.runtime.files import write_json
-from dfnas.synthesis.held_out import WORDS, held_out, judges
+from dfnas.synthesis.held_out import held_out, judges
 from dfnas.training import evaluation, loop, losses
 
 VERSION = 2
-COMPARED = (("synthetic", "real"), ("synthetic", "noise"), ("real", "noise"))  # finds, paired by seed
-Arms = Mapping[str, Mapping[str, list[Any]]]  # arm, column: a value a training
 
 
 def check(scratch: ScratchSettings, chapter: str) -> None:
@@ -284,126 +282,3 @@ def judging_stage(
 
     inputs: list[Artefact | str] = [*trained.values(), *real_data.digests(data)]
     return stages.stage(name, work, {"side": scratch.side}, inputs=inputs, version=VERSION, run=settings.run)
-
-
-def results(trained: Mapping[str, Artefact], measure: str = "accuracy") -> dict[str, dict[str, list[Any]]]:
-    """What trainings came to, by arm: found_on_<source> (a value a seed) and random (all).
-
-    The columns are multiply-adds, parameters, texts, and as `accuracy` what came out by `measure`: the accuracy itself,
-    or the agreement with the teacher on held-out images, where there is one. Without that measure there are no arms.
-    """
-    judged: dict[str, dict[str, float]] = {}
-    if "judged" in trained:
-        judged = json.loads((trained["judged"].folder / "judged.json").read_text())
-    arms: dict[str, dict[str, list[Any]]] = {}
-    for label, artefact in trained.items():
-        if not label.startswith(("found-", "random-")):
-            continue
-        kind, _, rest = label.partition("-")
-        arm = "random" if kind == "random" else f"found_on_{rest.rpartition('-')[0]}"
-        facts = json.loads((artefact.folder / "scratch.json").read_text()) | judged.get(label, {})
-        if measure not in facts:
-            continue
-        facts["accuracy"] = facts[measure]
-        columns = arms.setdefault(arm, {"accuracy": [], "macs": [], "parameters": [], "architecture": []})
-        for column, values in columns.items():
-            values.append(facts[column])
-    return arms
-
-
-def compared(arms: Arms, tolerance: float) -> dict[str, Mapping[str, list[Any]]]:
-    """The finds of `results`, and of the random ones those that each is compared with: `random_for_<source>`.
-
-    `random` is `random_for_synthetic`; in `results` it is all of them.
-    """
-    finds = {arm: values for arm, values in arms.items() if arm != "random"}
-    alike = {f"random_for_{name}": _alike(arms, name, tolerance) for name in _sources(arms)}
-    return {**finds, "random": alike["random_for_synthetic"], **alike}
-
-
-def _alike(arms: Arms, name: str, tolerance: float) -> dict[str, list[Any]]:
-    """The random ones whose multiply-adds differ from a find's by `tolerance` at most, and the nearest where few do.
-
-    There are as many as were drawn for it at least, and two, which a spread needs.
-    """
-    pool, goal = arms["random"], statistics.mean(arms[f"found_on_{name}"]["macs"])
-    far = [abs(value / goal - 1) for value in pool["macs"]]
-    count = max(2, len(far) // len(_sources(arms)), sum(value <= tolerance for value in far))
-    rows = sorted(sorted(range(len(far)), key=far.__getitem__)[:count])
-    return {column: [values[row] for row in rows] for column, values in pool.items()}
-
-
-def _sources(arms: Arms) -> list[str]:
-    return [name for name in origins.NAMES if f"found_on_{name}" in arms]
-
-
-def told(trained: Mapping[str, Artefact], tolerance: float) -> dict[str, Any]:
-    """For a record, of the trainings of `band`: `worth`, `differences` and `ahead_of`, by all that judged them.
-
-    Names are plain for networks that learned from real images, on test images; for those that did not they begin with
-    `tested_`, and by their agreement with the teacher with `held_out_`.
-    """
-    fronts = {"accuracy": "tested_" if "judged" in trained else "", "agreement": "held_out_"}
-    found: dict[str, Any] = {}
-    for measure in WORDS:
-        arms: Arms = results(trained, measure)
-        if arms:
-            arms = compared(arms, tolerance)
-            ahead = {f"found_on_{name}_ahead_of": ahead_of(arms, name) for name in _sources(arms)}
-            values = worth(arms) | differences(arms) | ahead
-            found |= {f"{fronts[measure]}{name}": value for name, value in values.items()}
-    return found
-
-
-def worth(arms: Arms) -> dict[str, Any]:
-    """For a record, of each arm: accuracy with its spread, and mean multiply-adds and parameters.
-
-    The spread is over finds where an arm has several searches, else over the trainings of its one find.
-    """
-    found: dict[str, Any] = {}
-    for arm, values in arms.items():
-        found[arm] = statistics.summary(repeats(values))
-        found |= {f"{arm}_{column}": statistics.mean(values[column]) for column in ("macs", "parameters")}
-    return found
-
-
-def by_search(values: Mapping[str, list[Any]]) -> list[list[float]]:
-    """An arm's accuracies, a list a search: `search` says whose find was trained; without it there was one search."""
-    searches = values.get("search", [0] * len(values["accuracy"]))
-    pairs = list(zip(searches, values["accuracy"], strict=True))
-    return [[accuracy for search, accuracy in pairs if search == each] for each in dict.fromkeys(searches)]
-
-
-def repeats(values: Mapping[str, list[Any]]) -> list[float]:
-    """What an arm's interval is over: a mean for each search; of one search alone, its find's trainings."""
-    finds = by_search(values)
-    return finds[0] if len(finds) == 1 else [statistics.mean(find) for find in finds]
-
-
-def differences(arms: Arms) -> dict[str, Any]:
-    """For a record, in points: each two sources' finds, and each source's finds and random ones of its cost.
-
-    Intervals are over searches, and over random architectures. Where one of two sources was searched once, finds are
-    paired by the seed of training, and the interval is that of these two finds alone. `searches_<source>` are counts,
-    `arms` those of `compared`.
-    """
-    finds = {name: by_search(arms[f"found_on_{name}"]) for name in _sources(arms)}
-    ours = {name: repeats(arms[f"found_on_{name}"]) for name in finds}
-    found: dict[str, Any] = {f"searches_{name}": len(each) for name, each in finds.items()}
-    for one, other in COMPARED:
-        if not {one, other} <= set(finds):
-            continue
-        several = min(len(finds[one]), len(finds[other])) > 1
-        pair = (ours[one], ours[other]) if several else (finds[one][0], finds[other][0])
-        between = statistics.difference if several else statistics.paired_difference
-        found[f"difference_{one}_{other}"] = between(*pair).scaled(100)
-    for name, values in ours.items():
-        random = arms[f"random_for_{name}"]["accuracy"]
-        found[f"difference_{name}_random"] = statistics.difference(values, random).scaled(100)
-    return found
-
-
-def ahead_of(arms: Arms, name: str) -> int:
-    """How many of the random architectures of its cost a source's find is ahead of in the mean; `arms`: `compared`."""
-    mean = statistics.mean(arms[f"found_on_{name}"]["accuracy"])
-    return sum(value < mean for value in arms[f"random_for_{name}"]["accuracy"])

@@ -10,7 +10,7 @@ from dfnas.chapters.pruning import networks
 from dfnas.chapters.pruning import results as pruning
 from dfnas.data import origins
 from dfnas.records import claims
-from dfnas.search import scratch
+from dfnas.search import standings
 
 SEEDS, RANDOM = 3, 8  # trainings of a find, and random architectures
 Metrics = Mapping[str, Any]
@@ -43,7 +43,7 @@ def decided(claim: claims.Claim, record: Mapping[str, Any], searches: int, chapt
     """How often a claim is decided whose true value lies at its limit, among simulated chapters."""
     generator, count = np.random.default_rng(seed), 0
     for _ in range(chapters):
-        found = scratch.differences(arms(generator, record["metrics"], searches, claim.limit / 100))
+        found = standings.differences(arms(generator, record["metrics"], searches, claim.limit / 100))
         simulated = {claim.chapter: {"metrics": records.flat(found), "parameters": {"data": {"name": "cifar10"}}}}
         count += claims.judge(claim, simulated).state != claims.UNDECIDED
     return count / chapters

@@ -23,7 +23,7 @@ def test_searches_that_are_no_better_than_a_random_draw_are_seldom_decided(claim
 def test_a_large_effect_is_decided_by_three_searches():
     generator, record = np.random.default_rng(0), LAPTOP["05-spos"]
     for _ in range(20):
-        found = simulations.scratch.differences(simulations.arms(generator, record["metrics"], 3, 0.1))
+        found = simulations.standings.differences(simulations.arms(generator, record["metrics"], 3, 0.1))
         simulated = {"metrics": simulations.records.flat(found), "parameters": {"data": {"name": "cifar10"}}}
         assert claims.judge(claims.BY_NAME["spos-above-random"], {"05-spos": simulated}).state == claims.HOLDS
 

@@ -14,7 +14,7 @@ from dfnas.models import mbconv
 from dfnas.profiles import Settings
 from dfnas.runtime import statistics
 from dfnas.runtime.artefacts import Artefact
-from dfnas.search import scratch
+from dfnas.search import scratch, standings
 
 
 def metrics(artefacts: Mapping[str, Artefact], settings: Settings) -> dict[str, Any]:
@@ -23,7 +23,7 @@ def metrics(artefacts: Mapping[str, Artefact], settings: Settings) -> dict[str, 
     measured = artefacts.get("latency", Path(chapter.latency_table))
     table, one = latency.read(measured), "real" if "real" in names else "synthetic"  # of steps that all share
     log = _read(artefacts[f"search-{one}"], "updates")
-    found: dict[str, Any] = scratch.told(artefacts, chapter.scratch.tolerance)
+    found: dict[str, Any] = standings.told(artefacts, chapter.scratch.tolerance)
     found |= finds(artefacts, measured, settings)
     for name in names:
         found |= {f"{what}_{name}": value for what, value in moves(artefacts[f"search-{name}"]).items()}

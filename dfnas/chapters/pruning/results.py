@@ -15,7 +15,7 @@ from dfnas.profiles import Settings
 from dfnas.runtime import statistics
 from dfnas.runtime.artefacts import Artefact
 from dfnas.runtime.statistics import Interval
-from dfnas.search import evolution, scratch
+from dfnas.search import evolution, standings
 from dfnas.search.evolution import Visited
 from dfnas.synthesis.held_out import WORDS
 
@@ -119,9 +119,9 @@ def metrics(artefacts: Mapping[str, Artefact], settings: Settings) -> dict[str, 
 
 def worth(found: Results, settings: Settings) -> dict[str, Any]:
     """Each arm in each window, and the full network: accuracy with its spread, mean multiply-adds and parameters."""
-    facts = scratch.worth({"full": found["full"][0]})
+    facts = standings.worth({"full": found["full"][0]})
     for window, suffix in zip(range(len(settings.pruning.windows)), SUFFIXES, strict=False):
-        facts |= scratch.worth({f"{arm}{suffix}": found[arm][window] for arm in found if arm != "full"})
+        facts |= standings.worth({f"{arm}{suffix}": found[arm][window] for arm in found if arm != "full"})
     return facts
 
 
