@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from dfnas import models
+from dfnas.data import teachers
 from dfnas.data.origins import NAMES
 from dfnas.models import cost
 from dfnas.profiles import ScratchSettings, Settings, StudentSettings, SynthesisSettings, TrainingSettings
@@ -31,7 +32,7 @@ def from_scratch(settings: Settings, scratch: ScratchSettings, text: str) -> dic
 def synthetic_set(name: str, settings: Settings, chosen: SynthesisSettings) -> dict[str, Any]:
     """Forward and input gradient: two passes over the teacher's MACs, at the side of each resolution stage."""
     data, made = settings.data, sets.batch_count(chosen) * chosen.batch * chosen.rounds
-    network = models.build(settings.teacher.network, data.classes, data.channels)
+    network = teachers.blank(settings)
     forward = cost.macs(network, (data.channels, data.region, data.region))
     share = sum(count / scale**2 for scale, count, _ in chosen.stages)
     kept = made if chosen.keep_rounds == "all" else made // chosen.rounds
@@ -54,7 +55,7 @@ def student(name: str, settings: Settings, student: StudentSettings, images: int
     row = train(name, settings, student.network, student.training, images, student.side)
     if student.labels == "online":
         data = settings.data
-        network = models.build(settings.teacher.network, data.classes, data.channels)
+        network = teachers.blank(settings)
         teacher = cost.macs(network, (data.channels, data.region, data.region)) * row["images"]
         row = scaled(row, 1 + teacher / row["macs"])
     return row

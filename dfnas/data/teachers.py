@@ -56,7 +56,7 @@ def read(folder: Path, data: DataSettings) -> Teacher:
         state = load_file(folder / "model.safetensors")
     except (OSError, ValueError, SafetensorError) as error:
         raise UserError(f"{folder} holds no teacher (card.json and model.safetensors): {error}") from None
-    network = _build(card["network"], card.get("builder", ""), len(card["classes"]), card["channels"])
+    network = build(card["network"], card.get("builder", ""), len(card["classes"]), card["channels"])
     network.load_state_dict(state)
     _check(network, data, str(folder))
     return _frozen(network, card["mean"], card["std"], card["classes"], card)
@@ -78,7 +78,7 @@ def _from_file(path: Path, settings: Settings) -> Teacher:
         raise UserError(f"no teacher at {path}: give teacher.path a .safetensors or state-dict file, or a folder")
     if path.is_dir():
         return read(path, settings.data)
-    network = _build(teacher.network, teacher.builder, settings.data.classes, settings.data.channels)
+    network = build(teacher.network, teacher.builder, settings.data.classes, settings.data.channels)
     try:
         state = load_file(path) if path.suffix == ".safetensors" else torch.load(path, weights_only=True)
         network.load_state_dict(dict(state.get("state_dict", state)))
@@ -92,7 +92,7 @@ def _from_file(path: Path, settings: Settings) -> Teacher:
     return _frozen(network, mean, std, classes, {"network": teacher.network, "path": str(path)})
 
 
-def _build(network: str, builder: str, classes: int, channels: int) -> nn.Module:
+def build(network: str, builder: str, classes: int, channels: int) -> nn.Module:
     """A network by name, or what the user's own `module:function` returns, called without arguments."""
     if not builder:
         return models.build(network, classes, channels)
@@ -113,6 +113,12 @@ def _check(network: nn.Module, data: DataSettings, where: str) -> None:
         raise UserError(f"the teacher at {where} has {outputs} classes, and {data.name} has {data.classes}")
     if not any(isinstance(layer, nn.BatchNorm2d) for layer in network.modules()):
         raise UserError(f"the teacher at {where} has no BatchNorm2d: synthesis has no statistics to match")
+
+
+def blank(settings: Settings) -> nn.Module:
+    """The network of a profile's teacher, without its weights."""
+    teacher, data = settings.teacher, settings.data
+    return build(teacher.network, teacher.builder, data.classes, data.channels)
 
 
 def normalisation(teacher: TeacherSettings, data: DataSettings) -> tuple[tuple[float, ...], tuple[float, ...]]:
