@@ -15,8 +15,8 @@ from scipy import linalg, stats
 from torch import Tensor, nn
 
 from dfnas.chapters import costs
+from dfnas.data import presence, sources, splits, synthetic
 from dfnas.data import real as real_data
-from dfnas.data import sources, splits, synthetic
 from dfnas.data.sources import Source
 from dfnas.data.teachers import Teacher
 from dfnas.data.teachers import load as load_teacher
@@ -26,6 +26,7 @@ from dfnas.runtime import processes, stages, statistics
 from dfnas.runtime.artefacts import Artefact
 from dfnas.runtime.files import write_json
 from dfnas.synthesis import sets
+from dfnas.synthesis.held_out import held_out, judges
 from dfnas.training import evaluation, loop, students
 
 VERSION = 2
@@ -40,10 +41,15 @@ ARMS = {
     "noise": ("noise", "all", "stored"),
 }
 REAL = "real_same_count"
+COLUMNS = {"accuracy": "arms", "agreement": "agreements"}  # of the evaluation, by measure
+MEASURES = ("semantics", "diversity", "domain_gap")
 
 
 def compute(settings: Settings) -> dict[str, Artefact]:
-    """The chapter's stages: the sets, every arm's students over paired seeds, the verifier, figures of merit."""
+    """The chapter's stages: the sets, every arm's students over paired seeds, the verifier, figures of merit.
+
+    Without real images to learn from there is a held-out set instead of the verifier and of the arm of real images.
+    """
     teacher, chapter = load_teacher(settings), settings.calibration
     if chapter.rounds < 2 or chapter.seeds < 2:
         raise UserError("calibration.rounds and calibration.seeds must be 2 or more: the chapter compares them")
@@ -65,15 +71,17 @@ def compute(settings: Settings) -> dict[str, Artefact]:
                 rounds,
                 chapter.images,
             )
-    for seed in _seeds(settings):
+    learn = presence.has_train(settings.data)
+    for seed in _seeds(settings) if learn else ():
         calls[f"arm-{REAL}-{seed}"] = functools.partial(_real_stage, settings, seed)
-    artefacts |= processes.made(calls, settings.run, "students")
-    artefacts["verifier"] = students.verifier_stage(settings)
+    artefacts |= processes.made(calls, settings.run, "students") | held_out(settings, teacher)
+    if learn:
+        artefacts["verifier"] = students.verifier_stage(settings)
     artefacts["evaluation"] = stages.stage(
         "calibration-evaluation",
         lambda folder: _evaluate(folder, settings, teacher, artefacts),
         {"slots": chapter.slots_shown, "images": chapter.images},
-        inputs=[*artefacts.values(), real_data.digest(settings.data)],
+        inputs=[*artefacts.values(), *real_data.digests(settings.data)],
         version=VERSION,
         run=settings.run,
     )
@@ -85,7 +93,8 @@ def plan(settings: Settings) -> list[dict[str, Any]]:
     chapter = settings.calibration
     rounds = calibrated(settings)
     single = dataclasses.replace(settings.synthesis, images=chapter.images, rounds=1)
-    arms, seeds = len(ARMS), chapter.seeds  # and the real arm, less the one with online labels
+    learn = presence.has_train(settings.data)
+    arms, seeds = len(ARMS) - (not learn), chapter.seeds  # with the real arm, less the one with online labels
     stored = dataclasses.replace(chapter.student, labels="stored")
     row = costs.student(f"arms x {arms} x {seeds} seeds", settings, stored, chapter.images)
     online = dataclasses.replace(chapter.student, labels="online")
@@ -95,7 +104,7 @@ def plan(settings: Settings) -> list[dict[str, Any]]:
         costs.times(costs.synthetic_set("jitter and whole canvas", settings, single), 2),
         costs.times(row, arms * seeds),
         costs.times(online_row, seeds),
-        costs.verifier(settings),
+        costs.verifier(settings) if learn else costs.held_out(settings),
     ]
 
 
@@ -140,30 +149,32 @@ def _real_stage(settings: Settings, seed: int) -> Artefact:
 
 
 def _evaluate(folder: Path, settings: Settings, teacher: Teacher, artefacts: dict[str, Artefact]) -> None:
-    """Accuracies on real test images, and the measures of each round's images and labels: evaluation.json."""
-    real, chapter = real_data.load(settings.data), settings.calibration
+    """What students are worth, and the measures of each round's labels and images: evaluation.json."""
+    chapter, result = settings.calibration, dict[str, Any]()
 
     def accuracies(arm: str, test: Source) -> list[float]:
         folders = [artefacts[f"arm-{arm}-{seed}"].folder for seed in _seeds(settings)]
         return [students.accuracy(folder, settings, chapter.student, test) for folder in folders]
 
     # A student is tested under the normalisation that it learned with.
-    arms = {arm: accuracies(arm, real.test.under(teacher)) for arm in ARMS} | {REAL: accuracies(REAL, real.test)}
+    for measure, test in judges(artefacts, settings, teacher).items():
+        result[COLUMNS[measure]] = {arm: accuracies(arm, test) for arm in ARMS}
     rounds = rounds_of(artefacts["synthesis"], settings, teacher)
-    judge = Verifier(settings, artefacts["verifier"], real)
-    logits = evaluation.answers(teacher, real.validation.images, settings.run)
-    similarity = class_similarity(logits, real.validation.classes, settings.data.classes)
-    result = {
-        "arms": arms,
-        "rounds": [{**label_measures(part, similarity), **judge.measures(part)} for part in rounds],
-        "drift": drift(rounds),
-        "noise": judge.measures(synthetic.load(artefacts["noise"].folder, teacher)),
-        "real": {
-            "label_entropy": float(entropy(logits).mean()),
-            "class_similarity": similarity.tolist(),
-            **judge.measures(real.validation),
-        },
-    }
+    similarity = None
+    if presence.has_test(settings.data):
+        real = real_images(settings)
+        logits = evaluation.answers(teacher, real.images, settings.run)
+        similarity = class_similarity(logits, real.classes, settings.data.classes)
+        told = {"label_entropy": float(entropy(logits).mean()), "class_similarity": similarity.tolist()}
+        result["real"] = told
+    result |= {"rounds": [label_measures(part, similarity) for part in rounds], "drift": drift(rounds)}
+    if presence.has_train(settings.data):
+        every = real_data.load(settings.data)
+        result["arms"][REAL] = accuracies(REAL, every.test)
+        judge = Verifier(settings, artefacts["verifier"], every)
+        result["rounds"] = [{**a, **judge.measures(b)} for a, b in zip(result["rounds"], rounds, strict=True)]
+        result["noise"] = judge.measures(synthetic.load(artefacts["noise"].folder, teacher))
+        result["real"] |= judge.measures(every.validation)
     write_json(folder / "evaluation.json", result)
     write_json(folder / "explorer.json", explorer(rounds, settings))
 
@@ -172,6 +183,12 @@ def rounds_of(artefact: Artefact, settings: Settings, teacher: Teacher) -> list[
     """The calibrated set round by round, the same slots in each."""
     chapter = settings.calibration
     return [synthetic.load(artefact.folder, teacher, number, chapter.images) for number in range(chapter.rounds)]
+
+
+def real_images(settings: Settings) -> Source:
+    """Real images that are no part of any training, to look at the teacher's labels of them."""
+    real = real_data.load(settings.data)
+    return real.validation if presence.has_train(settings.data) else real.test
 
 
 def entropy(logits: Tensor) -> Tensor:
@@ -186,16 +203,14 @@ def class_similarity(logits: Tensor, classes: Tensor, count: int) -> Tensor:
     return torch.stack([soft[classes == k].mean(0) for k in range(count)])
 
 
-def label_measures(part: Source, real: Tensor) -> dict[str, Any]:
-    """Entropy, class similarity and its rank correlation with the teacher's on real data, off the diagonal."""
-    similarity = class_similarity(part.targets, part.classes, len(real))
-    off = ~torch.eye(len(real), dtype=torch.bool)
-    return {
-        "label_entropy": float(entropy(part.targets).mean()),
-        "class_similarity": similarity.tolist(),
-        "similarity_correlation": float(stats.spearmanr(similarity[off], real[off]).statistic),
-        "off_slot": float((part.targets.argmax(1) != part.classes).double().mean()),
-    }
+def label_measures(part: Source, real: Tensor | None) -> dict[str, Any]:
+    """Entropy, class similarity and its rank correlation with the teacher's on real data, if any, off the diagonal."""
+    similarity = class_similarity(part.targets, part.classes, part.targets.shape[1])
+    found = {"label_entropy": float(entropy(part.targets).mean()), "class_similarity": similarity.tolist()}
+    if real is not None:
+        off = ~torch.eye(len(real), dtype=torch.bool)
+        found["similarity_correlation"] = float(stats.spearmanr(similarity[off], real[off]).statistic)
+    return found | {"off_slot": float((part.targets.argmax(1) != part.classes).double().mean())}
 
 
 def drift(rounds: Sequence[Source]) -> list[float]:
@@ -288,21 +303,24 @@ def picture(image: Tensor) -> str:
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
-def metrics(results: Mapping[str, Any], floor: Mapping[str, float], settings: Settings) -> dict[str, Any]:
+def metrics(results: Mapping[str, Any], settings: Settings) -> dict[str, Any]:
     """For the record, of evaluation.json: the measures of each set, and what the arms' students are worth.
 
-    `floor` are the measures of real test images, as many as an arm has.
+    What needs real images is not in it where there were none; names of agreements begin with `held_out_`.
     """
     chapter, rounds = settings.calibration, {"first": results["rounds"][0], "last": results["rounds"][-1]}
     found: dict[str, Any] = {name: getattr(chapter, name) for name in ("images", "rounds", "seeds")}
     found["steps"] = loop.steps_of(chapter.student.training, chapter.images)
-    for name, values in (rounds | {"noise": results["noise"], "real": floor}).items():
-        found |= {f"{measure}_{name}": values[measure] for measure in ("semantics", "diversity", "domain_gap")}
-    for name, values in rounds.items():
-        measures = ("label_entropy", "similarity_correlation", "off_slot")
-        found |= {f"{measure}_{name}": values[measure] for measure in measures}
-    found |= {"label_entropy_real": results["real"]["label_entropy"], "drift_last": results["drift"][-1]}
-    return found | accuracies(results["arms"])
+    for name, values in (rounds | {"noise": results.get("noise", {})}).items():
+        measures = (*MEASURES, "label_entropy", "similarity_correlation", "off_slot")
+        found |= {f"{measure}_{name}": values[measure] for measure in measures if measure in values}
+    found["drift_last"] = results["drift"][-1]
+    if "real" in results:
+        found["label_entropy_real"] = results["real"]["label_entropy"]
+    for column, front in (("arms", ""), ("agreements", "held_out_")):
+        told = accuracies(results[column]) if column in results else {}
+        found |= {f"{front}{name}": value for name, value in told.items()}
+    return found
 
 
 def accuracies(arms: Mapping[str, Sequence[float]]) -> dict[str, Any]:
@@ -314,5 +332,7 @@ def accuracies(arms: Mapping[str, Sequence[float]]) -> dict[str, Any]:
     pairs = [("round0", "hard"), ("calibrated", "round0"), ("calibrated", "hard"), ("online", "calibrated")]
     pairs += [("jitter", "round0"), ("noregion", "round0"), ("noise", "round0"), (REAL, "calibrated")]
     for one, other in pairs:
+        if one not in arms:
+            continue
         found[f"difference_{one}_{other}"] = statistics.paired_difference(arms[one], arms[other]).scaled(100)
     return found

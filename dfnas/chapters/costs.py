@@ -6,11 +6,12 @@ import torch
 from torch import nn
 
 from dfnas import models
-from dfnas.data import teachers
-from dfnas.data.origins import NAMES
+from dfnas.data import folder, presence, teachers
+from dfnas.data.origins import names
 from dfnas.models import cost
 from dfnas.profiles import ScratchSettings, Settings, StudentSettings, SynthesisSettings, TrainingSettings
 from dfnas.synthesis import sets
+from dfnas.synthesis.held_out import smaller
 from dfnas.training import loop
 
 # Multiply-adds a second that convolutions reach in practice: two cores here in fp32 (measured), and the rate that the
@@ -23,16 +24,17 @@ CPU_BANDWIDTH, GPU_BANDWIDTH, TRAFFIC = 1e10, 1e12, 4
 
 
 def from_scratch(settings: Settings, scratch: ScratchSettings, text: str) -> dict[str, Any]:
-    """The trainings of what three searches found, and of the random architectures beside it."""
-    count = len(NAMES) * scratch.seeds + scratch.random
-    row = train(f"from scratch x {count}", settings, text, scratch.training, real_images(settings), scratch.side)
+    """The trainings of what the searches found, and of the random architectures beside it."""
+    count, learn = len(names(settings.data)) * scratch.seeds + scratch.random, presence.has_train(settings.data)
+    images = real_images(settings) if learn else settings.synthesis.images
+    row = train(f"from scratch x {count}", settings, text, scratch.training, images, scratch.side)
     return times(row, count)
 
 
 def synthetic_set(name: str, settings: Settings, chosen: SynthesisSettings) -> dict[str, Any]:
     """Forward and input gradient: two passes over the teacher's MACs, at the side of each resolution stage."""
     data, made = settings.data, sets.batch_count(chosen) * chosen.batch * chosen.rounds
-    network = teachers.blank(settings)
+    network = teacher_network(settings)
     forward = cost.macs(network, (data.channels, data.region, data.region))
     share = sum(count / scale**2 for scale, count, _ in chosen.stages)
     kept = made if chosen.keep_rounds == "all" else made // chosen.rounds
@@ -50,15 +52,26 @@ def synthetic_set(name: str, settings: Settings, chosen: SynthesisSettings) -> d
     )
 
 
+def held_out(settings: Settings) -> dict[str, Any]:
+    """The small set that judges where there are no real images to learn from."""
+    return synthetic_set("held-out set", settings, smaller(settings))
+
+
 def student(name: str, settings: Settings, student: StudentSettings, images: int) -> dict[str, Any]:
     """The training of a student, with the teacher's passes where its labels are made online."""
     row = train(name, settings, student.network, student.training, images, student.side)
     if student.labels == "online":
         data = settings.data
-        network = teachers.blank(settings)
-        teacher = cost.macs(network, (data.channels, data.region, data.region)) * row["images"]
+        teacher = cost.macs(teacher_network(settings), (data.channels, data.region, data.region)) * row["images"]
         row = scaled(row, 1 + teacher / row["macs"])
     return row
+
+
+def teacher_network(settings: Settings) -> nn.Module:
+    """The network that is left of the data: the user's own, where one is given."""
+    if settings.teacher.path:
+        return teachers.load(settings).network
+    return models.build(settings.teacher.network, settings.data.classes, settings.data.channels)
 
 
 def verifier(settings: Settings) -> dict[str, Any]:
@@ -110,6 +123,8 @@ def real_images(settings: Settings) -> int:
         return 1150
     if data.name == "cifar10":
         return 50_000 - data.validation * data.classes
+    if data.name == "folder":
+        return sum(map(len, folder.own(data)[1].get("train", {}).values()))
     return data.images_per_class * data.classes or 1_281_167 - data.validation * data.classes
 
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from dfnas.chapters import costs
 from dfnas.data import sources
-from dfnas.data.origins import NAMES, Origin, held
+from dfnas.data.origins import Origin, held, names
 from dfnas.data.sources import Source
 from dfnas.data.teachers import Teacher
 from dfnas.data.teachers import load as load_teacher
@@ -52,20 +52,21 @@ def compute(settings: Settings) -> dict[str, Artefact]:
     artefacts["random"] = scratch.random_stage(
         "darts-random", settings, chapter.scratch, searches, lambda generator: _random_text(chapter, generator)
     )
-    return artefacts | scratch.band(settings, chapter.scratch, "darts", artefacts)
+    temperature = chapter.temperature
+    return artefacts | scratch.band(settings, chapter.scratch, "darts", artefacts, teacher, temperature=temperature)
 
 
 def plan(settings: Settings) -> list[dict[str, Any]]:
     """The searches, each step of which takes several passes, and the trainings of what they find."""
     check(settings)
     chapter = settings.darts
-    searches = len(NAMES) + chapter.search_seeds - 1
+    searches = len(names(settings.data)) + chapter.search_seeds - 1
     network = darts_network(settings)
     half, recipe = settings.synthesis.images // 2, chapter.search
     row = costs.train(f"searches x {searches}", settings, network, recipe, half, chapter.side)
     # In passes over the supernet's multiply-adds: 3 move the weights. First order: forward and the gradient of what
-    # flows. Second order: two whole gradients, of which one in float64 (taken for three; 28 here), and two of the
-    # parameters alone.
+    # flows. Second order: two whole gradients and two of the parameters alone. One of the whole ones is in float64: an
+    # assumed three times the passes (on one core here seven to nine times the seconds).
     row = costs.scaled(row, (3 + (2 if chapter.order == "first" else 16)) / 3)
     size = space.Size(chapter.scratch_channels, chapter.scratch_cells)
     judged = space.to_text(space.DARTS_V2, size)  # of the cost of what is found, which is not known yet
@@ -279,7 +280,7 @@ def _in_double(supernet: Supernet) -> Iterator[None]:
     try:
         supernet.fast = False
         for weight, kept in weights:
-            weight.data = kept.double().contiguous()  # four times as fast as channels_last
+            weight.data = kept.double().contiguous()  # faster than channels_last
         yield
     finally:
         supernet.fast = fast
@@ -376,17 +377,15 @@ def metrics(searches: Mapping[str, Artefact], artefacts: Mapping[str, Artefact],
 
     `searches` has one on each source, and "synthetic, second seed"; `artefacts` are those of `compute`.
     """
-    arms = scratch.compared(scratch.results(artefacts), settings.darts.scratch.tolerance)
     chance = chance_agreement(settings.seed)
-    found: dict[str, Any] = scratch.worth(arms) | scratch.differences(arms) | outcomes(searches)
-    found |= {f"found_on_{name}_ahead_of": scratch.ahead_of(arms, name) for name in NAMES}
+    found: dict[str, Any] = scratch.told(artefacts, settings.darts.scratch.tolerance) | outcomes(searches)
     found |= {"agreement_random": float(chance.mean()), "agreement_random_high": float(chance.quantile(0.95))}
     trained = json.loads((artefacts["random-0"].folder / "scratch.json").read_text())
     found["scratch_steps"] = trained["history"]["step"][-1]
     found["search_steps"] = _history(searches["synthetic"])["step"][-1]
     found["images"] = settings.synthesis.images
-    names = ("order", "architecture_rate", "cells", "channels", "scratch_cells", "scratch_channels")
-    return found | {name: getattr(settings.darts, name) for name in names}
+    fields = ("order", "architecture_rate", "cells", "channels", "scratch_cells", "scratch_channels")
+    return found | {field: getattr(settings.darts, field) for field in fields}
 
 
 def outcomes(searches: Mapping[str, Artefact]) -> dict[str, float]:
@@ -400,6 +399,8 @@ def outcomes(searches: Mapping[str, Artefact]) -> dict[str, float]:
         found[f"skip_connections_{key}"] = texts[label].count("skip_connect")
         found[f"held_out_{key}"] = _history(search)["validation_accuracy"][-1]
     for one, other in (*scratch.COMPARED, ("synthetic", "synthetic, second seed")):
+        if not {one, other} <= set(texts):
+            continue
         found[f"agreement_{one}_{other.rpartition(' ')[2]}"] = agreement(texts[one], texts[other])
     return found
 

@@ -13,8 +13,9 @@ from torch import Tensor
 
 from dfnas import models
 from dfnas.chapters import costs
+from dfnas.data import presence, sources
 from dfnas.data import real as real_data
-from dfnas.data import sources
+from dfnas.data.sources import Source
 from dfnas.data.teachers import Teacher
 from dfnas.data.teachers import load as load_teacher
 from dfnas.errors import UserError
@@ -24,10 +25,12 @@ from dfnas.runtime import processes, stages, statistics
 from dfnas.runtime.artefacts import Artefact
 from dfnas.runtime.files import write_json
 from dfnas.synthesis import sets
+from dfnas.synthesis.held_out import held_out, judges
 from dfnas.training import evaluation, loop, students
 
 VERSION = 1
 MEASURES = ("accuracy", "agreement", "agreement_where_wrong", "divergence")
+Results = dict[str, dict[str, dict[str, list[float]]]]  # experiment, arm, measure: a value a seed
 
 
 @dataclass(frozen=True)
@@ -85,7 +88,7 @@ def fewer(settings: Settings) -> SynthesisSettings:
 
 
 def arms(settings: Settings) -> list[Arm]:
-    """Every arm of the chapter, experiment by experiment."""
+    """Every arm of the chapter, experiment by experiment; those of real images where there are some to learn from."""
     chapter, full = settings.distillation, settings.student
     count, rounds = settings.synthesis.images, settings.synthesis.rounds
     stored = dataclasses.replace(chapter.comparison, labels="stored")
@@ -120,7 +123,7 @@ def arms(settings: Settings) -> list[Arm]:
     for name, network in networks(settings).items():
         student = dataclasses.replace(stored, network=network)
         arms.append(Arm("networks", name, student, "synthesis", seeds=chapter.seeds))
-    return arms
+    return [arm for arm in arms if arm.source != "real" or presence.has_train(settings.data)]
 
 
 def networks(settings: Settings) -> dict[str, str]:
@@ -137,13 +140,14 @@ def seeded(settings: Settings) -> Iterator[tuple[Arm, int, str]]:
 
 
 def compute(settings: Settings) -> dict[str, Artefact]:
-    """The chapter's stages: the sets, the students of every arm, and what they are worth on real test images."""
+    """The chapter's stages: the sets, the students of every arm, and what these are worth (see `judges`)."""
     check(settings)
     teacher = load_teacher(settings)
     artefacts = {
         "synthesis": sets.set_stage("synthesis", settings, teacher, settings.synthesis),
         "fewer": sets.set_stage("synthesis-fewer", settings, teacher, fewer(settings)),
         "noise": sets.noise_stage(settings, teacher, settings.synthesis.images),
+        **held_out(settings, teacher),
     }
     calls = {
         name: functools.partial(_student_stage, arm, seed, settings, teacher, artefacts)
@@ -154,7 +158,7 @@ def compute(settings: Settings) -> dict[str, Artefact]:
         "distillation-evaluation",
         lambda folder: _evaluate(folder, settings, teacher, artefacts),
         {"arms": [name for _, _, name in seeded(settings)]},
-        inputs=[*artefacts.values(), real_data.digest(settings.data)],
+        inputs=[*artefacts.values(), *real_data.digests(settings.data)],
         version=VERSION,
         run=settings.run,
     )
@@ -168,6 +172,8 @@ def plan(settings: Settings) -> list[dict[str, Any]]:
         costs.synthetic_set("synthesis", settings, settings.synthesis),
         costs.synthetic_set("fewer iterations", settings, fewer(settings)),
     ]
+    if not presence.has_train(settings.data):
+        rows.append(costs.held_out(settings))
     for arm in arms(settings):
         name = f"{arm.experiment} {arm.name} x {arm.seeds}"
         row = costs.student(name, settings, arm.student, images_of(arm, settings))
@@ -203,19 +209,27 @@ def _real_stage(name: str, arm: Arm, seed: int, settings: Settings, teacher: Tea
 
 
 def _evaluate(folder: Path, settings: Settings, teacher: Teacher, artefacts: dict[str, Artefact]) -> None:
-    """Each student on the real test images, beside the teacher: evaluation.json."""
-    test = real_data.load(settings.data).test
-    theirs = evaluation.answers(teacher, test.images, settings.run)
-    results: dict[str, dict[str, dict[str, list[float]]]] = {}
-    for arm, _, name in seeded(settings):
-        # A student sees test images under the normalisation that it learned with.
-        own = test if arm.source == "real" and arm.student.labels == "hard" else test.under(teacher)
-        logits = students.logits(artefacts[name].folder, settings, arm.student, own)
-        columns = results.setdefault(arm.experiment, {}).setdefault(arm.name, {key: [] for key in MEASURES})
-        for key, value in compare(logits, theirs, test.classes).items():
-            columns[key].append(value)
-    accuracy = evaluation.accuracy(theirs, test.classes)
-    write_json(folder / "evaluation.json", {"teacher_accuracy": accuracy, "results": results})
+    """Each student beside the teacher, on real test images, on held-out synthetic ones, or on both: evaluation.json."""
+    found: dict[str, Any] = {}
+
+    def results(shown: Source, theirs: Tensor) -> Results:
+        columns: Results = {}
+        for arm, _, name in seeded(settings):
+            # A student sees test images under the normalisation that it learned with.
+            own = shown if arm.source == "real" and arm.student.labels == "hard" else shown.under(teacher)
+            logits = students.logits(artefacts[name].folder, settings, arm.student, own)
+            for key, value in compare(logits, theirs, shown.classes.cpu()).items():
+                columns.setdefault(arm.experiment, {}).setdefault(arm.name, {}).setdefault(key, []).append(value)
+        return columns
+
+    if presence.has_test(settings.data):
+        test = real_data.load(settings.data).test
+        theirs = evaluation.answers(teacher, test.images, settings.run)
+        found = {"teacher_accuracy": evaluation.accuracy(theirs, test.classes), "results": results(test, theirs)}
+    shown = judges(artefacts, settings, teacher).get("agreement")
+    if shown is not None:  # there the teacher's class is the truth
+        found["held_out"] = results(shown, evaluation.answers(teacher, shown.images, settings.run))
+    write_json(folder / "evaluation.json", found)
 
 
 def compare(logits: Tensor, teacher: Tensor, labels: Tensor) -> dict[str, float]:
@@ -237,11 +251,15 @@ def compare(logits: Tensor, teacher: Tensor, labels: Tensor) -> dict[str, float]
 
 
 def read(artefacts: dict[str, Artefact]) -> dict[str, Any]:
-    """What `compute` found: {"teacher_accuracy": …, "results": {experiment: {arm: {measure: a value a seed}}}}."""
+    """What `compute` found: {"teacher_accuracy": …, "results": Results}, and "held_out": Results of synthetic images.
+
+    The former need real test images, the latter come where there is nothing real to learn from. On held-out images the
+    teacher's class is the truth: what is called accuracy is agreement.
+    """
     return json.loads((artefacts["evaluation"].folder / "evaluation.json").read_text())
 
 
-def curves(results: dict[str, Any], settings: Settings) -> dict[str, tuple[list[int], list[list[float]]]]:
+def curves(results: Results, settings: Settings) -> dict[str, tuple[list[int], list[list[float]]]]:
     """Accuracy against the number of images, for synthetic and real ones: counts, and for each the values by seed.
 
     The whole set's students are those of the arms `stored` and `real`.
@@ -249,6 +267,8 @@ def curves(results: dict[str, Any], settings: Settings) -> dict[str, tuple[list[
     sizes = [slots * settings.synthesis.rounds for slots in sorted(settings.distillation.sizes)]
     found = {}
     for name, whole in (("synthetic", "stored"), ("real", "real")):
+        if whole not in results["labels"]:
+            continue
         parts = [results["images"][f"{name}-{size}"]["accuracy"] for size in sizes]
         found[name] = ([*sizes, settings.synthesis.images], [*parts, results["labels"][whole]["accuracy"]])
     return found
@@ -265,11 +285,22 @@ def images_of(arm: Arm, settings: Settings) -> int:
 
 
 def metrics(found: dict[str, Any], settings: Settings) -> dict[str, Any]:
-    """For the record, of what `read` gives: what each student is worth, how they differ, and what prose quotes."""
-    chapter, results = settings.distillation, found["results"]
+    """For the record, of what `read` gives: what each student is worth, how they differ, and what prose quotes.
+
+    Of held-out images the names begin with `held_out_`, but for `student_agreement`.
+    """
+    chapter, facts = settings.distillation, dict[str, Any]()
+    if "results" in found:
+        results = found["results"]
+        facts = worth(results, settings) | differences(results, settings)
+        facts["teacher_accuracy"] = found["teacher_accuracy"]
+    if "held_out" in found:
+        results = found["held_out"]
+        told = worth(results, settings) | differences(results, settings)
+        facts["student_agreement"] = told.pop("student_accuracy")
+        facts |= {f"held_out_{name}": value for name, value in told.items() if "agreement" not in name}
     counts, _ = curves(results, settings)["synthetic"]
-    facts = worth(results, settings) | differences(results, settings)
-    facts |= {"teacher_accuracy": found["teacher_accuracy"], "images_round": slots_of(settings)}
+    facts["images_round"] = slots_of(settings)
     facts |= {"images": counts[-1], "images_fewest": counts[0], "images_before_last": counts[-2]}
     for name, recipe in (("full", settings.student), ("cheap", chapter.comparison)):
         facts |= {f"{name}_network": recipe.network, f"{name}_temperature": recipe.temperature}
@@ -279,7 +310,7 @@ def metrics(found: dict[str, Any], settings: Settings) -> dict[str, Any]:
     return facts | {"rounds": settings.synthesis.rounds}
 
 
-def worth(results: dict[str, Any], settings: Settings) -> dict[str, Any]:
+def worth(results: Results, settings: Settings) -> dict[str, Any]:
     """Each student's accuracy with its spread, its mean agreement with the teacher, and what its network costs."""
     found: dict[str, Any] = {}
     for arm, values in results["full"].items():
@@ -299,13 +330,15 @@ def worth(results: dict[str, Any], settings: Settings) -> dict[str, Any]:
     return found
 
 
-def differences(results: dict[str, Any], settings: Settings) -> dict[str, statistics.Interval]:
+def differences(results: Results, settings: Settings) -> dict[str, statistics.Interval]:
     """Differences in accuracy in points, seed by seed: between arms, and between the ends of each curve."""
-    full, labels = results["full"], results["labels"]
-    pairs = {"synthetic_real_same_count": (full["synthetic"]["accuracy"], full["real_same_count"]["accuracy"])}
+    full, labels, pairs = results["full"], results["labels"], {}
+    if "real_same_count" in full:
+        pairs["synthetic_real_same_count"] = full["synthetic"]["accuracy"], full["real_same_count"]["accuracy"]
     arms = [("online", "stored"), ("stored", "hard"), ("stored", "noise"), ("other_temperature", "stored")]
     arms += [("real", "stored"), ("real_distilled", "stored"), ("last_round", "round0"), ("round0", "fewer_iterations")]
-    pairs |= {f"{one}_{other}": (labels[one]["accuracy"], labels[other]["accuracy"]) for one, other in arms}
+    accuracy = {arm: values["accuracy"] for arm, values in labels.items()}
+    pairs |= {f"{one}_{other}": (accuracy[one], accuracy[other]) for one, other in arms if one in accuracy}
     for name, (_, accuracies) in curves(results, settings).items():
         pairs[f"images_{name}"] = accuracies[-1], accuracies[0]
         pairs[f"images_{name}_last"] = accuracies[-1], accuracies[-2]

@@ -10,7 +10,6 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from dfnas import models
 from dfnas.chapters import costs
 from dfnas.data import origins, sources
 from dfnas.data.origins import Origin, held
@@ -43,7 +42,8 @@ def compute(settings: Settings) -> dict[str, Artefact]:
     artefacts["random"] = scratch.random_stage(
         "spos-random", settings, chapter.scratch, searches, lambda generator: _random_text(settings, generator)
     )
-    return artefacts | scratch.band(settings, chapter.scratch, "spos", artefacts, chapter.space.dropout)
+    others = (teacher, chapter.space.dropout, chapter.temperature)
+    return artefacts | scratch.band(settings, chapter.scratch, "spos", artefacts, *others)
 
 
 def plan(settings: Settings) -> list[dict[str, Any]]:
@@ -53,7 +53,7 @@ def plan(settings: Settings) -> list[dict[str, Any]]:
     space, side = space_of(settings), chapter.side or data.region
     path = _middling(space)
     text = shufflenet.to_text(path, space)
-    held_out, count = chapter.validation_each * data.classes, len(origins.NAMES)
+    held_out, count = chapter.validation_each * data.classes, len(origins.names(data))
     learnt = settings.synthesis.images - held_out
     candidates = chapter.evolution.population * (chapter.evolution.generations + 1)
     images = candidates * (min(chapter.recalibration * chapter.search.batch, learnt) + held_out)
@@ -87,7 +87,7 @@ def supernets_row(name: str, settings: Settings, real: int, others: int, images:
         network = shufflenet.Supernet(space, data.classes, data.channels)
     row["bytes_disk"] = 4 * cost.parameters(network)
     if chapter.labels == "online":
-        teacher = models.build(settings.teacher.network, data.classes, data.channels)
+        teacher = costs.teacher_network(settings)
         forward = cost.macs(teacher, (data.channels, data.region, data.region))
         row = costs.scaled(row, 1 + others / (real + others) * forward * row["images"] / row["macs"])
     return costs.times(row, real + others)
@@ -267,17 +267,18 @@ def share_of_choices(visited: list[evolution.Visited], generations: int) -> torc
     return torch.stack(shares)
 
 
-def metrics(visited: Mapping[str, list[evolution.Visited]], arms: scratch.Arms, settings: Settings) -> dict[str, Any]:
+def metrics(
+    visited: Mapping[str, list[evolution.Visited]], artefacts: Mapping[str, Artefact], settings: Settings
+) -> dict[str, Any]:
     """For the record: how the searches went, what the finds are worth, and the settings that prose quotes.
 
-    `visited` are the candidates of the search on each source, `arms` the results of the trainings from scratch.
+    `visited` are the candidates of the search on each source, `artefacts` are those of `compute`.
     """
     chapter, blocks = settings.spos, len(space_of(settings).blocks)
-    arms = scratch.compared(arms, chapter.scratch.tolerance)
-    found: dict[str, Any] = scratch.worth(arms) | scratch.differences(arms) | outcomes(visited, settings)
+    found: dict[str, Any] = scratch.told(artefacts, chapter.scratch.tolerance) | outcomes(visited, settings)
     for name in visited:
-        found[f"found_on_{name}_architecture"] = arms[f"found_on_{name}"]["architecture"][0]
-        found[f"found_on_{name}_ahead_of"] = scratch.ahead_of(arms, name)
+        text = scratch.read_architectures(artefacts[f"search-{name}"].folder)[0]
+        found[f"found_on_{name}_architecture"] = text
     names = ("limit_macs", "labels", "temperature", "recalibration")
     found |= {name: getattr(chapter, name) for name in names} | vars(chapter.evolution)
     found |= {"tolerance": chapter.scratch.tolerance, "paths": "binned" if chapter.bins else "uniform"}
@@ -291,7 +292,7 @@ def outcomes(visited: Mapping[str, list[evolution.Visited]], settings: Settings)
     first generation, which is drawn alike on every source.
     """
     firsts = {name: [row.scores[0] for row in rows if row.generation == 0] for name, rows in visited.items()}
-    found: dict[str, float] = {"compared": len(firsts["real"])}
+    found: dict[str, float] = {"compared": len(firsts["synthetic"])}
     for name, rows in visited.items():
         scores, costs = [row.scores[0] for row in rows], [macs(settings, row.candidate) for row in rows]
         found[f"visited_{name}"] = len(rows)
@@ -299,5 +300,6 @@ def outcomes(visited: Mapping[str, list[evolution.Visited]], settings: Settings)
         found[f"first_{name}"] = statistics.mean(firsts[name])
         found[f"first_{name}_std"] = statistics.deviation(firsts[name])
         found[f"spearman_macs_{name}"] = statistics.correlation(scores, costs, "spearman")
-        found[f"spearman_real_{name}"] = statistics.correlation(firsts[name], firsts["real"], "spearman")
+        if "real" in firsts:
+            found[f"spearman_real_{name}"] = statistics.correlation(firsts[name], firsts["real"], "spearman")
     return found

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from dfnas.chapters import costs
+from dfnas.data import presence, sources, synthetic
 from dfnas.data import real as real_data
-from dfnas.data import sources, synthetic
 from dfnas.data.sources import Source
 from dfnas.data.teachers import Teacher
 from dfnas.data.teachers import load as load_teacher
@@ -25,6 +25,7 @@ from dfnas.runtime import processes, stages, statistics
 from dfnas.runtime.artefacts import Artefact
 from dfnas.runtime.files import write_json
 from dfnas.synthesis import inversion, moments, sets
+from dfnas.synthesis.held_out import held_out, judges
 from dfnas.synthesis.sets import VERSION
 from dfnas.training import evaluation, students
 
@@ -58,10 +59,14 @@ ABLATIONS: dict[str, dict[str, Any]] = {
 }
 
 
+COLUMNS = {"accuracy": "student_accuracies", "agreement": "student_agreements"}  # of the evaluation, by measure
+
+
 def compute(settings: Settings) -> dict[str, Artefact]:
     """The chapter's stages: the set, students trained on it, a verifier trained on real data, ablations, measures.
 
-    The artefacts by name: `synthesis`, `student-<seed>`, `verifier`, `ablation-<name>`, `evaluation`.
+    The artefacts by name: `synthesis`, `student-<seed>`, `verifier`, `ablation-<name>`, `evaluation`. Without real
+    training images there is `held-out` instead of `verifier`.
     """
     teacher = load_teacher(settings)
     small = dataclasses.replace(settings.synthesis, images=settings.evaluation.ablation_images, rounds=1)
@@ -73,8 +78,9 @@ def compute(settings: Settings) -> dict[str, Artefact]:
     for seed in range(settings.seed, settings.seed + settings.student.seeds):
         label, common = f"student-{seed}", (settings, teacher, settings.student, artefacts["synthesis"])
         calls[label] = functools.partial(students.set_stage, label, *common, seed)
-    calls["verifier"] = functools.partial(students.verifier_stage, settings)
-    artefacts |= processes.made(calls, settings.run, "students")
+    if presence.has_train(settings.data):
+        calls["verifier"] = functools.partial(students.verifier_stage, settings)
+    artefacts |= processes.made(calls, settings.run, "students") | held_out(settings, teacher)
     for name, changes in ABLATIONS.items():
         variant = dataclasses.replace(small, **changes)
         artefacts[f"ablation-{name}"] = sets.set_stage(f"ablation-{name.replace(' ', '-')}", settings, teacher, variant)
@@ -82,7 +88,7 @@ def compute(settings: Settings) -> dict[str, Artefact]:
         "synthesis-evaluation",
         lambda folder: _evaluate(folder, settings, teacher, artefacts),
         {"batch": settings.synthesis.batch},
-        inputs=[*artefacts.values(), real_data.digest(settings.data)],
+        inputs=[*artefacts.values(), *real_data.digests(settings.data)],
         version=VERSION,
         run=settings.run,
     )
@@ -98,44 +104,46 @@ def plan(settings: Settings) -> list[dict[str, Any]]:
     return [
         costs.synthetic_set("synthesis", settings, settings.synthesis),
         costs.times(students_row, settings.student.seeds),
-        costs.verifier(settings),
+        costs.verifier(settings) if presence.has_train(settings.data) else costs.held_out(settings),
         costs.times(costs.synthetic_set(f"ablations x {len(ABLATIONS)}", settings, small), len(ABLATIONS)),
     ]
 
 
 def _evaluate(folder: Path, settings: Settings, teacher: Teacher, artefacts: dict[str, Artefact]) -> None:
-    """Figures of merit, on real data where they need it: evaluation.json."""
-    real, data = real_data.load(settings.data), settings.data
-    verifier = students.read(artefacts["verifier"].folder, settings, settings.evaluation.verifier_network)
+    """Figures of merit, those that need real data where there is some: evaluation.json."""
+    learn = presence.has_train(settings.data)
 
     def merits(source: Source) -> dict[str, Any]:
         source = sources.judged(source, settings)
-        logits = evaluation.predict(verifier, source.under(real.train), settings.run)
-        hits, images = (logits.argmax(1) == source.classes.cpu()).double(), source.images[:].cpu()
-        return {
-            "verifier_accuracy": float(hits.mean()),
-            "verifier_accuracy_by_class": [float(hits[source.classes.cpu() == k].mean()) for k in range(data.classes)],
+        images = source.images[:].cpu()
+        return (_verified(source, settings, artefacts["verifier"]) if learn else {}) | {
             "batch_norm_distance": batch_norm_distance(teacher, images, settings.synthesis.batch, settings.run),
             "roughness": roughness(images),
         }
 
     sets = {name: synthetic.load(artefacts[name].folder, teacher) for name in ("synthesis", *map(_ablated, ABLATIONS))}
-    test = real.test.under(teacher)
-    accuracies = [
-        students.accuracy(artefact.folder, settings, settings.student, test)
-        for name, artefact in artefacts.items()
-        if name.startswith("student-")
-    ]
-    write_json(
-        folder / "evaluation.json",
-        {
-            "student_accuracies": accuracies,
-            "digest": synthetic.digest(artefacts["synthesis"].folder),
-            "synthetic": merits(sets["synthesis"]),
-            "real": merits(real.validation),
-            "ablations": {name: merits(sets[_ablated(name)]) for name in ABLATIONS},
-        },
-    )
+    folders = [artefact.folder for name, artefact in artefacts.items() if name.startswith("student-")]
+    results: dict[str, Any] = {
+        COLUMNS[measure]: [students.accuracy(each, settings, settings.student, source) for each in folders]
+        for measure, source in judges(artefacts, settings, teacher).items()
+    }
+    results |= {"digest": synthetic.digest(artefacts["synthesis"].folder), "synthetic": merits(sets["synthesis"])}
+    if presence.has_test(settings.data):
+        real = real_data.load(settings.data)
+        results["real"] = merits(real.validation if learn else real.test)
+    results["ablations"] = {name: merits(sets[_ablated(name)]) for name in ABLATIONS}
+    write_json(folder / "evaluation.json", results)
+
+
+def _verified(source: Source, settings: Settings, artefact: Artefact) -> dict[str, Any]:
+    """How often the verifier gives images the class that they were made for, in all and by class."""
+    verifier = students.read(artefact.folder, settings, settings.evaluation.verifier_network)
+    normalised, classes = source.under(real_data.load(settings.data).train), source.classes.cpu()
+    hits = (evaluation.predict(verifier, normalised, settings.run).argmax(1) == classes).double()
+    return {
+        "verifier_accuracy": float(hits.mean()),
+        "verifier_accuracy_by_class": [float(hits[classes == k].mean()) for k in range(settings.data.classes)],
+    }
 
 
 def _ablated(name: str) -> str:
@@ -144,9 +152,12 @@ def _ablated(name: str) -> str:
 
 @torch.no_grad()
 def batch_norm_distance(teacher: Teacher, images: Tensor, batch: int, run: RunSettings) -> float:
-    """The batch-norm term of uint8 images [N, C, s, s], mean over batches of `batch`, on whose size it depends."""
+    """The batch-norm term of uint8 images [N, C, s, s], mean over batches of `batch`, on whose size it depends.
+
+    Of a teacher without statistics, the distance from a natural spectrum in its place.
+    """
     values = []
-    with moments.BatchNormDistance(teacher.network) as distance:
+    with moments.distance_of(teacher.network) as distance:
         for part in images[: max(batch, len(images) // batch * batch)].split(batch):
             distance.start()
             evaluation.answers(teacher, part, run, batch)
@@ -160,19 +171,21 @@ def roughness(images: Tensor) -> float:
 
 
 def metrics(results: Mapping[str, Any], settings: Settings) -> dict[str, Any]:
-    """For the record, of evaluation.json: the students' accuracy, and the merits of each set of images."""
-    student, by_class = settings.student, results["synthetic"]["verifier_accuracy_by_class"]
-    found: dict[str, Any] = {
-        "rounds": settings.synthesis.rounds,
-        "student_accuracy": statistics.summary(results["student_accuracies"]),
-        "verifier_network": settings.evaluation.verifier_network,
-        "verifier_lowest": min(by_class),
-        "verifier_lowest_class": real_data.class_names(settings.data)[by_class.index(min(by_class))],
-    }
-    found |= {f"student_{name}": getattr(student, name) for name in ("network", "labels", "mixing")}
-    judged = {"": results["synthetic"], "_real": results["real"]}
+    """For the record, of evaluation.json: the students' accuracy, and the merits of each set of images.
+
+    What needs real images is not in it where there were none.
+    """
+    found: dict[str, Any] = {"rounds": settings.synthesis.rounds}
+    found |= {f"student_{name}": statistics.summary(results[c]) for name, c in COLUMNS.items() if c in results}
+    if "verifier_accuracy" in results["synthetic"]:
+        by_class = results["synthetic"]["verifier_accuracy_by_class"]
+        found |= {"verifier_network": settings.evaluation.verifier_network, "verifier_lowest": min(by_class)}
+        found["verifier_lowest_class"] = real_data.class_names(settings.data)[by_class.index(min(by_class))]
+    found |= {f"student_{name}": getattr(settings.student, name) for name in ("network", "labels", "mixing")}
+    judged = {"": results["synthetic"]} | ({"_real": results["real"]} if "real" in results else {})
     judged |= {"_" + name.replace(" ", "_").replace("-", "_"): merits for name, merits in results["ablations"].items()}
     for suffix, merits in judged.items():
         for measure in ("verifier_accuracy", "batch_norm_distance", "roughness"):
-            found[measure + suffix] = merits[measure]
+            if measure in merits:
+                found[measure + suffix] = merits[measure]
     return found

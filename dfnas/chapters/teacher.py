@@ -1,5 +1,6 @@
 """The teacher: the network that is left of the data."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -7,9 +8,10 @@ from torch import nn
 
 from dfnas import models
 from dfnas.chapters import costs
+from dfnas.data import checkpoints, presence, sources, splits, teachers
 from dfnas.data import real as real_data
-from dfnas.data import sources, splits, teachers
 from dfnas.data.sources import Normalised
+from dfnas.errors import UserError
 from dfnas.models import cost
 from dfnas.profiles import Settings
 from dfnas.runtime import stages
@@ -23,10 +25,12 @@ VERSION = 2
 def compute(settings: Settings) -> dict[str, Artefact]:
     """Train the chapter's teacher, once, or report the one that `teacher.path` gives: {"teacher": artefact}."""
     teacher = settings.teacher
+    if not teacher.path and not presence.has_train(settings.data):
+        raise UserError("01-teacher trains on real images: give a data set with a train part, or teacher.path")
     depends = {"network": teacher.network, "training": teacher.training, "seed": settings.seed}
-    if teacher.path:
-        depends = {"given": teachers.load(settings).digest}
     inputs = [real_data.digest(settings.data)]
+    if teacher.path:
+        depends, inputs = {}, [*inputs, teachers.load(settings).digest]
     return {
         "teacher": stages.stage(
             "teacher", lambda folder: _make(folder, settings), depends, inputs, VERSION, settings.run
@@ -52,12 +56,20 @@ def _make(folder: Path, settings: Settings) -> None:
     if settings.teacher.path:
         given = teachers.load(settings)
         trained, history, normalised = given.network, loop.History(), given
+        path = Path(settings.teacher.path).expanduser()
+        path = path / teachers.PROGRAM if path.is_dir() else path
+        if checkpoints.exported(path):
+            shutil.copy(path, folder / teachers.PROGRAM)
     else:
         trained, history = _train(folder, settings, data)
     logits = evaluation.predict(trained, data.test.under(normalised), settings.run)
     write_tensors(folder / "test.safetensors", {"logits": logits, "labels": data.test.classes})
     accuracy = evaluation.accuracy(logits, data.test.classes)
-    write_json(folder / "card.json", _card(settings, data, trained, normalised, accuracy))
+    card = _card(settings, data, trained, normalised, accuracy)
+    if isinstance(normalised, teachers.Teacher):
+        built = {name: normalised.card.get(name, "") for name in ("network", "builder")}
+        card |= {**built, "digest": normalised.digest}
+    write_json(folder / "card.json", card)
     loop.keep(folder, trained, history)
 
 
@@ -88,7 +100,7 @@ def _card(
     return {
         "data": settings.data.name,
         "network": settings.teacher.network,
-        "builder": settings.teacher.builder if settings.teacher.path else "",
+        "builder": "",
         "channels": settings.data.channels,
         "classes": list(data.class_names),
         "mean": list(normalised.mean),

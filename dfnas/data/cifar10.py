@@ -1,25 +1,20 @@
 """CIFAR-10 from torchvision's folder, from a folder of images or from a zip of one, as uint8 tensors."""
 
 import hashlib
-import io
-import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 
-from dfnas.data import splits
+from dfnas.data import folder, splits
 from dfnas.data.splits import CIFAR10_CLASSES, Dataset
 from dfnas.errors import UserError
 from dfnas.profiles import DataSettings
 from dfnas.runtime import paths
-from dfnas.runtime.files import write_tensors
-from dfnas.runtime.progress import bar
 
 WATCHED = 500  # images of each class that are validation where none are held out
+BATCHES = "cifar-10-batches-py"
+FILES = [f"{BATCHES}/{name}" for name in (*(f"data_batch_{k}" for k in range(1, 6)), "test_batch", "batches.meta")]
 
 
 def load(settings: DataSettings) -> Dataset:
@@ -27,14 +22,25 @@ def load(settings: DataSettings) -> Dataset:
 
     Where that is 0 none is held out: the last 500 of each are watched, and trained on too.
     Sources come sorted by class; validation and test are shuffled, so that any part of them holds all classes.
+
+    Raises
+    ------
+    UserError
+        It is not to be found, cannot be read, or has a class of which none would be left to train on.
     """
-    images, labels, test_images, test_labels = _decoded(find(settings))
-    validation = torch.cat([(labels == k).nonzero()[-(settings.validation or WATCHED) :, 0] for k in range(10)])
-    held_out = torch.zeros(len(labels), dtype=torch.bool)
-    held_out[validation] = True
-    train = (images[~held_out], labels[~held_out]) if settings.validation else (images, labels)
+    source = find(settings)
+    images, labels, prints, test, test_labels, test_prints = _tensors(source)
+    counts = labels.bincount(minlength=10)
+    if settings.validation and int(counts.min()) <= settings.validation:
+        few = f"train/{CIFAR10_CLASSES[int(counts.argmin())]} has {int(counts.min())} images"
+        raise UserError(f"{source}: {few}, and {settings.validation} of a class are held out: lower data.validation")
+    held_out = splits.last_of_each(labels, settings.validation or WATCHED)
+    train = ~held_out if settings.validation else torch.ones_like(held_out)
+    if settings.validation:
+        splits.tell_copies(prints[train], prints[held_out], test_prints)
     watched = splits.shuffled(images[held_out], labels[held_out])
-    return splits.dataset(train, watched, splits.shuffled(test_images, test_labels), CIFAR10_CLASSES)
+    tested = splits.shuffled(test, test_labels)
+    return splits.dataset((images[train], labels[train]), watched, tested, CIFAR10_CLASSES)
 
 
 def find(settings: DataSettings) -> Path:
@@ -43,80 +49,74 @@ def find(settings: DataSettings) -> Path:
     Raises
     ------
     UserError
-        It is not to be found; the message names the ways to provide it.
+        It is not to be found, or cannot be downloaded; the message names the ways to provide it.
     """
     ways = (
-        "give --data PATH or set DFNAS_DATA to torchvision's folder (with cifar-10-batches-py), to a folder "
+        f"give --data PATH or set DFNAS_DATA to torchvision's folder (with {BATCHES}), to a folder "
         "train/<class>/*, test/<class>/*, or to a zip of such a folder; or let torchvision download it with "
         "--set data.download=True"
     )
-    given = splits.data_path()
+    given = folder.data_path()
     if given and not Path(given).exists():
         raise UserError(f"no CIFAR-10 at {given}: {ways}")
     if given:
-        return Path(given)
-    folder = paths.cache() / "cifar10"
+        return Path(given).parent if Path(given).name == BATCHES else Path(given)
+    cache = paths.cache() / "cifar10"
     if settings.download:
-        from torchvision.datasets import CIFAR10
-
-        CIFAR10(str(paths.make_folder(folder)), download=True)
-        return folder
-    if (folder / "cifar-10-batches-py").exists():
-        return folder
-    raise UserError(f"CIFAR-10 is missing: {ways}")
+        _torchvision(paths.make_folder(cache), download=True)
+    if not (cache / BATCHES).exists():
+        raise UserError(f"CIFAR-10 is missing: {ways}")
+    return cache
 
 
-def _decoded(source: Path) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """The source as tensors, decoded once into the cache."""
-    tensors = load_file(decoded_file(source))
-    return tensors["images"], tensors["labels"], tensors["test_images"], tensors["test_labels"]
+def _tensors(source: Path) -> list[Tensor]:
+    """Images, labels and fingerprints of train, and of test."""
+    names = ("images", "labels", "prints")
+    with folder.opened(decoded_file(source)) as file:
+        return [file.get_tensor(prefix + name) for prefix in ("", "test_") for name in names]
 
 
 def decoded_file(source: Path) -> Path:
-    """The cache's file of a source, with the digest of its images as metadata."""
-    stat = source.stat()
-    name = hashlib.sha256(f"{source.resolve()} {stat.st_size} {stat.st_mtime} 2".encode()).hexdigest()[:12]
-    file = paths.make_folder(paths.cache()) / f"cifar10-{name}.safetensors"
-    if not file.exists():
-        train, test = _read(source, train=True), _read(source, train=False)
-        tensors = {"images": train[0], "labels": train[1], "test_images": test[0], "test_labels": test[1]}
-        write_tensors(file, tensors, {"digest": splits.tensors_digest([train[0], test[0]])})
-    return file
+    """The cache's file of a source, with the digest of its images as metadata; decoded once."""
+    if (source / BATCHES).is_dir():
+        missing = next((name for name in FILES if not (source / name).is_file()), "")
+        if missing:
+            raise UserError(f"{source} lacks {missing}: unpack cifar-10-python.tar.gz there again")
+        stamp = folder.stamp(source, FILES)
+    else:
+        stamp = folder.stamp(source, folder.files(_parts(source)) if source.is_dir() else [])
+    key = hashlib.sha256(f"{source.resolve()} {stamp} 3".encode()).hexdigest()[:12]
+    return folder.cached(f"cifar10-{key}", lambda: _decoded(source))
 
 
-def _read(source: Path, train: bool) -> tuple[Tensor, Tensor]:
-    if source.is_dir() and (source / "cifar-10-batches-py").exists():
-        from torchvision.datasets import CIFAR10
-
-        data = CIFAR10(str(source), train=train)
-        return torch.tensor(data.data).permute(0, 3, 1, 2).contiguous(), torch.tensor(data.targets)
-    return _read_files(source, "train" if train else "test")
-
-
-def _read_files(source: Path, split: str) -> tuple[Tensor, Tensor]:
-    """Images under split/<class>/, from a folder or a zip, classes in the usual order."""
-    from PIL import Image
-
-    images, labels = [], []
-    for name, content in bar(_files(source, split), desc=f"decoding {split}", unit="image"):
-        images.append(np.asarray(Image.open(io.BytesIO(content)).convert("RGB")))
-        labels.append(CIFAR10_CLASSES.index(name))
-    if len(set(labels)) != 10 or {image.shape for image in images} != {(32, 32, 3)}:
-        raise UserError(f"{source} does not hold {split}/<class>/ with 32x32 images of the ten classes of CIFAR-10")
-    return torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).contiguous(), torch.tensor(labels)
+def _decoded(source: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    tensors: dict[str, Tensor] = {}
+    parts = {} if (source / BATCHES).is_dir() else _parts(source)
+    for split, prefix in (("train", ""), ("test", "test_")):
+        if parts:
+            images, labels = folder.decoded(source, parts[split], CIFAR10_CLASSES, 32, resize=False)
+        else:
+            images, labels = _torchvision(source, train=split == "train")
+        named = {"images": images, "labels": labels, "prints": splits.fingerprints(images)}
+        tensors |= {prefix + name: value for name, value in named.items()}
+    return tensors, {"digest": splits.tensors_digest([tensors["images"], tensors["test_images"]])}
 
 
-def _files(source: Path, split: str) -> Iterator[tuple[str, bytes]]:
-    """(class name, bytes) of each image, sorted by class and file name."""
-    if source.is_dir():
-        for path in sorted((source / split).glob("*/*")):
-            if path.parent.name in CIFAR10_CLASSES:
-                yield path.parent.name, path.read_bytes()
-        return
-    if not zipfile.is_zipfile(source):
-        raise UserError(f"{source} is neither a folder nor a zip: see --help for the ways to provide CIFAR-10")
-    with zipfile.ZipFile(source) as archive:
-        for name in sorted(archive.namelist()):
-            parts = name.split("/")
-            if len(parts) >= 3 and parts[-3] == split and parts[-2] in CIFAR10_CLASSES and parts[-1]:
-                yield parts[-2], archive.read(name)
+def _parts(source: Path) -> dict[str, folder.Part]:
+    """Train and test of a folder or a zip; where there is no test, val is it."""
+    parts = folder.parts(source)
+    found = {"train": parts.get("train", {}), "test": parts.get("test", parts.get("val", {}))}
+    folder.check(source, found, CIFAR10_CLASSES)
+    return found
+
+
+def _torchvision(root: Path, train: bool = True, download: bool = False) -> tuple[Tensor, Tensor]:
+    from torchvision.datasets import CIFAR10
+
+    try:
+        data = CIFAR10(str(root), train=train, download=download)
+    except Exception as error:  # of the network, of damaged archives and pickles
+        hint = "try again, or give --data PATH" if download else "unpack cifar-10-python.tar.gz there again"
+        reason = "a file is damaged" if "download=True" in str(error) else str(error)
+        raise UserError(f"CIFAR-10 in {root} cannot be read ({reason}): {hint}") from None
+    return torch.tensor(data.data).permute(0, 3, 1, 2).contiguous(), torch.tensor(data.targets)

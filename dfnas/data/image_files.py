@@ -5,10 +5,13 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO, Any
 
 import numpy as np
 import torch
 from torch import Tensor
+
+from dfnas.errors import UserError, reason
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,7 @@ class ImageFiles:
     def __getitem__(self, rows: Tensor | slice) -> Tensor:
         paths = [self.root / name for name in self.select(rows).names]
         with ThreadPoolExecutor() as pool:
-            images = list(pool.map(lambda path: decoded(path, self.canvas, self.side), paths))
+            images = list(pool.map(lambda path: square(picture(path, str(path)), self.canvas, self.side), paths))
         return torch.stack(images).to(self.device)
 
     def select(self, rows: Tensor | slice) -> "ImageFiles":
@@ -56,14 +59,38 @@ class ImageFiles:
         return (self[start : start + batch] for start in range(0, len(self), batch))
 
 
-def decoded(path: Path, canvas: int, side: int) -> Tensor:
-    """The central square [3, side, side] of a picture whose shorter side is scaled to `canvas`, in RGB."""
+def square(image: Any, canvas: int, side: int) -> Tensor:
+    """A Pillow image's central square, scaled to `canvas`, and of that the centre: uint8 [C, side, side]."""
     from PIL import Image
 
-    with Image.open(path) as opened:
-        image = opened.convert("RGB")
-    scale = canvas / min(image.size)
-    image = image.resize((round(image.width * scale), round(image.height * scale)), Image.Resampling.BILINEAR)
+    image = _centre(image, min(image.size)).resize((canvas, canvas), Image.Resampling.BILINEAR)
+    pixels = np.array(_centre(image, side))
+    return torch.from_numpy(pixels.reshape(side, side, -1)).permute(2, 0, 1)
+
+
+def _centre(image: Any, side: int) -> Any:
     left, top = (image.width - side) // 2, (image.height - side) // 2
-    image = image.crop((left, top, left + side, top + side))
-    return torch.from_numpy(np.array(image)).permute(2, 0, 1)
+    return image.crop((left, top, left + side, top + side))
+
+
+def picture(file: Path | IO[bytes], name: str, mode: str = "RGB") -> Any:
+    """A file as an 8-bit Pillow image in `mode` (RGB, or L: grey), turned as its EXIF says; 16 bits go by 1/257.
+
+    Raises
+    ------
+    UserError
+        The file is empty, no image or cut short, or its values have no known range.
+    """
+    from PIL import Image, ImageOps
+
+    try:
+        with Image.open(file) as opened:
+            image = ImageOps.exif_transpose(opened)
+        if image.mode.startswith("I;16"):
+            image = Image.fromarray(((np.asarray(image).astype(np.uint32) + 128) // 257).astype(np.uint8))
+        if image.mode not in ("I", "F"):
+            return image.convert(mode)
+    except Exception as error:  # Pillow raises many kinds; each means that the file is no whole image
+        wrong = "no image" if isinstance(error, Image.UnidentifiedImageError) else reason(error)
+        raise UserError(f"{name} cannot be read ({wrong}): mend or remove it") from None
+    raise UserError(f"{name} has 32-bit values (mode {image.mode}) of no known range: save it with 8 or 16 bits")

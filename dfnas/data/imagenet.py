@@ -1,6 +1,5 @@
 """ImageNet from an ImageFolder (train/<class>/*, val/<class>/*): the train split in its files, others in memory."""
 
-import hashlib
 import itertools
 import re
 from pathlib import Path
@@ -8,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from dfnas.data import splits
+from dfnas.data import folder, splits
 from dfnas.data.image_files import ImageFiles
 from dfnas.data.sources import Images
 from dfnas.errors import UserError
@@ -41,52 +40,50 @@ def load(settings: DataSettings) -> splits.Dataset:
     Raises
     ------
     UserError
-        No such folder, or another number of classes in it.
+        No such folder, another number of classes in it, or too few images of one.
     """
-    root = _root()
-    classes = class_order([path.name for path in (root / "train").iterdir() if path.is_dir()])
+    root, parts = _found()
+    classes = class_order(list(parts["train"]))
     if len(classes) != settings.classes:
         raise UserError(
             f"{root}/train has {len(classes)} class folders, and the profile has {settings.classes} classes"
         )
-    train, validation, test = [], [], []
-    for name in classes:
-        files = sorted((root / "train" / name).iterdir())
-        validation.append(files[-(settings.validation or VALIDATION_PER_CLASS) :])
-        rest = files[: len(files) - settings.validation]
-        train.append(rest[: settings.images_per_class or None])
-        test.append(sorted((root / "val" / name).iterdir()))
-    parts = [
-        _split(train, settings, settings.canvas, "train" if settings.images_per_class else ""),
-        _split(validation, settings, settings.region, "validation"),
-        _split(test, settings, settings.region, "test"),
+    folder.check(root, parts, classes, at_least=settings.validation + 1)
+    held_out, most = settings.validation, settings.images_per_class or None
+    files = [parts["train"][name] for name in classes]
+    train = [part[: len(part) - held_out][:most] for part in files]
+    validation = [part[-(held_out or VALIDATION_PER_CLASS) :] for part in files]
+    data = [
+        _split(root, train, settings, settings.canvas, "train" if settings.images_per_class else ""),
+        _split(root, validation, settings, settings.region, "validation"),
+        _split(root, [parts["val"][name] for name in classes], settings, settings.region, "test"),
     ]
-    return splits.dataset(parts[0], parts[1], parts[2], tuple(classes), MEAN, STD)
+    return splits.dataset(data[0], data[1], data[2], tuple(classes), MEAN, STD)
 
 
-def digest(settings: DataSettings) -> str:
-    """A digest of the files' names and sizes: to read 150 GB would cost more than it is worth."""
-    root = _root()
-    sha = hashlib.sha256()
-    for path in sorted(root.glob("*/*/*")):
-        sha.update(f"{path.relative_to(root)} {path.stat().st_size}\n".encode())
-    return sha.hexdigest()[:16]
+def digest() -> str:
+    """A digest of the files' names, sizes and times: to read 150 GB would cost more than it is worth."""
+    root, parts = _found()
+    return folder.stamp(root, folder.files(parts))
 
 
-def _root() -> Path:
-    root = Path(splits.data_path() or "imagenet")
-    if not (root / "train").is_dir() or not (root / "val").is_dir():
+def _found() -> tuple[Path, dict[str, folder.Part]]:
+    root = Path(folder.data_path() or "imagenet")
+    if not root.is_dir():
         raise UserError(
-            f"no ImageNet at {root}: give --data PATH (or DFNAS_DATA) with train/<class>/* and val/<class>/*"
+            f"no ImageNet at {root}: give --data PATH (or DFNAS_DATA), a folder with train/<class>/* and val/<class>/*"
         )
-    return root
+    parts = folder.parts(root)
+    val = parts.get("val") or parts.get("test")
+    if not parts.get("train") or not val:
+        raise UserError(f"{root} has no images in {'val' if parts.get('train') else 'train'}/<class>/*")
+    return root, {"train": parts["train"], "val": val}
 
 
-def _split(files: list[list[Path]], settings: DataSettings, side: int, name: str) -> tuple[Images, Tensor]:
+def _split(root: Path, files: list[list[str]], settings: DataSettings, side: int, name: str) -> tuple[Images, Tensor]:
     """Central squares with their classes, in memory, or in their files where the split has no name to show."""
-    root, labels = _root(), torch.tensor([k for k, part in enumerate(files) for _ in part])
-    names = [[str(path.relative_to(root)) for path in part] for part in files]
-    parts = [ImageFiles(root, tuple(part), settings.canvas, side) for part in names]
+    labels = torch.tensor([k for k, part in enumerate(files) for _ in part])
+    images = [ImageFiles(root, tuple(part), settings.canvas, side) for part in files]
     if not name:
-        return ImageFiles(root, tuple(itertools.chain(*names)), settings.canvas, side), labels
-    return torch.cat([part[:] for part in bar(parts, desc=f"reading {name}", unit="class")]), labels
+        return ImageFiles(root, tuple(itertools.chain(*files)), settings.canvas, side), labels
+    return torch.cat([part[:] for part in bar(images, desc=f"reading {name}", unit="class")]), labels

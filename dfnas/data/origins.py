@@ -5,14 +5,19 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
+from dfnas.data import presence, splits, synthetic
 from dfnas.data import real as real_data
-from dfnas.data import splits, synthetic
 from dfnas.data.sources import Source
 from dfnas.data.teachers import Teacher
-from dfnas.profiles import Settings
+from dfnas.profiles import DataSettings, Settings
 from dfnas.runtime.artefacts import Artefact
 
 NAMES = ("synthetic", "real", "noise")
+
+
+def names(data: DataSettings) -> tuple[str, ...]:
+    """The sources that there are: without real images to learn from, the other two."""
+    return tuple(name for name in NAMES if name != "real" or presence.has_train(data))
 
 
 @dataclass(frozen=True)

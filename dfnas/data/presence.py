@@ -1,4 +1,4 @@
-"""What there is of real images, known without reading any: a chapter leaves out what there is nothing for.
+"""What there is of real images, known without decoding any: a chapter leaves out what there is nothing for.
 
 Two questions, since a few labelled images are enough to judge by and too few to learn from.
 """
@@ -8,7 +8,11 @@ from dfnas.profiles import DataSettings
 
 def has_train(settings: DataSettings) -> bool:
     """Whether a network can learn from real images; then it can be judged on others, too."""
-    return settings.name != "none"
+    if settings.name != "folder":
+        return settings.name != "none"
+    from dfnas.data import folder  # imported late: it brings torch, and records come without
+
+    return "train" in folder.own(settings)[1]
 
 
 def has_test(settings: DataSettings) -> bool:

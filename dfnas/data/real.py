@@ -1,12 +1,11 @@
-"""Real data by name: digits (bundled with scikit-learn), CIFAR-10 and ImageNet from disk, as uint8 tensors."""
+"""Real data by name: digits (bundled with scikit-learn), CIFAR-10, ImageNet, one's own images, as uint8 tensors."""
 
 import dataclasses
 import functools
 
 import torch
-from safetensors import safe_open
 
-from dfnas.data import cifar10, imagenet, presence, splits
+from dfnas.data import cifar10, folder, imagenet, own_images, presence, splits
 from dfnas.data.sources import Source, balanced
 from dfnas.data.splits import CIFAR10_CLASSES, Dataset
 from dfnas.errors import UserError
@@ -31,8 +30,10 @@ def load(settings: DataSettings) -> Dataset:
         return cifar10.load(settings)
     if settings.name == "imagenet":
         return imagenet.load(settings)
+    if settings.name == "folder":
+        return own_images.load(settings)
     if settings.name == "none":
-        raise UserError("this needs real images, and data.name is none: name a data set with --set data.name=…")
+        raise _none()
     raise UserError(f"no data set {settings.name!r}; there are {', '.join(DATA_SETS)}")
 
 
@@ -56,11 +57,15 @@ def digest(settings: DataSettings) -> str:
     """
     if settings.name == "digits":
         content = _digits_digest()
-    elif settings.name == "cifar10":
-        with safe_open(cifar10.decoded_file(cifar10.find(settings)), "pt") as file:
+    elif settings.name in ("cifar10", "folder"):
+        of_cifar10 = settings.name == "cifar10"
+        source = cifar10.decoded_file(cifar10.find(settings)) if of_cifar10 else own_images.decoded_file(settings)
+        with folder.opened(source) as file:
             content = file.metadata()["digest"]
+    elif settings.name == "none":
+        raise _none()
     else:
-        content = imagenet.digest(settings)
+        content = imagenet.digest()
     return stages.digest([content, dataclasses.replace(settings, download=False, class_names=())])
 
 
@@ -69,10 +74,14 @@ def digests(settings: DataSettings) -> list[str]:
     return [digest(settings)] if presence.has_test(settings) else []
 
 
+def _none() -> UserError:
+    return UserError("this needs real images, and data.name is none: name a data set with --set data.name=…")
+
+
 def class_names(settings: DataSettings) -> tuple[str, ...]:
-    """Names of the classes, without touching any data."""
-    if settings.class_names:
-        return settings.class_names
+    """Names of the classes, without touching any data; of a folder those of the folders in it."""
+    if settings.class_names or settings.name == "folder":
+        return folder.class_names(settings)
     if settings.name == "digits":
         return tuple(map(str, range(10)))
     return CIFAR10_CLASSES if settings.name == "cifar10" else tuple(map(str, range(settings.classes)))

@@ -133,7 +133,14 @@ def sampler(source: Source, recipe: TrainingSettings, settings: Settings, seed: 
     """Batches of random crops of a source's canvases, on the device.
 
     Two samplers of one seed draw apart where `name` differs.
+
+    Raises
+    ------
+    UserError
+        No images.
     """
+    if not len(source):
+        raise UserError("there is no train part to learn from: give images in train/<class>/* too")
     source, region, flip = source.to(devices.device(settings.run)), settings.data.region, settings.data.flip
     apart = "" if name == "train" else f" {name}"
     if recipe.crop not in ("window", "resized") or len(recipe.jitter) not in (0, 4):

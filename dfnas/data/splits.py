@@ -6,8 +6,8 @@ watched is then a part of the train split too, and nothing is chosen by it. Test
 """
 
 import dataclasses
+import functools
 import hashlib
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -18,6 +18,7 @@ from torch import Tensor
 
 from dfnas.data import presence
 from dfnas.data.sources import Images, Source
+from dfnas.errors import note
 from dfnas.profiles import DataSettings
 
 CIFAR10_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
@@ -64,6 +65,31 @@ def geometry(settings: DataSettings) -> DataSettings:
     return dataclasses.replace(settings, name=name, validation=DataSettings.validation)
 
 
+def last_of_each(labels: Tensor, most: int, part: int = 1) -> Tensor:
+    """A mask of the last `most` images of each class, or of a `part`-th of them where these are fewer; at least one."""
+    mask = torch.zeros(len(labels), dtype=torch.bool)
+    for k in labels.unique():
+        rows = (labels == k).nonzero()[:, 0]
+        mask[rows[-max(1, min(most, len(rows) // part)) :]] = True
+    return mask
+
+
+def fingerprints(images: Tensor) -> Tensor:
+    """A number int64 [N] for what each image shows, pixel by pixel."""
+    digests = (hashlib.blake2b(image, digest_size=8).digest() for image in images.contiguous().numpy())
+    return torch.tensor([int.from_bytes(digest, "little", signed=True) for digest in digests], dtype=torch.int64)
+
+
+def tell_copies(train: Tensor, *others: Tensor) -> None:
+    """Say how many images of other splits lie in train too, by their fingerprints."""
+    count = sum(int(torch.isin(other, train).sum()) for other in others)
+    if count:
+        _tell(f"{count} of {sum(map(len, others))} validation and test images lie in the train split too")
+
+
+_tell = functools.cache(note)  # once, however often the data are loaded
+
+
 def shuffled(images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     """Images and labels in an order drawn once for all: any part of them holds all classes."""
     order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(0))
@@ -86,15 +112,13 @@ def dataset(
     mean: tuple[float, ...] = (),
     std: tuple[float, ...] = (),
 ) -> Dataset:
-    """A data set from images uint8 [N, C, H, W] and labels int64 [N]; by default normalised as its train split is."""
+    """A data set from images uint8 [N, C, H, W] and labels int64 [N]; by default normalised as its train split is.
+
+    Where that is empty, as its test split is.
+    """
     if not mean:
-        pixels = train[0][:].double() / 255
+        pixels = (train if len(train[1]) else test)[0][:].double() / 255
         mean = tuple(round(float(value), 6) for value in pixels.mean((0, 2, 3)))
         std = tuple(round(float(value), 6) for value in pixels.std((0, 2, 3)))
     parts = [Source(images, labels, labels, mean, std, "real") for images, labels in (train, validation, test)]
     return Dataset(parts[0], parts[1], parts[2], class_names)
-
-
-def data_path() -> str:
-    """The path that the user gave for real data: $DFNAS_DATA (the command line's --data sets it)."""
-    return os.environ.get("DFNAS_DATA", "")

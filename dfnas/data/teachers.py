@@ -1,9 +1,11 @@
 """Teachers: frozen networks with the normalisation they were trained under, shipped or brought by the user."""
 
+import ast
 import hashlib
 import importlib
 import json
-from collections.abc import Sequence
+import operator
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,11 +16,16 @@ from safetensors.torch import load_file
 from torch import nn
 
 from dfnas import models
+from dfnas.data import checkpoints, exported, probe
 from dfnas.data import real as real_data
 from dfnas.errors import UserError, reason
+from dfnas.models import norms
 from dfnas.profiles import DataSettings, Settings, TeacherSettings
+from dfnas.runtime import stages
 
 SHIPPED = Path(__file__).parent / "shipped"
+PROGRAM = "network.pt2"  # beside model.safetensors and card.json: the network itself, of torch.export
+KEPT = 10  # answers to each image of the probe that artefacts hold: the first classes'
 
 
 @dataclass(frozen=True)
@@ -39,99 +46,107 @@ def load(settings: Settings) -> Teacher:
     Raises
     ------
     UserError
-        A file that is missing or does not fit the network, or a network with another number of classes.
+        A file that is missing or does not fit the network, a network that cannot be asked for this data's classes.
     """
-    teacher = settings.teacher
+    teacher, data = settings.teacher, settings.data
     if teacher.path:
-        return _from_file(Path(teacher.path).expanduser(), settings)
+        path = Path(teacher.path).expanduser()
+        shown = data.region if settings.synthesis.update == "region" else data.canvas
+        sides = {shown // max(1, scale) for scale, *_ in settings.synthesis.stages}
+        return read(path, data, teacher, sides) if path.is_dir() else _from_file(path, settings, sides)
+    if teacher.mean or teacher.std:
+        raise UserError("teacher.mean and teacher.std are of a network of one's own: give teacher.path too")
     if not teacher.shipped:
         raise UserError(f"profile {settings.profile} ships no teacher: give its weights with --set teacher.path=PATH")
-    return read(SHIPPED / teacher.shipped, settings.data)
+    return read(SHIPPED / teacher.shipped, data)
 
 
-def read(folder: Path, data: DataSettings) -> Teacher:
-    """A teacher from a folder with model.safetensors and card.json (an artefact, or a shipped one)."""
+def read(
+    folder: Path, data: DataSettings, teacher: TeacherSettings | None = None, sides: Collection[int] = ()
+) -> Teacher:
+    """A teacher from a folder with model.safetensors and card.json (an artefact, or a shipped one).
+
+    Without the settings of a teacher, one without statistics is fine, too: it has been let pass before.
+    """
     try:
-        card = json.loads((folder / "card.json").read_text())
+        card = json.loads((folder / "card.json").read_text(encoding="utf-8"))
         state = load_file(folder / "model.safetensors")
     except (OSError, ValueError, SafetensorError) as error:
-        raise UserError(f"{folder} holds no teacher (card.json and model.safetensors): {error}") from None
-    network = build(card["network"], card.get("builder", ""), len(card["classes"]), card["channels"])
-    network.load_state_dict(state)
-    _check(network, data, str(folder))
-    return _frozen(network, card["mean"], card["std"], card["classes"], card)
+        raise UserError(f"{folder} holds no teacher (card.json and model.safetensors): {reason(error)}") from None
+    lacking = [name for name in ("network", "classes", "channels") if name not in card]
+    if lacking:
+        raise UserError(f"{folder / 'card.json'} lacks {', '.join(lacking)}")
+    program = folder / PROGRAM
+    if program.exists():
+        network: nn.Module = exported.read(program)
+    else:
+        network = build(card["network"], card.get("builder", ""), len(card["classes"]), card["channels"])
+    checkpoints.fit(network, state, str(folder), card["network"])
+    mean, std = (getattr(teacher, name, ()) or card.get(name) for name in ("mean", "std"))
+    if mean is None or std is None:
+        raise UserError(
+            f"{folder / 'card.json'} lacks mean and std: write them there, or --set teacher.mean, teacher.std"
+        )
+    return _frozen(network, (mean, std), card, data, sides, str(folder), program.exists(), teacher)
 
 
-def digest(network: nn.Module, mean: Sequence[float], std: Sequence[float]) -> str:
-    """A digest of a network's weights and buffers, by name, and of the normalisation of its inputs."""
+def digest(network: nn.Module, mean: Sequence[float], std: Sequence[float], code: str = "") -> str:
+    """A digest of a network's weights and buffers, by name, of the normalisation of its inputs, and of its code."""
     sha = hashlib.sha256(json.dumps([list(mean), list(std)]).encode())
     for name, value in sorted(network.state_dict().items()):
         sha.update(name.encode())
         sha.update(value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+    sha.update(code.encode())
     return sha.hexdigest()[:16]
 
 
-def _from_file(path: Path, settings: Settings) -> Teacher:
-    """The user's own network, from a .safetensors or a state-dict file; no pickled code is run."""
-    teacher = settings.teacher
+def _from_file(path: Path, settings: Settings, sides: Collection[int]) -> Teacher:
+    """The user's own network, from a file of weights or of torch.export; no pickled code is run."""
+    teacher, data = settings.teacher, settings.data
     if not path.exists():
-        raise UserError(f"no teacher at {path}: give teacher.path a .safetensors or state-dict file, or a folder")
-    if path.is_dir():
-        return read(path, settings.data)
-    network = build(teacher.network, teacher.builder, settings.data.classes, settings.data.channels)
-    try:
-        state = load_file(path) if path.suffix == ".safetensors" else torch.load(path, weights_only=True)
-        network.load_state_dict(dict(state.get("state_dict", state)))
-    except Exception as error:  # torch and safetensors raise many kinds; each means that the file does not fit
-        raise UserError(
-            f"the teacher at {path} does not fit {teacher.builder or teacher.network}: {reason(error)}"
-        ) from None
-    _check(network, settings.data, str(path))
-    classes = real_data.class_names(settings.data)
-    mean, std = normalisation(teacher, settings.data)
-    return _frozen(network, mean, std, classes, {"network": teacher.network, "path": str(path)})
+        raise UserError(f"no teacher at {path}: give teacher.path a file of weights, of torch.export, or a folder")
+    program = checkpoints.exported(path)
+    if program:
+        network: nn.Module = exported.read(path)
+    else:
+        network = build(teacher.network, teacher.builder, data.classes, data.channels)
+        checkpoints.fit(network, checkpoints.read(path), str(path), teacher.builder or teacher.network)
+    card = {"network": teacher.network, "builder": teacher.builder, "classes": real_data.class_names(data)}
+    return _frozen(network, normalisation(teacher, data), card, data, sides, str(path), program, teacher)
 
 
 def build(network: str, builder: str, classes: int, channels: int) -> nn.Module:
-    """A network by name, or what the user's own `module:function` returns, called without arguments."""
-    if not builder:
-        return models.build(network, classes, channels)
-    module, _, function = builder.partition(":")
-    try:
-        return getattr(importlib.import_module(module), function)()
-    except (ImportError, AttributeError, TypeError, ValueError) as error:
-        raise UserError(f"teacher.builder={builder!r} cannot be called ({error}): write module:function") from None
-
-
-def _check(network: nn.Module, data: DataSettings, where: str) -> None:
-    try:
-        with torch.no_grad():
-            outputs = network.eval()(torch.zeros(1, data.channels, data.region, data.region)).shape[-1]
-    except RuntimeError as error:
-        raise UserError(f"the teacher at {where} does not take {data.name}'s images: {reason(error)}") from None
-    if outputs != data.classes:
-        raise UserError(f"the teacher at {where} has {outputs} classes, and {data.name} has {data.classes}")
-    if not any(isinstance(layer, nn.BatchNorm2d) for layer in network.modules()):
-        raise UserError(f"the teacher at {where} has no BatchNorm2d: synthesis has no statistics to match")
-
-
-def blank(settings: Settings) -> nn.Module:
-    """The network of a profile's teacher, without its weights."""
-    teacher, data = settings.teacher, settings.data
-    return build(teacher.network, teacher.builder, data.classes, data.channels)
-
-
-def normalisation(teacher: TeacherSettings, data: DataSettings) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and deviation that a teacher without a card expects: `teacher.mean` and `teacher.std`, or the usual ones.
+    """A network by name, or what the user's own `module:function` or `module:function(width=2)` returns.
 
     Raises
     ------
     UserError
-        Another number of values than the images have channels.
+        A builder that cannot be called, arguments that are no plain values, something else than a network.
     """
+    if not builder:
+        return models.build(network, classes, channels)
+    module, _, text = builder.partition(":")
+    try:
+        call = ast.parse(text, mode="eval").body
+        function, values, named = (
+            (call.func, call.args, call.keywords) if isinstance(call, ast.Call) else (call, [], [])
+        )
+        made = operator.attrgetter(ast.unparse(function))(importlib.import_module(module))
+        made = made(*map(ast.literal_eval, values), **{str(item.arg): ast.literal_eval(item.value) for item in named})
+    except (Exception, SystemExit) as error:  # whatever somebody else's module raises
+        how = "write module:function, or module:function(width=2) with plain values"
+        raise UserError(f"teacher.builder={builder!r} cannot be called ({reason(error)}): {how}") from None
+    if isinstance(made, nn.DataParallel):
+        made = made.module
+    made = getattr(made, "_orig_mod", made)  # what torch.compile has wrapped
+    if not isinstance(made, nn.Module):
+        raise UserError(f"teacher.builder={builder!r} gives a {type(made).__name__}, and no torch.nn.Module")
+    return made.float().cpu()
+
+
+def normalisation(teacher: TeacherSettings, data: DataSettings) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and deviation that a teacher without a card expects: `teacher.mean` and `teacher.std`, or the usual ones."""
     if teacher.mean or teacher.std:
-        if len(teacher.mean) != data.channels or len(teacher.std) != data.channels:
-            raise UserError(f"teacher.mean and teacher.std must both give {data.channels} values, one a channel")
         return teacher.mean, teacher.std
     if data.name == "imagenet":
         return (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -140,6 +155,44 @@ def normalisation(teacher: TeacherSettings, data: DataSettings) -> tuple[tuple[f
     return (0.5,) * data.channels, (0.5,) * data.channels
 
 
-def _frozen(network: nn.Module, mean: Any, std: Any, classes: Any, card: dict[str, Any]) -> Teacher:
-    network = network.eval().requires_grad_(False)
-    return Teacher(network, tuple(mean), tuple(std), tuple(classes), digest(network, mean, std), card)
+def _frozen(
+    network: nn.Module,
+    normal: tuple[Sequence[float], Sequence[float]],
+    card: dict[str, Any],
+    data: DataSettings,
+    sides: Collection[int],
+    where: str,
+    program: bool,
+    teacher: TeacherSettings | None,
+) -> Teacher:
+    """A network that has been looked into, ready to be asked; the digest of one that is not ours holds its code."""
+    network, (mean, std) = network.eval().requires_grad_(False), _checked(*normal, data, where)
+    answers, layers = probe.examine(network, data, sides, where)
+    if not layers and norms.layers(network):
+        raise UserError(f"the batch norms of the teacher at {where} take no part in its answers: leave them out of it")
+    if not layers and teacher is not None and not teacher.without_statistics:
+        raise UserError(
+            f"the teacher at {where} keeps no batch-norm statistics, and so nothing of what its training images looked "
+            "like: students will learn much less; --set teacher.without_statistics=true goes on with a natural spectrum"
+        )
+    builder = card.get("builder", "")
+    theirs = program or builder or card["network"].startswith(("torchvision:", "timm:"))
+    code = probe.graph(network, data, builder.partition(":")[0]) if theirs else ""
+    known = stages.Digest(digest(network, mean, std, code), answers[:, :KEPT].flatten().tolist())
+    return Teacher(network, mean, std, tuple(card["classes"]), known, card)
+
+
+def _checked(mean: Any, std: Any, data: DataSettings, where: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and deviation of pixels in [0, 1], a value a channel."""
+    try:
+        mean, std = tuple(map(float, mean)), tuple(map(float, std))
+    except (TypeError, ValueError):
+        raise UserError(f"the normalisation of the teacher at {where} is no list of numbers: {mean}, {std}") from None
+    if len(mean) != data.channels or len(std) != data.channels:
+        raise UserError(f"teacher.mean and teacher.std must both give {data.channels} values, one a channel")
+    if not all(0 <= value <= 1 for value in mean) or not all(0 < value <= 1 for value in std):
+        hint = "; divide both by 255" if max(*mean, *std) > 1 else ""
+        raise UserError(
+            f"teacher.mean={mean}, teacher.std={std}: 0 <= mean <= 1 and 0 < std <= 1, of pixels in [0, 1]{hint}"
+        )
+    return mean, std

@@ -38,7 +38,7 @@ def agreement_against_accuracy(
 
 
 @theme.themed
-def arms(accuracies: Mapping[str, Sequence[float]], title: str = "Accuracy on real test images") -> Figure:
+def arms(accuracies: Mapping[str, Sequence[float]], what: str = theme.ACCURACY) -> Figure:
     """Each arm's accuracies, a dot a seed, with their mean and its 95 % interval (Student's t over seeds)."""
     figure, (axes,) = theme.panels(height=0.42 * len(accuracies) + 1.2)
     for row, values in enumerate(accuracies.values()):
@@ -46,7 +46,7 @@ def arms(accuracies: Mapping[str, Sequence[float]], title: str = "Accuracy on re
     _name_rows(axes, list(accuracies))
     left, right = axes.get_xlim()
     # the interval of a few seeds can reach where no accuracy is
-    axes.set(xlabel="accuracy", title=title, xlim=(max(left, 0.0), min(right, 1.0)))
+    axes.set(xlabel=what.split()[0], title=what[0].upper() + what[1:], xlim=(max(left, 0.0), min(right, 1.0)))
     axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     return figure
 
@@ -87,7 +87,9 @@ def interval(values: Any) -> float:
 
 
 @theme.themed
-def accuracy_against_images(curves: Mapping[str, tuple[Sequence[int], Sequence[Sequence[float]]]]) -> Figure:
+def accuracy_against_images(
+    curves: Mapping[str, tuple[Sequence[int], Sequence[Sequence[float]]]], what: str = theme.ACCURACY
+) -> Figure:
     """Accuracy over the number of training images, a curve a source of images.
 
     `curves` maps a name to (counts, accuracies), where accuracies holds, for each count, one number a seed.
@@ -100,7 +102,7 @@ def accuracy_against_images(curves: Mapping[str, tuple[Sequence[int], Sequence[S
         theme.line(axes, counts, means, number, name, marker=marker)
         reach = [interval(values) for values in accuracies]
         axes.errorbar(counts, means, yerr=reach, fmt="none", color=colour, capsize=3, linewidth=1.2)
-    axes.set(xscale="log", xlabel="training images", ylabel="accuracy on real test images")
+    axes.set(xscale="log", xlabel="training images", ylabel=what)
     axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     ticks = sorted({count for counts, _ in curves.values() for count in counts})
     axes.set_xticks(ticks, [f"{tick:,}" for tick in ticks])

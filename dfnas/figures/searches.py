@@ -70,7 +70,7 @@ def entropy_and_skips(searches: Mapping[str, tuple[Sequence[int], Any, Any]], op
 
 
 @theme.themed
-def accuracy_against_macs(arms: Mapping[str, Mapping[str, Sequence[Any]]]) -> Figure:
+def accuracy_against_macs(arms: Mapping[str, Mapping[str, Sequence[Any]]], what: str = theme.ACCURACY) -> Figure:
     """Accuracy over multiply-adds: found architectures with mean and deviation over seeds, random ones as a cloud.
 
     `arms` is what `scratch.results` gives: each arm's `accuracy` and `macs`, a value a training. The arm `random` has
@@ -85,7 +85,7 @@ def accuracy_against_macs(arms: Mapping[str, Mapping[str, Sequence[Any]]]) -> Fi
         axes.plot(macs, accuracies, "x", color="0.35", label="random, each")
     for number, (name, arm) in enumerate((name, arm) for name, arm in arms.items() if name != "random"):
         _found(axes, *_columns(arm), number, name)
-    axes.set(xlabel="multiply-adds (millions)", ylabel="accuracy on real test images")
+    axes.set(xlabel="multiply-adds (millions)", ylabel=what)
     axes.yaxis.set_major_formatter(PercentFormatter(1.0))
     axes.xaxis.set_major_locator(_ticks())
     _legend_below(figure, axes, 2)

@@ -67,7 +67,9 @@ def widths_by_generation(ratios: Any, names: Sequence[str]) -> Figure:
 
 
 @theme.themed
-def accuracy_by_budget(arms: Mapping[str, Sequence[Mapping[str, Sequence[float]]]]) -> Figure:
+def accuracy_by_budget(
+    arms: Mapping[str, Sequence[Mapping[str, Sequence[float]]]], what: str = theme.ACCURACY
+) -> Figure:
     """Accuracy over multiply-adds for several budgets: a curve an arm, with mean and deviation at each budget.
 
     Parameters
@@ -78,8 +80,8 @@ def accuracy_by_budget(arms: Mapping[str, Sequence[Mapping[str, Sequence[float]]
     figure, (axes,) = theme.panels(height=4.0)
     for number, (name, budgets) in enumerate(arms.items()):
         _arm(axes, number, name, sorted(budgets, key=lambda each: float(np.mean(each["macs"]))))
-    axes.set(xlabel="multiply-adds (millions)", ylabel="accuracy on real test images")
-    axes.set_title("Accuracy for each budget")
+    axes.set(xlabel="multiply-adds (millions)", ylabel=what)
+    axes.set_title(f"{what.split()[0].capitalize()} for each budget")
     axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     axes.xaxis.set_major_locator(MaxNLocator(6))
     figure.legend(loc="outside lower center", ncols=2)

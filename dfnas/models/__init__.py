@@ -6,7 +6,7 @@ from typing import TypeVar
 import torch
 from torch import nn
 
-from dfnas.errors import UserError
+from dfnas.errors import UserError, reason
 from dfnas.models import darts, mbconv, pruning, resnet, shufflenet
 
 Space = TypeVar("Space", shufflenet.Space, mbconv.Space)
@@ -22,6 +22,8 @@ def build(
     dropout: float | None = None,
 ) -> nn.Module:
     """A network by name (`resnet20`, `resnet20x0.5`, `resnet50`) or by its architecture's text (`darts:…`, `spos:…`).
+
+    `torchvision:NAME` and `timm:NAME` (where timm is installed) are networks of these libraries.
 
     With a seed, the initial weights are a function of it alone, whatever ran before. `auxiliary` adds DARTS's auxiliary
     head, which answers in train mode alone. `dropout`, before the classifier of SPOS's and ProxylessNAS's networks, is
@@ -49,7 +51,22 @@ def build(
     if name.startswith("proxyless:"):
         operations, mobile = mbconv.from_text(name)
         return mbconv.Network(_with(mobile, dropout), operations, classes, channels)
+    if name.startswith("timm:"):
+        return _timm(name.removeprefix("timm:"), classes, channels)
     return resnet.build(name, classes, channels)
+
+
+def _timm(name: str, classes: int, channels: int) -> nn.Module:
+    try:
+        import timm  # an extra: most runs do without
+    except ImportError:
+        raise UserError(f"timm:{name} needs the package timm: pip install timm") from None
+    try:
+        return timm.create_model(name, pretrained=False, num_classes=classes, in_chans=channels)
+    except Exception as error:  # timm raises many kinds
+        raise UserError(
+            f"timm builds no network {name!r} ({reason(error)}): timm.list_models() names its own"
+        ) from None
 
 
 def _with(space: Space, dropout: float | None) -> Space:

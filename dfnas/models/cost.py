@@ -6,6 +6,9 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from dfnas.errors import UserError, reason
+from dfnas.models import norms
+
 
 def parameters(network: nn.Module) -> int:
     """The number of trainable values."""
@@ -25,7 +28,7 @@ def activations(network: nn.Module, shape: tuple[int, int, int]) -> int:
     network = _meta(network)
     sizes: list[int] = []
     for layer in network.modules():
-        if isinstance(layer, nn.BatchNorm2d):
+        if isinstance(layer, nn.BatchNorm2d) or norms.remembers(layer):
             layer.register_forward_hook(lambda layer, inputs, _: sizes.append(inputs[0].numel()))
     _pass(network, shape)
     return sum(sizes)
@@ -37,4 +40,7 @@ def _meta(network: nn.Module) -> nn.Module:
 
 @torch.no_grad()
 def _pass(network: nn.Module, shape: tuple[int, int, int]) -> None:
-    network(torch.empty(1, *shape, device="meta"))
+    try:
+        network(torch.empty(1, *shape, device="meta"))
+    except Exception as error:  # of a network of somebody else's
+        raise UserError(f"the network's work cannot be counted without computing: {reason(error)}") from None

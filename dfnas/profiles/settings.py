@@ -17,7 +17,7 @@ CHAPTERS = (
     "12-results",
 )
 
-DATA_SETS = ("digits", "cifar10", "imagenet", "none")
+DATA_SETS = ("digits", "cifar10", "imagenet", "folder", "none")
 NEED_REAL = ("01-teacher", "07-consistency")  # chapters that are about real images and nothing else
 
 
@@ -39,7 +39,7 @@ class RunSettings:
 class DataSettings:
     """Which real data, and the geometry that synthesis shares with it."""
 
-    name: str  # digits | cifar10 | imagenet | none: no real image anywhere
+    name: str  # digits | cifar10 | imagenet | folder: of one's own | none: no real image anywhere
     channels: int
     classes: int
     region: int  # side of what a network sees, s
@@ -86,11 +86,14 @@ class TeacherSettings:
 
     network: str
     training: TrainingSettings
-    path: str = ""  # "": the shipped one; else a .safetensors or state-dict file
-    builder: str = ""  # module:function that builds the network of `path`; "": `network`
+    path: str = ""  # "": the shipped one; else a file of weights or of torch.export, or a folder of chapter 1
+    builder: str = ""  # builds the network of `path`: module:function, module:function(width=2); "": `network`
     mean: tuple[float, ...] = ()  # normalisation that the network of `path` expects, in [0, 1]; (): the usual one
     std: tuple[float, ...] = ()
     shipped: str = ""  # name of the teacher in the package that this profile uses
+    without_statistics: bool = (
+        False  # whether a network without batch norms will do; images then get a natural spectrum
+    )
 
 
 @dataclass(frozen=True)

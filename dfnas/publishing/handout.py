@@ -23,6 +23,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from dfnas import profiles
 from dfnas.errors import UserError
 from dfnas.publishing import markdown, notebooks
+from dfnas.records import conditions
 
 NOTE = """*{kind} of this chapter.* Run the cells in order: they compute on small digits, or find done what was computed
 before. Where the book shows a number of its run, this notebook names it, as in `01-teacher:teacher_accuracy`: your own
@@ -56,9 +57,10 @@ def write(name: str, teacher: bool = False, out: Path | None = None) -> Path:
 
 def notebook(source: Any, teacher: bool = False) -> Any:
     """A handout of a source notebook: for the teacher with solutions, for students with stubs; checks in both."""
-    known = markdown.numbers(source.cells)
+    shown = [cell for cell in source.cells if not conditions.left_out(cell.metadata.get("tags", []), conditions.ALL)]
+    known = markdown.numbers(shown)
     cells = []
-    for cell in source.cells:
+    for cell in shown:
         if cell.cell_type == "markdown":
             cells.append(new_markdown_cell(markdown.markdown(cell.source, known, teacher)))
         elif TAG in cell.metadata.get("tags", []):

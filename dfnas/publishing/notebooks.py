@@ -4,13 +4,14 @@ import copy
 import hashlib
 import json
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import nbformat
 
 from dfnas.errors import UserError, reason
-from dfnas.records import provenance
+from dfnas.records import conditions, provenance
 from dfnas.runtime import paths
 from dfnas.runtime.files import write_text
 
@@ -39,10 +40,11 @@ def read_notebook(path: Path) -> Any:
         raise UserError(f"cannot read {path}: {reason(error)}") from None
 
 
-def with_prose(run: Any, source: Any, name: str = "the notebook") -> Any:
+def with_prose(run: Any, source: Any, record: Mapping[str, Any] | None, name: str = "the notebook") -> Any:
     """Today's source notebook with the outputs of a run; the same run gives the same bytes.
 
-    The injected parameters stay, hidden from the page: the counts of the cells then run from 1 to n.
+    Prose that does not hold with the real images that the run's record had, or had not, is left out. Such code stays,
+    hidden from the page, and so do the injected parameters: the counts of the cells then run from 1 to n.
 
     Raises
     ------
@@ -52,8 +54,12 @@ def with_prose(run: Any, source: Any, name: str = "the notebook") -> Any:
     if provenance.code_digest(run.cells) != provenance.code_digest(source.cells):
         raise UserError(f"{name}: the code cells have changed since its run: run it again")
     ran = iter([cell for cell in run.cells if _runs(cell) and not provenance.is_injected(cell)])
-    cells = []
+    cells, answered = [], (record or {}).get("real_images", conditions.ALL)
     for number, cell in enumerate(copy.deepcopy(source.cells)):
+        if conditions.left_out(cell.metadata.get("tags", []), answered):
+            if cell.cell_type != "code":
+                continue
+            cell.metadata["tags"].append("remove-cell")
         cell["id"] = str(cell.get("id") or f"cell-{number}")
         if _runs(cell):
             _take_outputs(cell, next(ran))

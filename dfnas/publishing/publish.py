@@ -61,12 +61,13 @@ def publish(names: Sequence[str], settings: Settings) -> list[Path]:
 def stage(name: str, settings: Settings, folder: Path) -> list[Path]:
     """Write a run's notebook with today's prose, its record and its attachments into a folder."""
     run = paths.run_folder(settings)
+    record = _stage_record(name, settings, folder)
+    facts = records.read(record) or {}
     notebook = notebooks.with_prose(
-        notebooks.read_notebook(run / f"{name}.ipynb"), notebooks.read_notebook(notebooks.source(name)), name
+        notebooks.read_notebook(run / f"{name}.ipynb"), notebooks.read_notebook(notebooks.source(name)), facts, name
     )
     notebooks.write_notebook(notebook, folder / f"{name}.ipynb")
-    record = _stage_record(name, settings, folder)
-    attached = (records.read(record) or {}).get("attachments", [])
+    attached = facts.get("attachments", [])
     return [
         folder / f"{name}.ipynb",
         record,

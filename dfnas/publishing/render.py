@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from dfnas import records
 from dfnas.errors import UserError
 from dfnas.profiles import Settings
 from dfnas.publishing import notebooks, publish, status
@@ -84,9 +85,8 @@ def _published(target: Path) -> list[str]:
         if why:
             raise UserError(f"{PREFIX}{path.name} is not a good run ({why}): publish it again")
         try:
-            notebooks.write_notebook(
-                notebooks.with_prose(run, notebooks.read_notebook(notebooks.source(path.stem))), path
-            )
+            source, record = notebooks.source(path.stem), records.read(path.with_suffix(".json"))
+            notebooks.write_notebook(notebooks.with_prose(run, notebooks.read_notebook(source), record), path)
         except UserError as error:
             notes.append(f"{path.stem} is shown as it was published: {error}")
     return notes

@@ -19,7 +19,7 @@ from typing import Any
 from dfnas import profiles
 from dfnas.errors import UserError
 from dfnas.profiles import Settings
-from dfnas.records import provenance
+from dfnas.records import conditions, provenance
 from dfnas.records.metrics import flat
 from dfnas.runtime import artefacts, machine, paths
 from dfnas.runtime.artefacts import Artefact
@@ -56,6 +56,7 @@ def begin(
     settings = profiles.load(profile, seed, overrides)
     profiles.require_chapter(name, settings)
     _draw_as_svg()
+    conditions.skip(conditions.answers(settings.data))
     artefacts.force(bool(os.environ.get("DFNAS_FORCE")))
     artefacts.reset()
     return Run(name, settings, _folder(name, settings), *provenance.commit(), provenance.imported_modules())
@@ -126,6 +127,7 @@ class Run:
             "seed": self.settings.seed,
             "overrides": list(self.settings.overrides),
             "parameters": profiles.to_dict(self.settings),
+            "real_images": conditions.answers(self.settings.data),
             "commit": self.commit,
             "clean": self.clean,
             "stages": _stage_facts(stages),

@@ -32,6 +32,23 @@ _dry: ContextVar[bool] = ContextVar("dry", default=False)
 _sharing: ContextVar[int] = ContextVar("sharing", default=1)
 _current: ContextVar["_Sittings | None"] = ContextVar("current", default=None)
 
+TOLERANCE = 1e-3  # of the largest answer: as far as processors differ, and less than any change of code makes
+
+
+class Digest(str):
+    """The digest of a network as an input of stages, with what the network answers to a probe.
+
+    A digest cannot tell all that a network's code does. Artefacts hold the answers, and are not taken where the network
+    of the same digest has come to answer otherwise.
+    """
+
+    answers: tuple[float, ...] = ()
+
+    def __new__(cls, text: str, answers: Sequence[float] = ()) -> "Digest":
+        digest = super().__new__(cls, text)
+        digest.answers = tuple(float(f"{value:.6g}") for value in answers)
+        return digest
+
 
 def stage(
     name: str,
@@ -69,8 +86,9 @@ def stage(
                     shutil.rmtree(folder.with_name(folder.name + ".partial"), ignore_errors=True)
                 # Another run may have made it meanwhile.
                 if distributed.first(forced or not (folder / "stage.json").exists()):
-                    _work(name, key, folder, function, settings)
+                    _work(name, key, folder, function, settings, inputs)
         artefact = _read(folder)
+        _compare(folder, inputs)
     artefacts.note(artefact)
     return artefact
 
@@ -160,7 +178,9 @@ def _alone(folder: Path) -> AbstractContextManager:
     return FileLock(locks / folder.name)
 
 
-def _work(name: str, key: str, folder: Path, function: Callable[[Path], None], settings: Any) -> None:
+def _work(
+    name: str, key: str, folder: Path, function: Callable[[Path], None], settings: Any, inputs: Sequence[Artefact | str]
+) -> None:
     partial = paths.make_folder(folder.with_name(folder.name + ".partial"))
     distributed.barrier()
     own = distributed.own(partial)
@@ -181,7 +201,9 @@ def _work(name: str, key: str, folder: Path, function: Callable[[Path], None], s
     else:
         for unfinished in partial.rglob("*.tmp"):  # of a write that a kill cut short
             unfinished.unlink()
+        answers = {str(item): item.answers for item in inputs if isinstance(item, Digest)}
         facts = {"name": name, "key": key, "settings": plain(settings), **sittings.total(), **_machine()}
+        facts |= {"answers": answers} if answers else {}
         write_json(partial / "stage.json", facts)
         shutil.rmtree(folder, ignore_errors=True)  # of an earlier run, kept until its successor was there
         os.replace(partial, folder)
@@ -199,6 +221,19 @@ def _read(folder: Path) -> Artefact:
         facts["threads"],
         facts.get("precision", ""),
     )
+
+
+def _compare(folder: Path, inputs: Sequence[Artefact | str]) -> None:
+    """Refuse an artefact of a network that has answered otherwise when it was made."""
+    known = json.loads((folder / "stage.json").read_text()).get("answers", {})
+    for item in inputs:
+        then, now = known.get(item, ()), getattr(item, "answers", ())
+        most = max(map(abs, then), default=0.0)
+        if len(then) == len(now) and any(abs(a - b) > TOLERANCE * most for a, b in zip(then, now, strict=True)):
+            raise UserError(
+                f"{folder} was made by a network that answered otherwise, with the same weights: its code has changed; "
+                "run with --force, or delete that folder"
+            )
 
 
 class _Sittings:

@@ -1,17 +1,24 @@
-"""Architectures judged: trained from scratch on real data and tested on it, beside random ones of like cost."""
+"""Architectures judged: trained from scratch on real data and tested on it, beside random ones of like cost.
+
+Without real images to learn from they are trained on the synthetic set, and judged by what is left (`held_out`).
+"""
 
 import functools
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_file
 from torch import nn
 
 from dfnas import models
-from dfnas.data import origins, sources
+from dfnas.data import origins, presence, sources, splits, synthetic
 from dfnas.data import real as real_data
+from dfnas.data.sources import Source
+from dfnas.data.teachers import Teacher
 from dfnas.errors import UserError
 from dfnas.kernels import separable
 from dfnas.models import cost
@@ -19,6 +26,7 @@ from dfnas.profiles import ScratchSettings, Settings
 from dfnas.runtime import devices, processes, seeds, stages, statistics
 from dfnas.runtime.artefacts import Artefact
 from dfnas.runtime.files import write_json
+from dfnas.synthesis.held_out import WORDS, held_out, judges
 from dfnas.training import evaluation, loop, losses
 
 VERSION = 2
@@ -112,18 +120,32 @@ def stage(
     index: int,
     seed: int,
     dropout: float | None = None,
+    instead: "Instead | None" = None,
 ) -> Artefact:
     """The stage that trains architecture `index` of a search or a draw on real data, and tests it."""
 
     def work(folder: Path) -> None:
-        train(folder, read_architectures(search.folder)[index], settings, scratch, seed, dropout)
+        train(folder, read_architectures(search.folder)[index], settings, scratch, seed, dropout, instead)
 
     # How many trainings there are, and how costs are matched, one training does not know.
     depends = {"scratch": stages.without(scratch, "seeds", "random", "tolerance"), "index": index, "seed": seed}
     depends["dropout"] = dropout
-    return stages.stage(
-        name, work, depends, inputs=[search, real_data.digest(settings.data)], version=VERSION, run=settings.run
-    )
+    inputs: list[Artefact | str] = [search]
+    if instead is None:
+        inputs.append(real_data.digest(settings.data))
+    else:
+        inputs += [instead.synthetic, instead.teacher.digest]
+        depends |= {"temperature": instead.temperature, "data": splits.geometry(settings.data)}
+    return stages.stage(name, work, depends, inputs=inputs, version=VERSION, run=settings.run)
+
+
+@dataclass(frozen=True)
+class Instead:
+    """What networks learn from where there are no real images to learn from: a synthetic set, by its soft labels."""
+
+    synthetic: Artefact
+    teacher: Teacher
+    temperature: float
 
 
 def train(
@@ -133,19 +155,48 @@ def train(
     scratch: ScratchSettings,
     seed: int,
     dropout: float | None = None,
+    instead: Instead | None = None,
 ) -> None:
-    """Train an architecture on the real training images; writes model.safetensors and scratch.json.
+    """Train an architecture on the real training images and test it; writes model.safetensors and scratch.json.
 
-    `dropout` is that of the chapter's space, which an architecture's text does not hold.
+    `dropout` is that of the chapter's space, which an architecture's text does not hold. What learns from `instead`
+    does so out of reach of real images, and is judged by a stage of its own.
     """
-    data, source = settings.data, real_data.train(settings.data)
+    data, temperature = settings.data, 1.0
+    if instead is None:
+        network, history = _learn(folder, text, real_data.train(data), settings, scratch, seed, dropout, temperature)
+        test = sources.judged(real_data.load(data).test, settings, scratch.side)
+        judged = {"accuracy": evaluation.accuracy_on(network, test, settings.run)[0]}
+    else:
+        with splits.no_real_data():
+            source = synthetic.load(instead.synthetic.folder, instead.teacher)
+            network, history = _learn(folder, text, source, settings, scratch, seed, dropout, instead.temperature)
+        judged = {}
+    plain, side = models.build(text, data.classes, data.channels), scratch.side or data.region
+    facts = {"architecture": text, **judged, "parameters": cost.parameters(plain)}
+    facts["macs"] = cost.macs(plain, (data.channels, side, side))
+    write_json(folder / "scratch.json", {**facts, "history": vars(history)})
+    loop.keep(folder, network)
+
+
+def _learn(
+    folder: Path,
+    text: str,
+    source: Source,
+    settings: Settings,
+    scratch: ScratchSettings,
+    seed: int,
+    dropout: float | None,
+    temperature: float,
+) -> tuple[nn.Module, loop.History]:
+    data = settings.data
     side, where = scratch.side or data.region, devices.device(settings.run)
     auxiliary = scratch.auxiliary_weight > 0
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = models.build(text, data.classes, data.channels, auxiliary=auxiliary, dropout=dropout)
     sample = sources.sampler(source, scratch.training, settings, seed)
-    loss = losses.hard_loss(scratch.training.label_smoothing)
+    loss = losses.loss_for(source, temperature, scratch.training.label_smoothing)
     trained, history = loop.train(
         separable.quicken(network),
         sample,
@@ -162,13 +213,7 @@ def train(
     if scratch.recalibration:
         inputs = (sample(step, side)[0].to(where) for step in range(scratch.recalibration))
         evaluation.recalibrate(trained, inputs, settings.run)
-    test = sources.judged(real_data.load(data).test, settings, side)
-    accuracy, _ = evaluation.accuracy_on(trained, test, settings.run)
-    plain = models.build(text, data.classes, data.channels)
-    facts = {"architecture": text, "accuracy": accuracy, "parameters": cost.parameters(plain)}
-    facts["macs"] = cost.macs(plain, (data.channels, side, side))
-    write_json(folder / "scratch.json", {**facts, "history": vars(history)})
-    loop.keep(folder, trained)
+    return trained, history
 
 
 class DropPath(loop.Stateless):
@@ -187,15 +232,20 @@ def band(
     scratch: ScratchSettings,
     chapter: str,
     artefacts: Mapping[str, Artefact],
+    teacher: Teacher,
     dropout: float | None = None,
+    temperature: float = 1.0,
 ) -> dict[str, Artefact]:
     """Every training of a search chapter: `seeds` of each source's find, one of each random architecture.
 
-    `made` holds the searches as `search-<source>` and the draw as `random`.
+    `artefacts` holds the searches as `search-<source>`, the draw as `random`, and as `synthetic` the set from which the
+    networks learn, by soft labels at `temperature`, where nothing can learn from real images.
     """
     calls = {}
-    make = functools.partial(stage, dropout=dropout)
-    for source in origins.NAMES:
+    learn = presence.has_train(settings.data)
+    instead = None if learn else Instead(artefacts["synthetic"], teacher, temperature)
+    make = functools.partial(stage, dropout=dropout, instead=instead)
+    for source in origins.names(settings.data):
         for seed in range(settings.seed, settings.seed + scratch.seeds):
             label, search = f"found-{source}-{seed}", artefacts[f"search-{source}"]
             calls[label] = functools.partial(make, f"{chapter}-{label}", settings, scratch, search, 0, seed)
@@ -204,18 +254,57 @@ def band(
         calls[label] = functools.partial(
             make, f"{chapter}-{label}", settings, scratch, artefacts["random"], index, seed
         )
-    return processes.made(calls, settings.run, "from scratch")
+    trained = processes.made(calls, settings.run, "from scratch")
+    if instead is not None:
+        trained |= held_out(settings, teacher)
+        trained["judged"] = judging_stage(f"{chapter}-judged", settings, scratch, trained, teacher)
+    return trained
 
 
-def results(trained: Mapping[str, Artefact]) -> dict[str, dict[str, list[Any]]]:
-    """Accuracies, multiply-adds, parameters and texts by arm: found_on_<source> (a value a seed) and random (all)."""
+def judging_stage(
+    name: str, settings: Settings, scratch: ScratchSettings, trained: dict[str, Artefact], teacher: Teacher
+) -> Artefact:
+    """The stage that judges what learned from synthetic images: judged.json, by training what `judges` gives."""
+    data, auxiliary = settings.data, scratch.auxiliary_weight > 0
+
+    def work(folder: Path) -> None:
+        shown = {
+            measure: sources.judged(source, settings, scratch.side)
+            for measure, source in judges(trained, settings, teacher).items()
+        }
+        found = {}
+        for label, artefact in trained.items():
+            if not label.startswith(("found-", "random-")):
+                continue
+            text = json.loads((artefact.folder / "scratch.json").read_text())["architecture"]
+            network = separable.quicken(models.build(text, data.classes, data.channels, auxiliary=auxiliary))
+            network.load_state_dict(load_file(artefact.folder / "model.safetensors"))
+            found[label] = {key: evaluation.accuracy_on(network, part, settings.run)[0] for key, part in shown.items()}
+        write_json(folder / "judged.json", found)
+
+    inputs: list[Artefact | str] = [*trained.values(), *real_data.digests(data)]
+    return stages.stage(name, work, {"side": scratch.side}, inputs=inputs, version=VERSION, run=settings.run)
+
+
+def results(trained: Mapping[str, Artefact], measure: str = "accuracy") -> dict[str, dict[str, list[Any]]]:
+    """What trainings came to, by arm: found_on_<source> (a value a seed) and random (all).
+
+    The columns are multiply-adds, parameters, texts, and as `accuracy` what came out by `measure`: the accuracy itself,
+    or the agreement with the teacher on held-out images, where there is one. Without that measure there are no arms.
+    """
+    judged: dict[str, dict[str, float]] = {}
+    if "judged" in trained:
+        judged = json.loads((trained["judged"].folder / "judged.json").read_text())
     arms: dict[str, dict[str, list[Any]]] = {}
     for label, artefact in trained.items():
         if not label.startswith(("found-", "random-")):
             continue
         kind, _, rest = label.partition("-")
         arm = "random" if kind == "random" else f"found_on_{rest.rpartition('-')[0]}"
-        facts = json.loads((artefact.folder / "scratch.json").read_text())
+        facts = json.loads((artefact.folder / "scratch.json").read_text()) | judged.get(label, {})
+        if measure not in facts:
+            continue
+        facts["accuracy"] = facts[measure]
         columns = arms.setdefault(arm, {"accuracy": [], "macs": [], "parameters": [], "architecture": []})
         for column, values in columns.items():
             values.append(facts[column])
@@ -228,7 +317,7 @@ def compared(arms: Arms, tolerance: float) -> dict[str, Mapping[str, list[Any]]]
     `random` is `random_for_synthetic`; in `results` it is all of them.
     """
     finds = {arm: values for arm, values in arms.items() if arm != "random"}
-    alike = {f"random_for_{name}": _alike(arms, name, tolerance) for name in origins.NAMES}
+    alike = {f"random_for_{name}": _alike(arms, name, tolerance) for name in _sources(arms)}
     return {**finds, "random": alike["random_for_synthetic"], **alike}
 
 
@@ -239,9 +328,31 @@ def _alike(arms: Arms, name: str, tolerance: float) -> dict[str, list[Any]]:
     """
     pool, goal = arms["random"], statistics.mean(arms[f"found_on_{name}"]["macs"])
     far = [abs(value / goal - 1) for value in pool["macs"]]
-    count = max(2, len(far) // len(origins.NAMES), sum(value <= tolerance for value in far))
+    count = max(2, len(far) // len(_sources(arms)), sum(value <= tolerance for value in far))
     rows = sorted(sorted(range(len(far)), key=far.__getitem__)[:count])
     return {column: [values[row] for row in rows] for column, values in pool.items()}
+
+
+def _sources(arms: Arms) -> list[str]:
+    return [name for name in origins.NAMES if f"found_on_{name}" in arms]
+
+
+def told(trained: Mapping[str, Artefact], tolerance: float) -> dict[str, Any]:
+    """For a record, of the trainings of `band`: `worth`, `differences` and `ahead_of`, by all that judged them.
+
+    Names are plain for networks that learned from real images, on test images; for those that did not they begin with
+    `tested_`, and by their agreement with the teacher with `held_out_`.
+    """
+    fronts = {"accuracy": "tested_" if "judged" in trained else "", "agreement": "held_out_"}
+    found: dict[str, Any] = {}
+    for measure in WORDS:
+        arms: Arms = results(trained, measure)
+        if arms:
+            arms = compared(arms, tolerance)
+            ahead = {f"found_on_{name}_ahead_of": ahead_of(arms, name) for name in _sources(arms)}
+            values = worth(arms) | differences(arms) | ahead
+            found |= {f"{fronts[measure]}{name}": value for name, value in values.items()}
+    return found
 
 
 def worth(arms: Arms) -> dict[str, Any]:
@@ -276,10 +387,12 @@ def differences(arms: Arms) -> dict[str, Any]:
     paired by the seed of training, and the interval is that of these two finds alone. `searches_<source>` are counts,
     `arms` those of `compared`.
     """
-    finds = {name: by_search(arms[f"found_on_{name}"]) for name in origins.NAMES}
-    ours = {name: repeats(arms[f"found_on_{name}"]) for name in origins.NAMES}
+    finds = {name: by_search(arms[f"found_on_{name}"]) for name in _sources(arms)}
+    ours = {name: repeats(arms[f"found_on_{name}"]) for name in finds}
     found: dict[str, Any] = {f"searches_{name}": len(each) for name, each in finds.items()}
     for one, other in COMPARED:
+        if not {one, other} <= set(finds):
+            continue
         several = min(len(finds[one]), len(finds[other])) > 1
         pair = (ours[one], ours[other]) if several else (finds[one][0], finds[other][0])
         between = statistics.difference if several else statistics.paired_difference

@@ -18,7 +18,9 @@ from dfnas.kernels.soft_cross_entropy import soft_cross_entropy
 from dfnas.kernels.total_variation import total_variation
 from dfnas.profiles import DataSettings, RunSettings, SynthesisSettings
 from dfnas.runtime import devices, seeds
+from dfnas.synthesis import moments
 from dfnas.synthesis.moments import BatchNormDistance
+from dfnas.synthesis.spectra import SpectrumDistance
 
 TERMS = ("cross_entropy", "total_variation_l2", "total_variation_l1", "image_l2", "batch_norm")
 
@@ -50,7 +52,7 @@ class Inversion:
     """A context: `with Inversion(teacher, ...) as inverter`. The teacher is frozen, and measures while it lasts."""
 
     def __init__(self, teacher: Teacher, settings: SynthesisSettings, data: DataSettings, run: RunSettings) -> None:
-        self.distance = BatchNormDistance(teacher.network, settings.first_layer_multiplier)
+        self.distance = moments.distance_of(teacher.network, settings.first_layer_multiplier)
         where = devices.device(run)
         devices.place(teacher.network, where).eval().requires_grad_(False)
         low, high = (bounds.to(where) for bounds in clip_bounds(teacher.mean, teacher.std))
@@ -66,7 +68,7 @@ class Inversion:
 
 
 def _objective(
-    network: nn.Module, distance: BatchNormDistance, settings: SynthesisSettings
+    network: nn.Module, distance: BatchNormDistance | SpectrumDistance, settings: SynthesisSettings
 ) -> Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]:
     """The objective of one region batch: (weighted sum, unweighted TERMS) (equation `eq-objective`)."""
     # A tensor, not numbers: variants of the objective then share one compiled program.

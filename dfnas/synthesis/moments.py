@@ -10,8 +10,10 @@ from dfnas.data.images import to_input
 from dfnas.data.teachers import Teacher
 from dfnas.kernels.batch_norm import batch_norm
 from dfnas.kernels.dispatch import accumulator
+from dfnas.models import norms
 from dfnas.profiles import RunSettings
 from dfnas.runtime import devices
+from dfnas.synthesis.spectra import SpectrumDistance
 
 
 class BatchNormDistance:
@@ -21,12 +23,12 @@ class BatchNormDistance:
     normalises it (`batch_norm`); outputs and gradients are the network's own, to rounding. After `start()` and a
     forward pass, `total()` is sum_l w_l (||v_l - running_var_l||_2 + ||m_l - running_mean_l||_2), where w_l is `first`
     for the first layer in the order of `modules()` and 1 elsewhere. A layer that computes something else (in training
-    mode, or of a class with a forward of its own) keeps its forward, and is measured apart; one without running
-    statistics remembers nothing, and is left out. Afterwards, and after an exception, the network is as it was.
+    mode, or of a class of its own) keeps its forward, and is measured apart; one without running statistics, or that is
+    given no images, is left out. Afterwards, and after an exception, the network is as it was.
     """
 
     def __init__(self, network: nn.Module, first: float = 1.0) -> None:
-        self.layers = [layer for layer in network.modules() if isinstance(layer, nn.BatchNorm2d)]
+        self.layers = norms.layers(network)
         self.first = first
         self.distances: list[Tensor] = []
         self.stack = ExitStack()
@@ -41,13 +43,13 @@ class BatchNormDistance:
         self.stack.close()
         self.distances.clear()
 
-    def _forward(self, layer: nn.BatchNorm2d, weight: float) -> Any:
+    def _forward(self, layer: Any, weight: float) -> Any:
         own = layer.forward
         plain = "forward" not in vars(layer) and type(layer).forward is nn.BatchNorm2d.forward
 
         def forward(x: Tensor) -> Tensor:
             mean, variance = layer.running_mean, layer.running_var
-            if mean is None or variance is None:
+            if x.dim() != 4:
                 return own(x)
             if layer.training or not plain:
                 apart = mean.to(accumulator(x.dtype)).clone(), variance.to(accumulator(x.dtype)).clone()
@@ -68,6 +70,11 @@ class BatchNormDistance:
         return torch.stack(self.distances).sum()
 
 
+def distance_of(network: nn.Module, first: float = 1.0) -> BatchNormDistance | SpectrumDistance:
+    """What a network remembers of its images, or what all images have in common where it remembers nothing."""
+    return BatchNormDistance(network, first) if norms.layers(network) else SpectrumDistance(network)
+
+
 def _put_back(layer: nn.Module, forward: Any) -> None:
     del layer.forward
     if forward is not None:
@@ -81,17 +88,16 @@ def layer_moments(teacher: Teacher, images: Tensor, run: RunSettings) -> list[di
     A dictionary a layer: `mean` and `variance` (biased) of the batch, over images and pixels in fp32, `running_mean`
     and `running_var`, each [channels].
     """
-    layers = [layer for layer in teacher.network.modules() if isinstance(layer, nn.BatchNorm2d)]
     found: list[dict[str, Tensor]] = []
 
-    def hook(layer: nn.BatchNorm2d, inputs: tuple[Tensor]) -> None:
-        variance, mean = torch.var_mean(inputs[0].float(), (0, 2, 3), correction=0)
-        running = {"running_mean": layer.running_mean, "running_var": layer.running_var}
-        kept = {name: values.clone() for name, values in running.items() if values is not None}
-        found.append({"mean": mean, "variance": variance, **kept})
+    def hook(layer: Any, inputs: tuple[Tensor]) -> None:
+        if inputs[0].dim() == 4:
+            variance, mean = torch.var_mean(inputs[0].float(), (0, 2, 3), correction=0)
+            running = {name: getattr(layer, name).clone() for name in ("running_mean", "running_var")}
+            found.append({"mean": mean, "variance": variance, **running})
 
     with ExitStack() as stack:
-        for layer in layers:
+        for layer in norms.layers(teacher.network):
             stack.callback(layer.register_forward_pre_hook(hook).remove)
         inputs = to_input(images.to(devices.device(run)), teacher.mean, teacher.std)
         devices.place(teacher.network, devices.device(run)).eval()(inputs)

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from dfnas.data import origins, splits, synthetic
+from dfnas.data import presence, splits, synthetic
 from dfnas.data import real as real_data
 from dfnas.data.images import center_crop, from_input, random_crop
 from dfnas.data.origins import Origin
@@ -31,13 +31,12 @@ NOISE_VERSION = 2
 
 
 def origins_of(settings: Settings, teacher: Teacher) -> dict[str, Origin]:
-    """Where each source of a search comes from, by name: the synthetic set, the real data and the noise."""
-    given: dict[str, Artefact | str] = {
-        "synthetic": set_stage("synthesis", settings, teacher, settings.synthesis),
-        "real": real_data.digest(settings.data),
-        "noise": noise_stage(settings, teacher, settings.synthesis.images),
-    }
-    return {name: Origin(name, given[name]) for name in origins.NAMES}
+    """Where each source of a search comes from, by name: the synthetic set, the real data if any, and the noise."""
+    given: dict[str, Artefact | str] = {"synthetic": set_stage("synthesis", settings, teacher, settings.synthesis)}
+    if presence.has_train(settings.data):
+        given["real"] = real_data.digest(settings.data)
+    given["noise"] = noise_stage(settings, teacher, settings.synthesis.images)
+    return {name: Origin(name, each) for name, each in given.items()}
 
 
 def noise_stage(settings: Settings, teacher: Teacher, count: int) -> Artefact:
@@ -117,7 +116,22 @@ def make_shard(
     canvas, terms = inversion.invert(inverter, targets, seed, number, batch)
     images = from_input(canvas, inverter.teacher.mean, inverter.teacher.std).cpu()
     logits = label(inverter, images, seed, number, batch)
+    _check_finite(terms, logits, number, batch)
     return synthetic.Shard(images, logits, slots, terms, number, batch)
+
+
+def _check_finite(terms: Tensor, logits: Tensor, number: int, batch: int) -> None:
+    """Refuse a batch whose objective or labels are not finite; it would give black images, and count as finished."""
+    where = f"synthesis, round {number}, batch {batch}"
+    bad = (~torch.isfinite(terms)).nonzero()
+    if len(bad):
+        iteration, term = bad[0].tolist()
+        raise UserError(
+            f"{where}: {inversion.TERMS[term]} is {float(terms[iteration, term])} at iteration {iteration}: lower "
+            "synthesis.learning_rates or the term's weight, or take run.precision=fp32"
+        )
+    if not torch.isfinite(logits).all():
+        raise UserError(f"{where}: logits beyond ±65504, the largest of half precision: scale the teacher's last layer")
 
 
 def slot_classes(settings: SynthesisSettings, data: DataSettings, seed: int, batch: int) -> Tensor:

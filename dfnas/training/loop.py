@@ -110,7 +110,7 @@ def train(
         progress.update()
         last = step + 1 == steps
         if last or (step + 1) % READ_EVERY == 0:
-            state.read(rate, size)
+            state.read(rate, size, description)
         if evaluate is not None and (last or (step + 1) % max(1, steps // 10) == 0):
             state.history.evaluated_step.append(step + 1)
             state.history.validation_accuracy.append(evaluate(state.averaged().eval()))
@@ -129,7 +129,8 @@ def train(
 def keep(folder: Path, network: nn.Module | None, history: History | None = None) -> None:
     """Write what a training leaves, model.safetensors and history.json, and remove its checkpoint."""
     if network is not None:
-        write_tensors(folder / "model.safetensors", network.state_dict())
+        # A copy of each: a module may stand under two names, and safetensors takes no shared memory.
+        write_tensors(folder / "model.safetensors", {name: v.clone() for name, v in network.state_dict().items()})
     if history is not None:
         write_json(folder / "history.json", vars(history))
     (folder / CHECKPOINT).unlink(missing_ok=True)
@@ -199,10 +200,16 @@ class _State:
             decay = min(self.settings.averaging, self.step / (self.step + 10))
             torch._foreach_lerp_(self.average, self.values, 1 - decay)
 
-    def read(self, rate: float, side: int) -> None:
+    def read(self, rate: float, side: int, description: str) -> None:
         distributed.mean_([self.total])
+        loss = float(self.total) / self.since
+        if not math.isfinite(loss):
+            raise UserError(
+                f"{description}: the loss is {loss} at step {self.step}, with learning rate {rate:.3g}: lower the "
+                "learning_rate of its training, or limit its gradients (clip_norm=5)"
+            )
         self.history.step.append(self.step)
-        self.history.loss.append(float(self.total) / self.since)
+        self.history.loss.append(loss)
         self.history.learning_rate.append(rate)
         self.history.side.append(side)
         self.total.zero_()

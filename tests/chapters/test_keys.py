@@ -147,12 +147,12 @@ def reads(tmp_path_factory: pytest.TempPathFactory) -> Any:
         patch.setenv("DFNAS_RUNS", str(tmp_path_factory.mktemp("runs")))
         recorder, work = Reads(SMOKE, patch), stages._work
 
-        def watched(name: str, key: str, folder: Path, function: Any, settings: Any) -> None:
+        def watched(name: str, key: str, folder: Path, function: Any, settings: Any, inputs: Any) -> None:
             def noted(own: Path) -> None:
                 with recorder.during(found[chapter, name, key]):
                     function(own)
 
-            work(name, key, folder, noted, settings)
+            work(name, key, folder, noted, settings, inputs)
 
         with pytest.MonkeyPatch.context() as inner:
             inner.setattr(stages, "_work", watched)

@@ -60,11 +60,11 @@ def measures(value):
     return dict.fromkeys(names, value)
 
 
-def test_the_floor_is_of_test_images_and_labels_are_those_of_validation_images():
+def test_measures_are_of_the_first_round_the_last_one_and_noise_and_labels_of_real_images_too():
     results = {"arms": ARMS, "rounds": [measures(0.1), measures(0.2), measures(0.3)], "drift": [0.5, 0.4]}
     results |= {"noise": measures(0.6), "real": measures(0.7)}
-    found = calibration.metrics(results, measures(0.8), SETTINGS)
-    assert [found[f"semantics_{name}"] for name in ("first", "last", "noise", "real")] == [0.1, 0.3, 0.6, 0.8]
+    found = calibration.metrics(results, SETTINGS)
+    assert [found[f"semantics_{name}"] for name in ("first", "last", "noise")] == [0.1, 0.3, 0.6]
     assert [found[f"label_entropy_{name}"] for name in ("first", "last", "real")] == [0.1, 0.3, 0.7]
     assert found["drift_last"] == 0.4
 

@@ -75,14 +75,11 @@ def made_up(tmp_path_factory: pytest.TempPathFactory) -> Any:
         parts = [given(count, 1000) for count in (1_281_167 - 10_000, 10_000, 50_000)]
         return splits.Dataset(*parts, ())
 
-    def decoded(source: Path) -> tuple[torch.Tensor, ...]:
+    def tensors(source: Path) -> list[torch.Tensor]:
         pixels = torch.zeros(1, 3, 1, 1, dtype=torch.uint8)
-        return (
-            pixels.expand(50_000, -1, -1, -1),
-            torch.arange(50_000) % 10,
-            pixels.expand(100, -1, -1, -1),
-            torch.arange(100) % 10,
-        )
+        counts = (50_000, 100)
+        parts = [(pixels.expand(n, -1, -1, -1), torch.arange(n) % 10, torch.arange(n)) for n in counts]
+        return [tensor for part in parts for tensor in part]
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DFNAS_RUNS", str(tmp_path_factory.mktemp("runs")))
@@ -92,7 +89,7 @@ def made_up(tmp_path_factory: pytest.TempPathFactory) -> Any:
         patch.setattr(real_data, "load", functools.cache(real))
         patch.setattr(real_data, "digest", lambda data: "made up")
         patch.setattr(cifar10, "find", lambda data: Path())
-        patch.setattr(cifar10, "_decoded", decoded)
+        patch.setattr(cifar10, "_tensors", tensors)
         patch.setattr(Source, "on_canvas", lambda source, data: source)
         patch.setattr(consistency, "load_teacher", lambda settings: TEACHER)
         patch.setattr(pruning, "build_net", lambda settings: SimpleNamespace(space=networks.space_of(settings)))

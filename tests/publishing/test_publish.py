@@ -145,7 +145,7 @@ def test_text_that_arrived_in_pieces_is_one_output() -> None:
     run = tiny.notebook("x = 1")
     pieces = [("stdout", "a\n"), ("stdout", "b\n"), ("stderr", "c\n")]
     run.cells[3].outputs = [nbformat.v4.new_output("stream", name=name, text=text) for name, text in pieces]
-    outputs = notebooks.with_prose(run, tiny.notebook("x = 1")).cells[3].outputs
+    outputs = notebooks.with_prose(run, tiny.notebook("x = 1"), None).cells[3].outputs
     assert [(output.name, output.text) for output in outputs] == [("stdout", "a\nb\n")]  # errors are for the log
 
 

@@ -23,6 +23,7 @@ KEYS = [
     "seed",
     "overrides",
     "parameters",
+    "real_images",
     "commit",
     "clean",
     "stages",

@@ -96,6 +96,21 @@ def test_only_logits_are_carried(tiny, digits_teacher):
     assert not torch.equal(moved.images, stored.images)
 
 
+@pytest.mark.parametrize(
+    ("changes", "scale", "message"),
+    [
+        ({"batch_norm_weight": 1e38}, 1.0, r"round 0, batch 0: .* at iteration [12]: lower"),
+        ({}, 1e6, "logits beyond"),
+    ],
+)
+def test_a_batch_that_is_not_finite_is_one_line_and_no_shard(tmp_path, changes, scale, message):
+    teacher = teachers.load(SETTINGS)
+    teacher.network.linear.weight *= scale
+    with pytest.raises(UserError, match=message):
+        make(tmp_path, teacher, dataclasses.replace(TINY, **changes))
+    assert not list(tmp_path.glob("*.safetensors"))
+
+
 def test_a_later_round_needs_the_round_before(digits_teacher):
     with (
         inversion.Inversion(digits_teacher, TINY, SETTINGS.data, SETTINGS.run) as inverter,

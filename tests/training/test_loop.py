@@ -56,6 +56,12 @@ def test_a_stopped_run_goes_on_to_the_same_bits(tmp_path):
     assert vars(history) == vars(again)
 
 
+def test_a_diverged_run_is_one_line(tmp_path):
+    with pytest.raises(UserError, match=r"training: the loss is (nan|inf) at step 12.*lower the learning_rate"):
+        train(tmp_path, dataclasses.replace(RECIPE, learning_rate=1e20))
+    assert not (tmp_path / "model.safetensors").exists()
+
+
 def test_the_same_seed_gives_the_same_bits():
     assert torch.equal(state(train()[0]), state(train()[0]))
 

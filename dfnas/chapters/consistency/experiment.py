@@ -17,8 +17,8 @@ import torch
 from dfnas import models
 from dfnas.chapters import spos
 from dfnas.chapters.consistency import tabular
+from dfnas.data import presence, sources
 from dfnas.data import real as real_data
-from dfnas.data import sources
 from dfnas.data.origins import Origin, held
 from dfnas.data.sources import Source
 from dfnas.data.teachers import Teacher
@@ -68,6 +68,8 @@ def check(settings: Settings) -> None:
     chapter = settings.consistency
     if chapter is None:
         raise UserError(f"profile {settings.profile} has no consistency chapter")
+    if not presence.has_train(settings.data):
+        raise UserError("07-consistency needs real images to learn from: give a data set with a train part")
     if not 0 <= chapter.held_out < 1:
         raise UserError(f"consistency.held_out={chapter.held_out}: a share between 0 and 1, or 0")
     if min(chapter.architectures, chapter.candidates) < 0 or {1, 2} & {chapter.architectures, chapter.candidates}:

@@ -4,10 +4,9 @@ from typing import Any
 
 import torch
 
-from dfnas import models
 from dfnas.chapters import costs
 from dfnas.chapters.proxylessnas import experiment, latency
-from dfnas.data.origins import NAMES
+from dfnas.data.origins import names
 from dfnas.models import cost, mbconv
 from dfnas.models.mbconv import Supernet
 from dfnas.profiles import Settings, TrainingSettings
@@ -16,7 +15,7 @@ from dfnas.profiles import Settings, TrainingSettings
 def plan(settings: Settings) -> list[dict[str, Any]]:
     """Latencies, warm-ups and searches of the supernet, the paths judged in them, and the trainings of the finds."""
     experiment.check(settings)
-    chapter, data, count = settings.proxylessnas, settings.data, len(NAMES)
+    chapter, data, count = settings.proxylessnas, settings.data, len(names(settings.data))
     held_out = chapter.validation_each * data.classes
     images = settings.synthesis.images - held_out
     judged = chapter.updates * min(chapter.judged_batch, held_out)
@@ -62,7 +61,7 @@ def _supernet(name: str, settings: Settings, path: str, recipe: TrainingSettings
     row = costs.train(name, settings, path, recipe, images, chapter.side)
     row["bytes_disk"] = 4 * cost.parameters(supernet(settings))
     if chapter.labels == "online":
-        teacher = models.build(settings.teacher.network, data.classes, data.channels)
+        teacher = costs.teacher_network(settings)
         forward = cost.macs(teacher, (data.channels, data.region, data.region))
         row = costs.scaled(row, 1 + forward * row["images"] / row["macs"])
     return row

@@ -52,7 +52,8 @@ def compute(settings: Settings) -> dict[str, Artefact]:
     artefacts["random"] = scratch.random_stage(
         "proxyless-random", settings, chapter.scratch, searches, lambda generator: random_text(settings, generator)
     )
-    return artefacts | scratch.band(settings, chapter.scratch, "proxyless", artefacts, chapter.space.dropout)
+    others = (teacher, chapter.space.dropout, chapter.temperature)
+    return artefacts | scratch.band(settings, chapter.scratch, "proxyless", artefacts, *others)
 
 
 def _on_source(

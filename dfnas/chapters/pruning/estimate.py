@@ -4,7 +4,6 @@ from typing import Any
 
 import torch
 
-from dfnas import models
 from dfnas.chapters import costs
 from dfnas.chapters.pruning import networks
 from dfnas.models import cost, pruning
@@ -20,7 +19,7 @@ def plan(settings: Settings) -> list[dict[str, Any]]:
     even = [pruning.uniform(space, lambda e: networks.macs(settings, e), sum(window) / 2) for window in chapter.windows]
     rows = [costs.synthetic_set("synthesis", settings, settings.synthesis), _nets(settings, chapter)]
     rows.append(_searches(settings, chapter, even))
-    learnt, each = settings.synthesis.images, (len(networks.SOURCES) + 1) * chapter.seeds + chapter.random
+    learnt, each = settings.synthesis.images, (len(networks.sources_of(settings)) + 1) * chapter.seeds + chapter.random
     for number, encoding in enumerate(even):
         text, name = pruning.to_text(encoding, space), f"window {number + 1} x {each}"
         rows.append(costs.times(_training(name, text, settings, chapter, learnt), each))
@@ -31,7 +30,7 @@ def plan(settings: Settings) -> list[dict[str, Any]]:
 
 def _nets(settings: Settings, chapter: PruningSettings) -> dict[str, Any]:
     """A random encoding costs about what the one in the middle does, and every value of a weight its own row."""
-    space, data, count = networks.space_of(settings), settings.data, len(networks.SOURCES)
+    space, data, count = networks.space_of(settings), settings.data, len(networks.sources_of(settings))
     middle = pruning.to_text((pruning.FULL // 2,) * space.genes, space)
     learnt = settings.synthesis.images - chapter.validation_each * data.classes
     row = costs.train(f"PruningNets x {count}", settings, middle, chapter.search, learnt, chapter.side)
@@ -48,10 +47,10 @@ def _searches(settings: Settings, chapter: PruningSettings, even: list[Encoding]
     space, data, side = networks.space_of(settings), settings.data, networks.side_of(settings)
     held_out = chapter.validation_each * data.classes
     images = held_out + min(chapter.recalibration * chapter.search.batch, settings.synthesis.images - held_out)
-    candidates = len(networks.SOURCES) * chapter.evolution.population * (chapter.evolution.generations + 1)
+    candidates = len(networks.sources_of(settings)) * chapter.evolution.population * (chapter.evolution.generations + 1)
     middle = costs.meta_network(pruning.to_text(even[0], space), settings)
     return costs.cost_row(
-        f"evolution x {len(networks.SOURCES)} x {len(even)}",
+        f"evolution x {len(networks.sources_of(settings))} x {len(even)}",
         settings,
         iterations=candidates * len(even),
         images=candidates * images * len(even),
@@ -72,6 +71,6 @@ def _with_teacher(row: dict[str, Any], settings: Settings, chapter: PruningSetti
     if chapter.labels != "online":
         return row
     data = settings.data
-    teacher = models.build(settings.teacher.network, data.classes, data.channels)
+    teacher = costs.teacher_network(settings)
     forward = cost.macs(teacher, (data.channels, data.region, data.region))
     return costs.scaled(row, 1 + forward * row["images"] / row["macs"])

@@ -11,8 +11,8 @@ from pathlib import Path
 from safetensors.torch import load_file
 
 from dfnas.chapters.pruning import networks
+from dfnas.data import presence, sources
 from dfnas.data import real as real_data
-from dfnas.data import sources
 from dfnas.data.origins import Origin
 from dfnas.data.sources import Source
 from dfnas.data.teachers import Teacher
@@ -33,7 +33,9 @@ def compute(settings: Settings) -> dict[str, Artefact]:
     networks.check(settings)
     chapter, teacher = settings.pruning, load_teacher(settings)
     artefacts = {"synthetic": sets.set_stage("synthesis", settings, teacher, settings.synthesis)}
-    origins = [Origin("synthetic", artefacts["synthetic"]), Origin("real", real_data.digest(settings.data))]
+    origins = [Origin("synthetic", artefacts["synthetic"])]
+    if presence.has_train(settings.data):
+        origins.append(Origin("real", real_data.digest(settings.data)))
     calls = {origin.name: functools.partial(_on_source, origin, settings, teacher) for origin in origins}
     for name, (net, *searches) in processes.made(calls, settings.run, "searches").items():
         artefacts |= {f"net-{name}": net} | {f"search-{name}-{window}": each for window, each in enumerate(searches)}
@@ -42,7 +44,9 @@ def compute(settings: Settings) -> dict[str, Artefact]:
             artefacts[f"search-synthetic-{window}"], window, settings
         )
     artefacts |= networks.trainings(artefacts, settings, teacher)
-    artefacts["teacher"] = networks.teacher_stage(settings, teacher)
+    artefacts |= networks.judged(artefacts, settings, teacher)
+    if presence.has_test(settings.data):
+        artefacts["teacher"] = networks.teacher_stage(settings, teacher)
     best = artefacts[f"trained-pruned_on_synthetic-0-{settings.seed}"]
     artefacts["export"] = networks.export_stage(best, settings, teacher)
     return artefacts

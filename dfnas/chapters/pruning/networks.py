@@ -10,8 +10,8 @@ from typing import Any
 from safetensors.torch import load_file
 
 from dfnas.chapters.pruning import exports
+from dfnas.data import origins, presence, splits, synthetic
 from dfnas.data import real as real_data
-from dfnas.data import splits, synthetic
 from dfnas.data.sources import Source
 from dfnas.data.teachers import Teacher
 from dfnas.errors import UserError
@@ -22,10 +22,10 @@ from dfnas.runtime import processes, seeds, stages
 from dfnas.runtime.artefacts import Artefact
 from dfnas.runtime.files import write_json
 from dfnas.search import evolution, scratch
+from dfnas.synthesis.held_out import held_out, judges
 from dfnas.training import evaluation, students
 
 VERSION = 1
-SOURCES = ("synthetic", "real")
 ARMS = ("pruned_on_synthetic", "pruned_on_real", "uniform", "random", "full")
 SUFFIXES = ("", "_second", "_third")  # of metrics, by window
 EXPORTED = "pruned"  # name of the exported files, less their endings
@@ -64,6 +64,11 @@ def check(settings: Settings) -> None:
 def space_of(settings: Settings) -> Space:
     """The chapter's space."""
     return pruning.space(settings.pruning.network)
+
+
+def sources_of(settings: Settings) -> list[str]:
+    """The sources of the chapter's PruningNets: synthetic, and real where there is something real to learn from."""
+    return [name for name in origins.names(settings.data) if name != "noise"]
 
 
 def side_of(settings: Settings) -> int:
@@ -124,7 +129,7 @@ def trainings(artefacts: Mapping[str, Artefact], settings: Settings, teacher: Te
     seeds = range(settings.seed, settings.seed + chapter.seeds)
     for window in range(len(chapter.windows)):
         for seed in seeds:
-            for name in SOURCES:
+            for name in sources_of(settings):
                 add(f"pruned_on_{name}", window, artefacts[f"search-{name}-{window}"], 0, seed)
             add("uniform", window, artefacts[f"baselines-{window}"], 0, seed)
         for index in range(1, chapter.random + 1):
@@ -144,20 +149,22 @@ def final_stage(
     settings: Settings,
     teacher: Teacher,
 ) -> Artefact:
-    """The stage that trains one pruned network on the synthetic set, and then tests it on real images.
+    """The stage that trains one pruned network on the synthetic set, and then tests it on the book's real images.
 
-    `chosen` is a stage that left architectures, of which number `index` is taken, or an architecture's text.
+    `chosen` is a stage that left architectures, of which number `index` is taken, or an architecture's text. What is
+    judged on images of one's own, or on none, is so by a stage of its own: this one is then free of data.
     """
     chapter = settings.pruning
+    test = [] if presence.of_ones_own(settings.data) else real_data.digests(settings.data)
 
     def work(folder: Path) -> None:
         text = chosen if isinstance(chosen, str) else scratch.read_architectures(chosen.folder)[index]
-        train(folder, text, seed, synthetic.load(synthetic_set.folder, teacher), settings, teacher)
+        train(folder, text, seed, synthetic.load(synthetic_set.folder, teacher), settings, teacher, bool(test))
 
     left_out = ("search", "evolution", "windows", "genes", "validation_each", "recalibration", "seeds", "random")
     depends = stages.without(chapter, *left_out)
     depends |= {"index": index, "seed": seed, "data": splits.geometry(settings.data)}
-    inputs = [chosen, synthetic_set, teacher.digest, real_data.digest(settings.data)]
+    inputs = [chosen, synthetic_set, teacher.digest, *test]
     return stages.stage(f"pruning-{label}", work, depends, inputs=inputs, version=VERSION, run=settings.run)
 
 
@@ -168,16 +175,40 @@ def recipe(text: str, settings: Settings) -> StudentSettings:
     return dataclasses.replace(student, side=chapter.side)
 
 
-def train(folder: Path, text: str, seed: int, source: Source, settings: Settings, teacher: Teacher) -> None:
+def train(
+    folder: Path, text: str, seed: int, source: Source, settings: Settings, teacher: Teacher, test: bool = True
+) -> None:
     """Train a pruned network where real data is out of reach; then test it. Writes model.safetensors, trained.json."""
     student, data, side = recipe(text, settings), settings.data, side_of(settings)
     students.train_synthetic(folder, source, settings, teacher, student, seed)
-    accuracy = students.accuracy(folder, settings, student, real_data.load(data).test.under(teacher))
+    facts: dict[str, Any] = {"architecture": text}
+    if test:
+        facts["accuracy"] = students.accuracy(folder, settings, student, real_data.load(data).test.under(teacher))
     encoding, space = pruning.from_text(text)
-    facts = {"architecture": text, "accuracy": accuracy, "macs": macs(settings, encoding)}
+    facts["macs"] = macs(settings, encoding)
     facts["parameters"] = pruning.parameters(space, encoding, data.classes, data.channels)
     facts["operations"] = pruning.operations(space, encoding, side, data.classes, data.channels)
     write_json(folder / "trained.json", facts)
+
+
+def judged(artefacts: dict[str, Artefact], settings: Settings, teacher: Teacher) -> dict[str, Artefact]:
+    """The stage that judges the trained networks by what there is, where their own stages did not; its held-out set."""
+    if not presence.of_ones_own(settings.data):
+        return {}
+    trained = {label: artefact for label, artefact in artefacts.items() if label.startswith("trained-")}
+    apart = held_out(settings, teacher)
+
+    def work(folder: Path) -> None:
+        found: dict[str, dict[str, float]] = {label: {} for label in trained}
+        for measure, source in judges(apart, settings, teacher).items():
+            for label, artefact in trained.items():
+                text = json.loads((artefact.folder / "trained.json").read_text())["architecture"]
+                found[label][measure] = students.accuracy(artefact.folder, settings, recipe(text, settings), source)
+        write_json(folder / "judged.json", found)
+
+    inputs: list[Artefact | str] = [*trained.values(), *apart.values(), *real_data.digests(settings.data)]
+    stage = stages.stage("pruning-judged", work, {}, inputs=inputs, version=VERSION, run=settings.run)
+    return {**apart, "judged": stage}
 
 
 def teacher_stage(settings: Settings, teacher: Teacher) -> Artefact:

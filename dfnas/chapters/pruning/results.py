@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from dfnas import records
-from dfnas.chapters.pruning.networks import ARMS, SOURCES, SUFFIXES, side_of, space_of
+from dfnas.chapters.pruning.networks import ARMS, SUFFIXES, side_of, space_of
 from dfnas.models import cost, pruning
 from dfnas.models.pruning_net import PruningNet
 from dfnas.profiles import Settings
@@ -17,6 +17,7 @@ from dfnas.runtime.artefacts import Artefact
 from dfnas.runtime.statistics import Interval
 from dfnas.search import evolution, scratch
 from dfnas.search.evolution import Visited
+from dfnas.synthesis.held_out import WORDS
 
 COLUMNS = ("accuracy", "macs", "parameters", "operations", "architecture")
 PAIRS = {  # arms whose difference is reported
@@ -26,20 +27,31 @@ PAIRS = {  # arms whose difference is reported
     "synthetic_random": ("pruned_on_synthetic", "random"),
     "real_random": ("pruned_on_real", "random"),
 }
+SHOWN = {"pruned": "pruned_on_synthetic", "full": "full"}  # beside each other in the table of files
 Results = dict[str, dict[int, dict[str, list[Any]]]]  # arm, window, column: a value a training
 
 
-def results(artefacts: Mapping[str, Artefact]) -> Results:
-    """What the trainings came to: by arm and window, a value a training of each of COLUMNS."""
+def results(artefacts: Mapping[str, Artefact], measure: str = "accuracy") -> Results:
+    """What the trainings came to: by arm and window, a value a training of each of COLUMNS.
+
+    `accuracy` is what came out by `measure`: accuracy, or agreement with the teacher on held-out synthetic images.
+    Without that measure there are no arms.
+    """
     arms: Results = {arm: {} for arm in ARMS}
+    judged: dict[str, dict[str, float]] = {}
+    if "judged" in artefacts:
+        judged = json.loads((artefacts["judged"].folder / "judged.json").read_text())
     for label, artefact in artefacts.items():
         if label.startswith("trained-"):
             _, arm, window, _ = label.split("-")
-            facts = json.loads((artefact.folder / "trained.json").read_text())
+            facts = json.loads((artefact.folder / "trained.json").read_text()) | judged.get(label, {})
+            if measure not in facts:
+                continue
+            facts["accuracy"] = facts[measure]
             columns = arms[arm].setdefault(int(window), {column: [] for column in COLUMNS})
             for column, values in columns.items():
                 values.append(facts[column])
-    return arms
+    return {arm: windows for arm, windows in arms.items() if windows}
 
 
 def visited(artefacts: Mapping[str, Artefact]) -> dict[tuple[str, int], list[Visited]]:
@@ -71,23 +83,30 @@ def compared(results: Results, first: str, second: str, windows: Sequence[int] =
 
 
 def metrics(artefacts: Mapping[str, Artefact], settings: Settings) -> dict[str, Any]:
-    """For the record: what the chapter's stages came to."""
-    chapter, found, logs = settings.pruning, results(artefacts), visited(artefacts)
-    facts: dict[str, Any] = {"pruned_macs": found["pruned_on_synthetic"][0]["macs"][0], "network": chapter.network}
+    """For the record: what the chapter's stages came to; names of agreements begin with `held_out_`."""
+    chapter, logs, facts = settings.pruning, visited(artefacts), dict[str, Any]()
+    fronts = {"accuracy": "", "agreement": "held_out_"}
+    for measure in WORDS:
+        found = results(artefacts, measure)
+        if found:
+            facts |= {f"{arm}_macs": found[name][0]["macs"][0] for arm, name in SHOWN.items()}
+            told = worth(found, settings) | _differences(found)
+            facts |= {f"{fronts[measure]}{name}": value for name, value in told.items()}
+    facts["network"] = chapter.network
     for window, suffix in zip(range(len(chapter.windows)), SUFFIXES, strict=False):
-        facts |= scratch.worth({f"{arm}{suffix}": found[arm][window] for arm in ARMS[:-1]})
         firsts = {}
-        for name in SOURCES:
+        for name in sorted({name for name, _ in logs}, reverse=True):
             rows = logs[name, window]
             firsts[name] = [row.scores[0] for row in rows if row.generation == 0]
             facts[f"first_{name}{suffix}"] = statistics.mean(firsts[name])
             facts[f"first_{name}{suffix}_std"] = statistics.deviation(firsts[name])
             facts[f"score_{name}{suffix}"], facts[f"score_label_{name}{suffix}"] = evolution.ranked(rows)[0].scores
             facts[f"visited_{name}{suffix}"] = len(rows)
-        facts[f"spearman{suffix}"] = statistics.correlation(firsts["synthetic"], firsts["real"], "spearman")
-    facts |= scratch.worth({"full": found["full"][0]}) | _differences(found)
-    tested = json.loads((artefacts["teacher"].folder / "teacher.json").read_text())
-    facts |= {f"teacher_{name}": value for name, value in tested.items()}
+        if "real" in firsts:
+            facts[f"spearman{suffix}"] = statistics.correlation(firsts["synthetic"], firsts["real"], "spearman")
+    if "teacher" in artefacts:
+        tested = json.loads((artefacts["teacher"].folder / "teacher.json").read_text())
+        facts |= {f"teacher_{name}": value for name, value in tested.items()}
     space, data = space_of(settings), settings.data
     facts |= {"genes": space.genes, "encodings": float(len(pruning.RATIOS) ** space.genes), "side": side_of(settings)}
     facts |= {"held_out": chapter.validation_each * data.classes, "images": settings.synthesis.images}
@@ -98,10 +117,20 @@ def metrics(artefacts: Mapping[str, Artefact], settings: Settings) -> dict[str, 
     return facts
 
 
+def worth(found: Results, settings: Settings) -> dict[str, Any]:
+    """Each arm in each window, and the full network: accuracy with its spread, mean multiply-adds and parameters."""
+    facts = scratch.worth({"full": found["full"][0]})
+    for window, suffix in zip(range(len(settings.pruning.windows)), SUFFIXES, strict=False):
+        facts |= scratch.worth({f"{arm}{suffix}": found[arm][window] for arm in found if arm != "full"})
+    return facts
+
+
 def _differences(found: Results) -> dict[str, Interval]:
     """In points, in the first window and over all; dashes where there is one window, which is no repeat of itself."""
     windows, facts = list(found["uniform"]), {}
     for name, arms in PAIRS.items():
+        if not set(arms) <= set(found):
+            continue
         facts[f"difference_{name}"] = compared(found, *arms).scaled(100)
         several = compared(found, *arms, windows).scaled(100) if len(windows) > 1 else records.absent(Interval)
         facts[f"difference_all_{name}"] = several
