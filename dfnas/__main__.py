@@ -124,6 +124,22 @@ def plan(
     print(tabulate(map(_plan_row, rows), heads, disable_numparse=True, stralign="right", colalign=("left", "left")))
 
 
+@app.command("new-profile")
+def new_profile(
+    out: Annotated[Path, typer.Argument(help="the file to write, as mine.toml")],
+    teacher: Annotated[str, typer.Option(help="module:function that builds the network, or torchvision:NAME")],
+    weights: Annotated[Path, typer.Option(help="its weights: a .safetensors or state-dict file")],
+    shape: Annotated[str, typer.Option("--input", help="channels x side x side of its images, as 3x64x64")],
+    classes: Annotated[Path | None, typer.Option(help="a text file with the name of a class on each line")] = None,
+    base: Annotated[str, typer.Option(help="the profile to start from: smoke, quick or laptop")] = "laptop",
+    force: Annotated[bool, typer.Option("--force", help="write over a file that is there")] = False,
+) -> None:
+    """Look into a network of one's own and write a profile for it, with comments."""
+    from dfnas.chapters import proposal  # imported late: it brings torch, which takes seconds
+
+    print(proposal.write(out, teacher, weights, shape, classes, base, force))
+
+
 @app.command()
 def publish(chapter: Chapters = None, profile: Profile = publishing.PUBLISHED) -> None:
     """Copy good runs that are not stale to book/executed; refuses anything else."""
