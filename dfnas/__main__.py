@@ -127,11 +127,15 @@ def plan(
 @app.command("new-profile")
 def new_profile(
     out: Annotated[Path, typer.Argument(help="the file to write, as mine.toml")],
-    teacher: Annotated[str, typer.Option(help="module:function that builds the network, or torchvision:NAME")],
-    weights: Annotated[Path, typer.Option(help="its weights: a .safetensors or state-dict file")],
+    weights: Annotated[Path, typer.Option(help="its weights, as torch or safetensors saved them; or of torch.export")],
     shape: Annotated[str, typer.Option("--input", help="channels x side x side of its images, as 3x64x64")],
+    teacher: Annotated[
+        str, typer.Option(help="module:function that builds it, torchvision:NAME, timm:NAME; torch.export needs none")
+    ] = "",
     classes: Annotated[Path | None, typer.Option(help="a text file with the name of a class on each line")] = None,
-    base: Annotated[str, typer.Option(help="the profile to start from: smoke, quick or laptop")] = "laptop",
+    base: Annotated[
+        str, typer.Option(help="start from quick, which takes minutes, or laptop, which takes hours")
+    ] = "quick",
     force: Annotated[bool, typer.Option("--force", help="write over a file that is there")] = False,
 ) -> None:
     """Look into a network of one's own and write a profile for it, with comments."""
