@@ -127,12 +127,14 @@ def plan(
 @app.command("new-profile")
 def new_profile(
     out: Annotated[Path, typer.Argument(help="the file to write, as mine.toml")],
-    weights: Annotated[Path, typer.Option(help="its weights, as torch or safetensors saved them; or of torch.export")],
+    weights: Annotated[
+        Path, typer.Option(exists=True, dir_okay=False, help="what torch or safetensors saved, or torch.export")
+    ],
     shape: Annotated[str, typer.Option("--input", help="channels x side x side of its images, as 3x64x64")],
     teacher: Annotated[
         str, typer.Option(help="module:function that builds it, torchvision:NAME, timm:NAME; torch.export needs none")
     ] = "",
-    classes: Annotated[Path | None, typer.Option(help="a text file with the name of a class on each line")] = None,
+    classes: Annotated[Path | None, typer.Option(exists=True, dir_okay=False, help="text, a name on each line")] = None,
     base: Annotated[
         str, typer.Option(help="start from quick, which takes minutes, or laptop, which takes hours")
     ] = "quick",
