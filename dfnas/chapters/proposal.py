@@ -122,9 +122,8 @@ def _search(base: Settings, after: Settings, name: str) -> dict[str, Any]:
     part, side = getattr(base, name), base.data.region
     changes: dict[str, Any] = {"side": part.side or side}
     changes |= {"scratch": {"side": part.scratch.side or side}} if hasattr(part, "scratch") else {}
-    if hasattr(part, "validation_each"):
-        each = after.synthesis.images // (4 * after.data.classes)
-        changes["validation_each"] = max(1, min(part.validation_each, each))
+    each = max(1, after.synthesis.images // (4 * after.data.classes))
+    changes |= {"validation_each": min(part.validation_each, each)} if hasattr(part, "validation_each") else {}
     after = variant(after, **{name: changes})
     if name == "spos":
         path = (0,) * sum(part.space.repeats)

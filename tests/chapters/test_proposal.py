@@ -9,7 +9,9 @@ from safetensors.torch import save_file
 from dfnas import __main__, profiles
 from dfnas.chapters import costs, proposal
 from dfnas.data import teachers
+from dfnas.profiles import Settings
 from dfnas.profiles.resolve import to_dict, variant
+from dfnas.synthesis import sets
 
 NETWORK = """
 from torch import nn
@@ -71,20 +73,29 @@ def test_the_file_says_what_was_proposed(own: list[str]) -> None:
     assert {name for name in wanted if wanted[name] != found[name]} == {"profile", "base", "file", "chapters"}
 
 
-@pytest.mark.parametrize(
-    ("builder", "channels", "side", "file"),
-    [("own_net:small", 3, 48, "mine.toml"), ("own_net:small(channels=1)", 1, 20, "one.toml")],
-)
-def test_plan_and_compute_take_the_file_as_it_is(
-    own: list[str], builder: str, channels: int, side: int, file: str
-) -> None:
+@pytest.fixture
+def no_estimate(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Seconds less, where another test has looked at it."""
+    monkeypatch.setattr(proposal, "_estimate", lambda settings: "")
+
+
+@pytest.mark.usefixtures("no_estimate")
+@pytest.mark.parametrize(("channels", "side"), [(3, 48), (1, 20)])
+def test_plan_and_compute_take_the_file_as_it_is(own: list[str], channels: int, side: int) -> None:
     import own_net
 
     save_file(own_net.small(channels).state_dict(), "one.safetensors")
-    size, smoke = f"{channels}x{side}x{side}", ["--base", "smoke", file]
-    assert __main__.main([*own[:2], builder, "--weights", "one.safetensors", "--input", size, *smoke]) == 0
-    assert __main__.main(["plan", "--profile", file]) == 0
-    assert __main__.main(["compute", "02-synthesis", "--profile", file]) == 0
+    builder, size, file = f"own_net:small(channels={channels})", f"{channels}x{side}x{side}", f"mine{channels}.toml"
+    named = ["--teacher", builder, "--weights", "one.safetensors", "--input", size]
+    assert __main__.main(["new-profile", *named, "--base", "smoke", file]) == 0
+    assert __main__.main(["plan", "02-synthesis", "--profile", file]) == 0
+    fewer = ["--set", "student.training.steps=2", "--set", "student.seeds=1"]
+    assert __main__.main(["compute", "02-synthesis", "--profile", file, *fewer]) == 0
+
+
+def proposed(builder: str, weights: str, shape: str) -> Settings:
+    base = profiles.load("quick")
+    return variant(base, **proposal.propose(base, builder, Path(weights).absolute(), shape)[0])
 
 
 @pytest.mark.parametrize(
@@ -99,31 +110,30 @@ def test_plan_and_compute_take_the_file_as_it_is(
 def test_the_canvas_and_the_stages_fit_the_side(
     own: list[str], side: int, canvas: int, stages: list[list[int]]
 ) -> None:
-    assert __main__.main([*own[:-1], f"3x{side}x{side}", "mine.toml"]) == 0
-    settings = profiles.load("mine.toml")
+    settings = proposed("own_net:small", "weights.pt", f"3x{side}x{side}")
     assert settings.data.canvas == canvas
     assert [[scale, iterations] for scale, iterations, _ in settings.synthesis.stages] == stages
-    assert len(settings.synthesis.learning_rates) == len(stages)
+    sets.check(settings.synthesis, settings.data)
 
 
 def test_a_network_of_one_side_has_one_stage(own: list[str]) -> None:
     import own_net
 
     torch.save(own_net.fixed().state_dict(), "weights.pt")
-    own[2] = "own_net:fixed"
-    assert __main__.main([*own, "mine.toml"]) == 0
-    settings = profiles.load("mine.toml")
+    settings = proposed("own_net:fixed", "weights.pt", "3x48x48")
     assert settings.synthesis.stages == ((1, 150, "grow"),)
     teachers.load(settings)
 
 
+@pytest.mark.usefixtures("no_estimate")
 def test_a_network_without_statistics_is_said_to_be_one(own: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     import own_net
 
     torch.save(own_net.grouped().state_dict(), "weights.pt")
     own[2] = "own_net:grouped"
-    assert __main__.main([*own, "mine.toml"]) == 0
+    assert __main__.main([*own, "--base", "smoke", "mine.toml"]) == 0
     assert "no batch norms, so little is left of its data" in capsys.readouterr().out
+    assert "without_statistics = true  # no batch norms" in Path("mine.toml").read_text()
     assert profiles.load("mine.toml").teacher.without_statistics
 
 
@@ -131,35 +141,32 @@ def test_many_classes_have_images_and_limits_that_hold_a_network(own: list[str])
     import own_net
 
     torch.save(own_net.small(classes=500).state_dict(), "weights.pt")
-    own[2] = "own_net:small(classes=500)"
-    assert __main__.main([*own, "mine.toml"]) == 0
-    settings = profiles.load("mine.toml")
+    settings = proposed("own_net:small(classes=500)", "weights.pt", "3x48x48")
     assert settings.synthesis.images == 15_000
     assert settings.spos.validation_each * 500 < 15_000 / 2
     assert settings.spos.limit_macs == 410_000 + 2 * 9 * 8 * 16 * 16 + 490 * 128  # a stem of 8, a tail of 128
 
 
 def test_a_batch_that_would_take_much_memory_is_halved(own: list[str]) -> None:
-    assert __main__.main([*own[:-1], "3x512x512", "mine.toml"]) == 0
-    settings = profiles.load("mine.toml")
+    chosen = proposed("own_net:small", "weights.pt", "3x512x512").synthesis
     each = 256 * 256 * 8 * 4 * 3  # what enters the batch norm, and its gradients
-    assert settings.synthesis.batch * each <= 1e9 < 2 * settings.synthesis.batch * each
-    assert settings.synthesis.images % (settings.synthesis.batch * settings.synthesis.rounds) == 0
+    assert chosen.batch * each <= 1e9 < 2 * chosen.batch * each
+    assert chosen.images % (chosen.batch * chosen.rounds) == 0
 
 
+@pytest.mark.usefixtures("no_estimate")
 def test_networks_by_name_and_files_that_hold_their_network(own: list[str]) -> None:
     import own_net
     import torchvision
 
-    torch.save(torchvision.models.resnet18(num_classes=9).state_dict(), "weights.pt")
-    own[2] = "torchvision:resnet18"
-    assert __main__.main([*own, "mine.toml"]) == 0
-    settings = profiles.load("mine.toml")
-    assert (settings.teacher.network, settings.teacher.builder, settings.data.classes) == (own[2], "", 9)
+    torch.save(torchvision.models.squeezenet1_1(num_classes=9).state_dict(), "weights.pt")
+    settings = proposed("torchvision:squeezenet1_1", "weights.pt", "3x64x64")
+    assert (settings.teacher.network, settings.teacher.builder) == ("torchvision:squeezenet1_1", "")
+    assert settings.data.classes == 9
     shape = ({0: torch.export.Dim.DYNAMIC},)
     program = torch.export.export(own_net.small().eval(), (torch.zeros(2, 3, 48, 48),), dynamic_shapes=shape)
     torch.export.save(program, "network.pt2")
-    assert __main__.main([own[0], "--weights", "network.pt2", *own[5:], "file.toml"]) == 0
+    assert __main__.main([own[0], "--weights", "network.pt2", *own[5:], "--base", "smoke", "file.toml"]) == 0
     settings = profiles.load("file.toml")
     assert (settings.teacher.builder, settings.data.classes) == ("", 7)
 
