@@ -138,7 +138,7 @@ def _search(base: Settings, after: Settings, name: str) -> dict[str, Any]:
 
 def _names(path: Path | None) -> tuple[str, ...]:
     try:
-        return tuple(filter(None, map(str.strip, path.read_text("utf-8-sig").splitlines()))) if path else ()
+        return tuple(filter(None, map(str.strip, path.read_text(encoding="utf-8-sig").splitlines()))) if path else ()
     except UnicodeDecodeError:
         raise UserError(f"--classes {path} is no UTF-8 text: save it so, with a name on each line") from None
 

@@ -37,12 +37,12 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setenv("DFNAS_RUNS", str(tmp_path / "runs"))
-    Path("own_net.py").write_text(NETWORK)
+    Path("own_net.py").write_text(NETWORK, encoding="utf-8")
     import own_net
 
     state = own_net.small().state_dict()
     torch.save({"state_dict": {f"module.{name}": value for name, value in state.items()}}, "weights.pt")
-    Path("names.txt").write_text("\n".join("abcdefg") + "\n")
+    Path("names.txt").write_text("\n".join("abcdefg") + "\n", encoding="utf-8")
     return ["new-profile", "--teacher", "own_net:small", "--weights", "weights.pt", "--input", "3x48x48"]
 
 
@@ -53,7 +53,7 @@ def test_the_file_is_a_profile_of_the_network(own: list[str], capsys: pytest.Cap
     assert "1 batch norms with running statistics" in shown
     assert all(chapter in shown for chapter in CHAPTERS)
     assert "state mean and std" in shown
-    assert "# mean = [0.5, 0.5, 0.5]" in Path("mine.toml").read_text()
+    assert "# mean = [0.5, 0.5, 0.5]" in Path("mine.toml").read_text(encoding="utf-8")
     settings = profiles.load("mine.toml")
     assert (settings.data.region, settings.data.canvas, settings.data.classes) == (48, 60, 7)
     assert settings.data.class_names == tuple("abcdefg")
@@ -133,7 +133,7 @@ def test_a_network_without_statistics_is_said_to_be_one(own: list[str], capsys: 
     own[2] = "own_net:grouped"
     assert __main__.main([*own, "--base", "smoke", "mine.toml"]) == 0
     assert "no batch norms, so little is left of its data" in capsys.readouterr().out
-    assert "without_statistics = true  # no batch norms" in Path("mine.toml").read_text()
+    assert "without_statistics = true  # no batch norms" in Path("mine.toml").read_text(encoding="utf-8")
     assert profiles.load("mine.toml").teacher.without_statistics
 
 
@@ -192,12 +192,12 @@ def test_networks_by_name_and_files_that_hold_their_network(own: list[str]) -> N
 def test_what_does_not_fit_is_one_line(
     own: list[str], capsys: pytest.CaptureFixture[str], changes: dict[str, str], what: str
 ) -> None:
-    Path("there.toml").write_text("kept")
-    Path("six.txt").write_text("\n".join("abcdef"))
+    Path("there.toml").write_text("kept", encoding="utf-8")
+    Path("six.txt").write_text("\n".join("abcdef"), encoding="utf-8")
     arguments = [*own, "--base", "smoke", "--classes", "names.txt", "mine.toml"]
     assert __main__.main([changes.get(word, word) for word in arguments]) == 2
     shown = [line for line in capsys.readouterr().err.splitlines() if "BatchNorm1d are left out" not in line]
     assert len(shown) == 1
     assert what in shown[0]
     assert not Path("mine.toml").exists()
-    assert Path("there.toml").read_text() == "kept"
+    assert Path("there.toml").read_text(encoding="utf-8") == "kept"
