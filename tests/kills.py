@@ -1,11 +1,11 @@
-"""SIGKILL at random instants: `python tests/kills.py [--kills 100] [--seed 0] [--folder FOLDER] [CHAPTER...]`.
+"""SIGKILL at random instants: `python tests/kills.py [--kills 100] [--seed 0] [--runs 0.25] [CHAPTER...]`.
 
 Chapters of the smoke profile are computed undisturbed. Then again, each start killed after a random part of the time
 that the chapter takes, and started anew until one comes to its end; and all of it in another empty folder until there
-have been enough kills. Some starts are `run`, of which the runner is killed, or its kernel. What is left must be what
-the undisturbed chapters left: the same files, none half written, with the same bytes, and JSON the same but for TIMES.
-Exit code 1 where something differs. Linux only. Not collected by pytest: a hundred kills take half an hour, and
-test_kills.py has ten.
+have been enough kills, at most EACH of a chapter at a time. Some starts are `run`, of which the runner is killed, or
+its kernel. What is left must be what the undisturbed chapters left: the same files, none half written, with the same
+bytes, and JSON the same but for TIMES. Exit code 1 where something differs. Linux only. Not collected by pytest: a
+hundred kills take half an hour, and test_kills.py has ten.
 """
 
 import argparse
@@ -31,12 +31,12 @@ from dfnas import __main__, profiles
 from dfnas.chapters import index
 
 SMOKE = profiles.load("smoke").chapters
-RUNS = 0.25  # of the starts; the others are `compute`
+EACH = 5
 OFTEN = ("--set", "run.checkpoint_seconds=0")  # so that a kill finds a training amid its checkpoints; no key has it
 # Of the computation, not computed: how long it took, in what memory.
 TIMES = {"seconds", "peak_memory_mb"}
-# Stages that measure times, which differ between any two runs, and the records that speak of them or of other records.
-MEASURED = ("proxyless-latency", "kernels", "06-proxylessnas", "11-kernels", "12-results")
+# Stages that measure times, which differ between any two runs, and what is said of them or of what records there are.
+MEASURED = ("proxyless-latency", "benchmarks", "06-proxylessnas", "11-kernels", "results", "12-results")
 LEFT_OUT = {".locks", "sittings.json"}  # no result: who waits for whom, and seconds again
 
 
@@ -90,19 +90,25 @@ def undisturbed(chapters: Sequence[str], runs: Path) -> dict[tuple[str, str], fl
 
 
 def killed(
-    chapters: Sequence[str], runs: Path, times: dict[tuple[str, str], float], kills: int, chance: random.Random
+    chapters: Sequence[str],
+    runs: Path,
+    times: dict[tuple[str, str], float],
+    kills: int,
+    by_run: float,
+    chance: random.Random,
 ) -> Counter[str]:
-    """Compute and run chapters against at most so many kills; returns how many there were, by command."""
+    """Compute chapters, a part of the starts by `run`, against at most so many kills; returns which there were."""
     landed: Counter[str] = Counter()
     for chapter in chapters:
         code: int | None = None
         while code is None:
-            command = "run" if chance.random() < RUNS else "compute"
-            seconds = chance.uniform(0, times[command, chapter]) if landed.total() < kills else None
+            command = "run" if chance.random() < by_run else "compute"
+            spared = landed[chapter] == EACH or landed["run"] + landed["compute"] == kills
+            seconds = None if spared else chance.uniform(0, times[command, chapter])
             code = end(start([command, chapter, "--profile", "smoke", *OFTEN], runs), seconds, chance)
-            landed[command] += code is None
+            landed.update([command, chapter] if code is None else [])
         if code:
-            raise SystemExit(f"{command} {chapter} after {landed.total()} kills: exit code {code}, see {runs}.log")
+            raise SystemExit(f"{command} {chapter} after {landed[chapter]} kills: exit code {code}, see {runs}.log")
     return landed
 
 
@@ -122,11 +128,14 @@ def outcomes(runs: Path) -> dict[str, str]:
 
 
 def digest(path: Path) -> str:
-    """Of a file's bytes, of JSON without times."""
+    """Of a file's bytes; of JSON without times."""
     content = path.read_bytes()
     if path.suffix in (".json", ".jsonl"):
         rows = [content] if path.suffix == ".json" else content.splitlines()
         content = json.dumps([timeless(json.loads(row)) for row in rows]).encode()
+    elif path.suffix == ".safetensors":  # which writes facts in any order
+        length = int.from_bytes(content[:8], "little")
+        content = json.dumps(json.loads(content[8 : 8 + length]), sort_keys=True).encode() + content[8 + length :]
     return hashlib.sha256(content).hexdigest()
 
 
@@ -143,6 +152,7 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("chapters", nargs="*", default=SMOKE)
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--runs", type=float, default=0.25, help="part of the starts that are `run`, not `compute`")
     parser.add_argument("--folder", type=Path, default=None, help="where all of it stays; none: nothing does")
     asked = parser.parse_args(words)
     folder = asked.folder or Path(tempfile.mkdtemp())
@@ -152,17 +162,17 @@ def main(words: Sequence[str] | None = None) -> int:
     begin, chance, landed, passes, wrong = time.perf_counter(), random.Random(asked.seed), Counter(), 0, []
     times = undisturbed(asked.chapters, folder / "whole")
     whole = outcomes(folder / "whole")
-    while landed.total() < asked.kills:
+    while (left := asked.kills - landed["run"] - landed["compute"]) > 0:
         passes += 1
         runs = folder / f"killed-{passes}"
-        landed += killed(asked.chapters, runs, times, asked.kills - landed.total(), chance)
+        landed += killed(asked.chapters, runs, times, left, asked.runs, chance)
         found = outcomes(runs)
         there = {name for name in whole if "/" in name} | set(found)  # a chapter that `compute` ended has no record
         wrong += [f"killed-{passes}: {name}" for name in sorted(there) if found.get(name) != whole.get(name)]
     print("\n".join(wrong))
-    by = ", ".join(f"{count} of {command}" for command, count in sorted(landed.items()))
-    print(f"{landed.total()} kills ({by}), {passes} passes, {len(whole)} outcomes, {len(wrong)} differ,", end=" ")
-    print(f"{time.perf_counter() - begin:.0f} s")
+    by = ", ".join(f"{count} of {name}" for name, count in sorted(landed.items()))
+    print(f"{asked.kills} kills ({by}) in {passes} passes:", end=" ")
+    print(f"{len(wrong)} of {len(whole)} outcomes differ, {time.perf_counter() - begin:.0f} s")
     if asked.folder is None:
         shutil.rmtree(folder)
     return 1 if wrong else 0
