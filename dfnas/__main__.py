@@ -179,6 +179,23 @@ def latency(
     print(f"python -m dfnas run 06-proxylessnas --profile {profile} {options}")
 
 
+@app.command()
+def export(
+    chapter: Annotated[str, typer.Argument(help="as 10-distillation")],
+    to: Annotated[Path, typer.Option(help="a folder, which is made")],
+    profile: Profile = "quick",
+    seed: Seed = 0,
+    overrides: Set = None,
+    force: Annotated[bool, typer.Option("--force", help="replace an earlier export")] = False,
+) -> None:
+    """Copy what a finished chapter left for others into a folder: images and labels, architecture, networks."""
+    settings, folder = _settings(profile, seed, overrides), to.expanduser().resolve()
+    from dfnas.chapters import index  # imported late: it brings torch, which takes seconds
+
+    index.export(chapter, settings, folder, force)
+    print(f"{folder}: {', '.join(sorted(path.name for path in folder.iterdir()))}")
+
+
 def _settings(profile: str, seed: int = 0, overrides: list[str] | None = None, device: str | None = None) -> Settings:
     if device not in (None, "auto", "cpu", "cuda"):
         raise UserError(f"no device {device!r}: --device takes auto, cpu or cuda")
