@@ -28,7 +28,7 @@ from dfnas.runtime.files import write_json, write_text
 from dfnas.search import scratch
 from dfnas.training import deployment
 
-VERSION = 2
+VERSION = 1
 MARK = "export.json"  # tells an exported folder from any other
 SET = "set.json"
 DATASET = '''"""The set as a torch Dataset: (image [{channels}, {side}, {side}], logits [{classes}], class)."""
@@ -63,29 +63,22 @@ the class that its synthesis began from. ImageFolder numbers classes by the alph
 def set_stage(shards: Artefact, settings: Settings, teacher: Teacher) -> Artefact:
     """The stage that puts a synthetic set together for others: its shards, what reads them, and what they are."""
     data = settings.data
+    facts = {"mean": teacher.mean, "std": teacher.std, "names": teacher.classes, "channels": data.channels}
+    facts |= {"side": data.canvas, "region": data.region, "classes": data.classes}
 
     def work(folder: Path) -> None:
-        facts: dict[str, Any] = {
-            "channels": data.channels,
-            "classes": data.classes,
-            "side": data.canvas,
-            "region": data.region,
-        }
-        facts |= {"mean": teacher.mean, "std": teacher.std}
         write_text(folder / "README.txt", README.format(**facts))
         write_text(folder / "dataset.py", DATASET.format(**facts))
-        write_json(folder / SET, facts | {"names": teacher.classes})
-        (folder / "shards").mkdir(exist_ok=True)
-        for path in sorted(shards.folder.glob("*.safetensors")):
-            _link(path, folder / "shards" / path.name)
+        write_json(folder / SET, facts)
+        ignore = shutil.ignore_patterns("*.json")
+        shutil.copytree(shards.folder, folder / "shards", ignore=ignore, copy_function=_link, dirs_exist_ok=True)
 
-    depends = {"region": data.region, "names": teacher.classes}
-    return stages.stage("synthesis-export", work, depends, inputs=[shards, teacher.digest], version=VERSION)
+    return stages.stage("synthesis-export", work, facts, inputs=[shards, teacher.digest], version=VERSION)
 
 
-def _link(path: Path, to: Path) -> None:
+def _link(path: str, to: str) -> None:
     """The same file under a second name where the disk can do that, else a copy."""
-    to.unlink(missing_ok=True)
+    Path(to).unlink(missing_ok=True)
     try:
         os.link(path, to)
     except OSError:
@@ -96,7 +89,7 @@ def network_stage(
     chapter: str,
     stem: str,
     network: str | Artefact,
-    trained: Artefact | None,
+    trained: Artefact,
     settings: Settings,
     teacher: Teacher,
     side: int = 0,
@@ -104,34 +97,32 @@ def network_stage(
 ) -> Artefact:
     """The stage that writes a network as files that others can use, under the name `stem`.
 
-    `network` is its architecture or the search that found it; `trained` has its weights, None: it has none yet. `side`
-    is that of the images that it sees, 0: the region's; `real` says that it learned from real images, if there are any.
+    `network` is its architecture or the search that found it; `trained` has its weights. `side` is that of the images
+    that it sees, 0: the region's; `real` says that it learned from real images, if there are any.
     """
-    data, side = settings.data, side or settings.data.region
-    real = real and presence.has_train(data)
+    data, real = settings.data, real and presence.has_train(settings.data)
+    facts: dict[str, Any] = {"classes": data.classes, "channels": data.channels, "names": teacher.classes}
+    facts["side"] = side or data.region
 
     def work(folder: Path) -> None:
         text = network if isinstance(network, str) else scratch.read_architectures(network.folder)[0]
-        weights = None if trained is None else load_file(trained.folder / "model.safetensors")
+        weights = load_file(trained.folder / "model.safetensors")
         normal = real_data.load(data).train if real else teacher
-        facts: dict[str, Any] = {"classes": data.classes, "channels": data.channels, "side": side}
-        facts |= {"mean": list(normal.mean), "std": list(normal.std), "names": list(teacher.classes)}
-        deployment.write(folder, stem, text, weights, facts)
+        deployment.write(folder, stem, text, weights, facts | {"mean": normal.mean, "std": normal.std})
         figure = picture(text)
         if figure is not None:
             figure.savefig(folder / "architecture.svg", bbox_inches="tight", metadata={"Date": None})
 
-    inputs = [given for given in (network, trained) if given is not None]
-    depends = {"stem": stem, "side": side, "real": real, "channels": data.channels, "names": teacher.classes}
-    return stages.stage(f"{chapter}-export", work, depends, inputs=[*inputs, teacher.digest], version=VERSION)
+    depends = {"stem": stem, "real": real, **facts}
+    inputs = [network, trained, teacher.digest]
+    return stages.stage(f"{chapter}-export", work, depends, inputs=inputs, version=VERSION)
 
 
 def find_stage(
     chapter: str, artefacts: dict[str, Artefact], judged: ScratchSettings, settings: Settings, teacher: Teacher
 ) -> Artefact:
     """`network_stage` for what a search found on the synthetic set, with the weights of its first training."""
-    trained = artefacts.get(f"found-synthetic-{settings.seed}")
-    found = artefacts["search-synthetic"]
+    found, trained = artefacts["search-synthetic"], artefacts[f"found-synthetic-{settings.seed}"]
     return network_stage(chapter, "found", found, trained, settings, teacher, judged.side, real=True)
 
 
@@ -158,16 +149,16 @@ def _stages(space: shufflenet.Space | mbconv.Space) -> list[tuple[int, int, int]
 
 def command(verb: str, chapter: str, settings: Settings, *more: str) -> str:
     """The line that does something with a chapter under these settings."""
-    words = [verb, chapter, "--profile", settings.profile, *["--seed", str(settings.seed)] * (settings.seed != 0)]
-    for override in settings.overrides:
-        words += ["--set", override]
+    words = [verb, chapter, "--profile", settings.file or settings.profile]
+    words += ["--seed", str(settings.seed)] * (settings.seed != 0)
+    words += [word for override in settings.overrides for word in ("--set", override)]
     return f"python -m dfnas {shlex.join([*words, *more])}"
 
 
 def line(export: Artefact, chapter: str, settings: Settings) -> str:
     """Where a chapter left its files, and how to get them."""
     where = export.folder.relative_to(paths.runs().parent)
-    return f"files to take away: {where}\n{command('export', chapter, settings, '--to', 'FOLDER')}"
+    return f"files to take away: {where} (or {command('export', chapter, settings, '--to', 'FOLDER')})"
 
 
 def collect(chapter: str, artefacts: dict[str, Artefact], settings: Settings, to: Path, force: bool = False) -> None:
@@ -183,15 +174,12 @@ def collect(chapter: str, artefacts: dict[str, Artefact], settings: Settings, to
         raise UserError(f"{chapter} leaves no files to take away; 02-synthesis, the searches and 09, 10 do")
     if any(not (artefact.folder / "stage.json").exists() for artefact in artefacts.values()):
         raise UserError(f"{chapter} is not finished: run it first, with {command('run', chapter, settings)}")
-    if to.exists() and not to.is_dir():
-        raise UserError(f"{to} is a file: --to takes a folder")
-    if to.exists() and any(to.iterdir()) and not (force and (to / MARK).exists()):
-        hint = "--force replaces it" if (to / MARK).exists() else "it is no export, so --force does not replace it"
-        raise UserError(f"{to} holds something: name another folder ({hint})")
-    paths.make_folder(to.parent)
     partial = to.with_name(f".{to.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
     try:
+        if to.exists() and any(to.iterdir()) and not (force and (to / MARK).exists()):
+            hint = "--force replaces it" if (to / MARK).exists() else "it is no export, so --force does not replace it"
+            raise UserError(f"{to} holds something: name another folder ({hint})")
+        shutil.rmtree(partial, ignore_errors=True)
         _fill(partial, chapter, artefacts["export"], settings)
         shutil.rmtree(to, ignore_errors=True)
         os.replace(partial, to)

@@ -20,6 +20,10 @@ from dfnas.runtime import machine
 from dfnas.runtime.files import replacing, write_json, write_tensors, write_text
 
 BATCHES = (1, 32)  # images at once, of which latency is told
+LIBRARIES = {  # what builds a network of theirs: its name, classes, channels
+    "torchvision": "torchvision.models.get_model({0!r}, weights=None, num_classes={1})",
+    "timm": "timm.create_model({0!r}, num_classes={1}, in_chans={2})",
+}
 README = """A network made by dfnas: {architecture}
 
 It takes images of {channels} x {side} x {side}, pixels in [0, 1], normalised channel by channel as (pixel - mean) / std
@@ -34,10 +38,11 @@ In PyTorch, without dfnas:
     network = build().eval()
     network.load_state_dict(load_file("{stem}.safetensors"))
 
-{stem}.safetensors  {weights}
+{stem}.safetensors  the weights
 {stem}.pt2          the same for torch.export.load(...).module(), any number of images
 {stem}.onnx         the same for ONNX: images -> logits
-{stem}.json         all of this page for programs, with size and latency
+{stem}.json         all of this page for programs, with size and latency: {parameters:,} values, {macs:,} multiply-adds
+                    an image, milliseconds for so many images at once on one thread: {latency_ms}
 architecture.py     the network as plain torch modules; needs torch alone
 architecture.txt    the network as dfnas reads it: dfnas.models.build(text, {classes}, {channels})
 """
@@ -90,45 +95,40 @@ def translate(network: nn.Module, shape: Sequence[int], folder: Path, stem: str)
     onnx.save(folder / f"{stem}.onnx", external_data=False)
 
 
-def write(folder: Path, stem: str, text: str, weights: dict[str, Tensor] | None, facts: dict[str, Any]) -> None:
+def write(folder: Path, stem: str, text: str, weights: dict[str, Tensor], facts: dict[str, Any]) -> None:
     """Every file of a network, under the name `stem`, and a README.txt that says what they are.
 
-    `text` is its architecture; `weights` may hold more than it needs, None: a fresh network's. `facts` are classes,
-    channels, side, mean, std and names of the classes.
+    `text` is its architecture; `weights` may hold more than it needs. `facts` are classes, channels, side, mean, std
+    and names of the classes.
     """
     network = models.build(text, facts["classes"], facts["channels"], 0).eval()
-    if weights is not None:
-        network.load_state_dict({name: weights[name] for name in network.state_dict()})
+    network.load_state_dict({name: weights[name] for name in network.state_dict()})
     shape = (facts["channels"], facts["side"], facts["side"])
-    facts = {**facts, "weights": "trained" if weights is not None else "fresh weights: it was not trained"}
     save(folder / f"{stem}.safetensors", text, network.state_dict(), facts)
     write_text(folder / "architecture.txt", text + "\n")
     write_text(folder / "architecture.py", _source(network, shape, text, facts["classes"]))
     translate(network, shape, folder, stem)
-    facts |= {"architecture": text, "parameters": cost.parameters(network), "macs": cost.macs(network, shape)}
+    facts = facts | {"architecture": text, "parameters": cost.parameters(network), "macs": cost.macs(network, shape)}
     facts["bytes"] = {file.name: file.stat().st_size for file in sorted(folder.glob(f"{stem}.*"))}
-    write_json(folder / f"{stem}.json", facts | _latency(network, shape))
-    listed = {"names": ", ".join(facts["names"]), "mean": tuple(facts["mean"]), "std": tuple(facts["std"])}
-    write_text(folder / "README.txt", README.format(stem=stem, **facts | listed))
+    facts |= {"latency_ms": _latency(network, shape), "machine": machine.description()}
+    write_json(folder / f"{stem}.json", facts)
+    write_text(folder / "README.txt", README.format(**facts | {"stem": stem, "names": ", ".join(facts["names"])}))
 
 
 def _source(network: nn.Module, shape: tuple[int, int, int], text: str, classes: int) -> str:
-    """The network's source; of those of torchvision that cannot be traced, the line that builds them."""
+    """The network's source; of those of a library that cannot be traced, the line that builds them."""
     try:
         return source_code.write(network, shape, f"The network {text}.")
     except UserError:
-        if not text.startswith("torchvision:"):
+        library, _, name = text.partition(":")
+        if library not in LIBRARIES:
             raise
-        name = text.removeprefix("torchvision:")
-        call = f"torchvision.models.get_model({name!r}, weights=None, num_classes={classes})"
-        return f"import torchvision\n\n\ndef build():\n    return {call}\n"
+        return f"import {library}\n\n\ndef build():\n    return {LIBRARIES[library].format(name, classes, shape[0])}\n"
 
 
 @torch.no_grad()
-def _latency(network: nn.Module, shape: tuple[int, int, int]) -> dict[str, Any]:
-    """Median milliseconds on this machine's processor, by the number of images at once, and what it is."""
-    times = {}
-    for batch in BATCHES:
-        timer = Timer("network(images)", globals={"network": network, "images": torch.zeros(batch, *shape)})
-        times[batch] = round(1000 * timer.blocked_autorange(min_run_time=0.1).median, 4)
-    return {"latency_ms": times, "latency_threads": 1, "machine": machine.description()}
+def _latency(network: nn.Module, shape: tuple[int, int, int]) -> dict[int, float]:
+    """Median milliseconds on one thread of this machine's processor, by the number of images at once."""
+    given = {batch: {"network": network, "images": torch.zeros(batch, *shape)} for batch in BATCHES}
+    timers = {batch: Timer("network(images)", globals=names) for batch, names in given.items()}
+    return {batch: round(1000 * timer.blocked_autorange(min_run_time=0.1).median, 4) for batch, timer in timers.items()}

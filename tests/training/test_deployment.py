@@ -11,7 +11,7 @@ import torch
 
 from dfnas import models
 from dfnas.errors import UserError
-from dfnas.models import darts, nasbench, source_code
+from dfnas.models import darts, source_code
 from dfnas.training import deployment
 
 CHAIN = "stem=4;stem_stride=1;{}widths=8,16;repeats=2,2;strides=2,2;tail=16;choices="
@@ -98,14 +98,6 @@ def test_without_the_package_the_files_give_the_same_logits(files, family):
     assert torch.allclose(torch.from_numpy(logits), expected, atol=1e-4)
     assert "dfnas" not in (folder / "architecture.py").read_text()
     assert "Käfer/1, Käfer/2" in (folder / "README.txt").read_text(encoding="utf-8")
-
-
-@pytest.mark.parametrize("space", [nasbench.Space("cell", 4, 1), nasbench.Space("chain", 4)])
-def test_networks_of_tables_have_a_source(space):
-    """`write` itself compares what the source builds with the network."""
-    only = tuple(number % count for number, count in enumerate(space.options, 1))
-    network = lively(nasbench.Supernet(space, 7, 1, only=only))
-    assert "def build():" in source_code.write(network, (1, 16, 16), "A network.")
 
 
 class Doubling(torch.nn.Module):
