@@ -5,6 +5,7 @@ one that is taken is left. The parts keep their names, so that the network's wei
 """
 
 import inspect
+import itertools
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -71,7 +72,9 @@ def _check(text: str, network: nn.Module, images: Tensor) -> None:
 def _plain(module: nn.Module) -> Any:
     """The class of torch.nn that a module is an instance of and computes what that does; else None."""
     base = next(each for each in type(module).__mro__ if each.__module__.startswith("torch.nn"))
-    same = type(module).forward is base.forward or base is nn.Conv2d  # of which there are quicker ones here
+    same = (
+        type(module).forward is getattr(base, "forward", None) or base is nn.Conv2d
+    )  # of which there are quicker ones here
     named = isinstance(module, nn.Sequential) and not all(name.isdigit() for name, _ in module.named_children())
     return base if same and not named and base is not nn.Module else None
 
@@ -125,18 +128,20 @@ def _built(module: nn.Module, inputs: dict[nn.Module, dict[str, Any]], classes: 
     items = [_built(child, inputs, classes, indent + 4) for child in module.children()]
     if base is None:
         items = [f"{name}={item}" for (name, _), item in zip(module.named_children(), items, strict=True)]
-    body = _body(module, inputs[module]) if base is None else ""
-    start, end = ("([", "])") if base is nn.ModuleList else ("(", ")")
-    start = (f"nn.{base.__name__}" if base else classes.setdefault(body, _name(module, classes))) + start
+    name = f"nn.{base.__name__}" if base else _class(module, _body(module, inputs[module]), classes)
+    start, end = (f"{name}([", "])") if base is nn.ModuleList else (f"{name}(", ")")
     if not any("\n" in item for item in items) and indent + len(start + ", ".join(items)) < WIDTH:
         return start + ", ".join(items) + end
     return f"{start}\n" + "".join(f"{' ' * (indent + 4)}{item},\n" for item in items) + " " * indent + end
 
 
-def _name(module: nn.Module, classes: dict[str, str]) -> str:
-    """A name for the class of a module that no other class has."""
-    name = type(module).__name__.strip("_")
-    return next(each for each in (name, *(f"{name}{n}" for n in range(2, 9999))) if each not in classes.values())
+def _class(module: nn.Module, body: str, classes: dict[str, str]) -> str:
+    """The name of the class that has this inside; it is new where there is none yet."""
+    if body not in classes:
+        name = type(module).__name__.strip("_")
+        names = itertools.chain([name], (f"{name}{number}" for number in itertools.count(2)))
+        classes[body] = next(each for each in names if each not in classes.values())
+    return classes[body]
 
 
 def _body(module: nn.Module, inputs: dict[str, Any]) -> str:

@@ -17,10 +17,12 @@ from dfnas.training import deployment
 CHAIN = "stem=4;stem_stride=1;{}widths=8,16;repeats=2,2;strides=2,2;tail=16;choices="
 FAMILIES = {  # name -> architecture, channels, side
     "resnet": ("resnet8x0.25", 1, 16),
-    "darts": (darts.to_text(darts.DARTS_V2, darts.Size(2, 3)), 3, 16),
     "darts, an odd side": (darts.to_text(darts.DARTS_V1, darts.Size(2, 2, "imagenet")), 3, 50),
     "spos": ("spos:1;" + CHAIN.format("") + "0213", 1, 16),
     "proxyless": ("proxyless:1;" + CHAIN.format("first=4;") + "0625", 1, 16),
+}
+SOURCES = {  # which are read as source alone
+    "darts": (darts.to_text(darts.DARTS_V2, darts.Size(2, 3)), 3, 16),
     "pruned": ("pruned:1;resnet8;14,16,21,9,24", 3, 16),
     "bottlenecks": ("pruned:1;resnet50;" + ",".join(["0"] * 20), 3, 32),
     "torchvision": ("torchvision:mobilenet_v2", 3, 32),
@@ -98,6 +100,15 @@ def test_without_the_package_the_files_give_the_same_logits(files, family):
     assert torch.allclose(torch.from_numpy(logits), expected, atol=1e-4)
     assert "dfnas" not in (folder / "architecture.py").read_text()
     assert "Käfer/1, Käfer/2" in (folder / "README.txt").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("family", SOURCES)
+def test_every_family_has_a_source(family):
+    """`write` itself compares what the source builds with the network."""
+    text, channels, side = SOURCES[family]
+    source = source_code.write(lively(models.build(text, 7, channels, 0)), (channels, side, side), "A network.")
+    assert "dfnas" not in source
+    assert max(map(len, source.splitlines())) < 160
 
 
 class Doubling(torch.nn.Module):
