@@ -1,5 +1,6 @@
 """The command line: python -m dfnas run | compute | status | plan | publish | render | handout."""
 
+import io
 import os
 import sys
 from pathlib import Path
@@ -282,6 +283,8 @@ def _exit_code(states: list[states.State]) -> int:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; every mistake of a user is one line and exit code 2."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal that lacks a letter stops nothing
     try:
         code = app(arguments, prog_name="python -m dfnas", standalone_mode=False) or 0
         return _stopped() if code == STOPPED else code

@@ -195,7 +195,7 @@ def _kernel(environment: dict[str, str], noise: Any) -> type:
 def _log(path: Path) -> Iterator[Any]:
     """A fresh log that kernel and papermill write to, and progress bars append to."""
     path.unlink(missing_ok=True)
-    with open(path, "a") as file:
+    with open(path, "a", encoding="utf-8") as file:
         handler = logging.StreamHandler(file)
         logging.getLogger("papermill").addHandler(handler)
         try:

@@ -128,9 +128,9 @@ def test_states_without_a_good_run(book: tiny.Book) -> None:
     book.run()
     assert not (book.runs / tiny.PROFILE / "failed" / f"{tiny.NAME}.json").exists()
     path = book.runs / tiny.PROFILE / f"{tiny.NAME}.ipynb"
-    path.write_text(path.read_text().replace("'answer', 42", "'answer', 43"))
+    path.write_text(path.read_text(encoding="utf-8").replace("'answer', 42", "'answer', 43"), encoding="utf-8")
     assert book.state().word == "unchecked"
-    path.write_text("{")
+    path.write_text("{", encoding="utf-8")
     assert book.state().word == "failed"
 
 
@@ -158,8 +158,8 @@ def test_kernels_get_data_device_log_and_the_root_as_working_directory(book: tin
         "cwd": str(book.root),
         "python": sys.executable,
     }
-    assert "noise" in log.read_text()
-    assert "TCP" not in log.read_text()
+    assert "noise" in log.read_text(encoding="utf-8")
+    assert "TCP" not in log.read_text(encoding="utf-8")
     assert book.record()["parameters"]["run"]["device"] == "cpu"
 
 
@@ -193,7 +193,7 @@ def test_leftovers_of_a_killed_runner_are_swept(book: tiny.Book) -> None:
 def test_a_missing_or_broken_source_is_one_line(book: tiny.Book) -> None:
     with pytest.raises(UserError, match="is missing"):
         book.run()
-    book.write(GOOD).write_text("{")
+    book.write(GOOD).write_text("{", encoding="utf-8")
     with pytest.raises(UserError, match="cannot read"):
         book.run()
 
@@ -234,7 +234,7 @@ def test_notebooks_run_by_other_tools_from_anywhere(book: tiny.Book, tmp_path: P
         env=dict(os.environ),
     )
     assert done.returncode == 0, done.stderr
-    record = json.loads((book.runs / tiny.PROFILE / f"{tiny.NAME}.json").read_text())
+    record = json.loads((book.runs / tiny.PROFILE / f"{tiny.NAME}.json").read_bytes())
     assert record["complete"] is True
     assert record["verdict"] == "unchecked"
     assert book.state().word == "unchecked"
