@@ -218,21 +218,3 @@ def teacher_stage(settings: Settings, teacher: Teacher) -> Artefact:
 
     inputs = [teacher.digest, real_data.digest(settings.data)]
     return stages.stage("pruning-teacher", work, {}, inputs=inputs, version=VERSION, run=settings.run)
-<<<<<<< HEAD
-=======
-
-
-def export_stage(trained: Artefact, settings: Settings, teacher: Teacher) -> Artefact:
-    """The stage that writes the first window's find as files that others can use (see `exports`)."""
-    data, side = settings.data, side_of(settings)
-
-    def work(folder: Path) -> None:
-        text = json.loads((trained.folder / "trained.json").read_bytes())["architecture"]
-        facts: dict[str, Any] = {"classes": data.classes, "channels": data.channels, "side": side}
-        facts |= {"mean": list(teacher.mean), "std": list(teacher.std), "names": list(teacher.classes)}
-        file = folder / f"{EXPORTED}.safetensors"
-        exports.save(file, text, load_file(trained.folder / "model.safetensors"), facts)
-        exports.translate(exports.load(file), (data.channels, side, side), folder, EXPORTED)
-
-    return stages.stage("pruning-export", work, {"side": side}, inputs=[trained, teacher.digest], version=VERSION)
->>>>>>> main
