@@ -187,10 +187,13 @@ def export(
     profile: Profile = "quick",
     seed: Seed = 0,
     overrides: Set = None,
+    data: Data = None,
     force: Annotated[bool, typer.Option("--force", help="replace an earlier export")] = False,
 ) -> None:
     """Copy what a finished chapter left for others into a folder: images and labels, architecture, networks."""
     settings, folder = _settings(profile, seed, overrides), to.expanduser().resolve()
+    if _data(data):
+        os.environ["DFNAS_DATA"] = str(_data(data))
     from dfnas.chapters import index  # imported late: it brings torch, which takes seconds
 
     index.export(chapter, settings, folder, force)

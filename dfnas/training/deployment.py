@@ -45,6 +45,7 @@ In PyTorch, without dfnas:
                     an image, milliseconds for so many images at once on one thread: {latency_ms}
 architecture.py     the network as plain torch modules; needs torch alone
 architecture.txt    the network as dfnas reads it: dfnas.models.build(text, {classes}, {channels})
+architecture.svg    the network drawn, where it was searched for
 """
 
 
