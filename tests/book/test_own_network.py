@@ -173,7 +173,7 @@ def test_six_kinds_of_file_hold_the_same_teacher(own: Own) -> None:
 def test_a_plan_needs_no_real_images(own: Own, answered: dict[str, bool], capsys: Any) -> None:
     options = [word for item in own.overrides(answered) for word in ("--set", item)]
     with own.place(answered):
-        assert __main__.main(["plan", "--profile", own.profile, *options]) == 0
+        assert __main__.main(["plan", *CHAPTERS, "--profile", own.profile, *options]) == 0
     assert set(CHAPTERS) <= set(capsys.readouterr().out.split())
 
 
