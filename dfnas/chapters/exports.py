@@ -149,7 +149,7 @@ def _stages(space: shufflenet.Space | mbconv.Space) -> list[tuple[int, int, int]
 
 def command(verb: str, chapter: str, settings: Settings, *more: str) -> str:
     """The line that does something with a chapter under these settings."""
-    words = [verb, chapter, "--profile", settings.file or settings.profile]
+    words = [verb, chapter, "--profile", settings.argument]
     words += ["--seed", str(settings.seed)] * (settings.seed != 0)
     words += [word for override in settings.overrides for word in ("--set", override)]
     return f"python -m dfnas {shlex.join([*words, *more])}"
