@@ -88,7 +88,7 @@ def test_an_export_that_is_stopped_leaves_what_was_there(artefacts, tmp_path, mo
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(image_folder, "_picture", stopped)
+        patch.setattr(image_folder, "bar", stopped)
         for name in ("out", "new"):
             with pytest.raises(KeyboardInterrupt):
                 collect(artefacts, tmp_path / name, force=True)
