@@ -84,7 +84,7 @@ def test_an_export_that_is_stopped_leaves_what_was_there(artefacts, tmp_path, mo
     collect(artefacts, tmp_path / "out")
     before = sorted(tmp_path.rglob("*"))
 
-    def stopped(*_):
+    def stopped(*_, **__):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
