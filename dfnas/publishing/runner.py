@@ -139,7 +139,7 @@ def papermill_notebook(path: Path, output: Path, settings: Settings, staging: Pa
                 },
                 kernel_name="python3",
                 language="python",
-                cwd=paths.root(),
+                cwd=paths.home(),
                 progress_bar=sys.stderr.isatty(),
                 execution_timeout=options.timeout,
                 kernel_manager_class=_kernel(_environment(staging, log, options), kernel_noise),
