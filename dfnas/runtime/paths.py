@@ -6,7 +6,6 @@ from pathlib import Path
 from dfnas.errors import UserError
 from dfnas.profiles import Settings, overrides_digest
 
-
 INSTALLED = Path(__file__).resolve().parents[1] / "sources"  # in a wheel: notebooks, benchmarks, the book's sources
 
 
