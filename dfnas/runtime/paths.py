@@ -14,14 +14,10 @@ def root() -> Path:
     return INSTALLED if INSTALLED.is_dir() else INSTALLED.parents[1]
 
 
-def home() -> Path:
-    """The folder that work is done in: the repository, or with an installation the caller's own."""
-    return Path.cwd() if INSTALLED.is_dir() else root()
-
-
 def runs() -> Path:
-    """The folder of artefacts, executed notebooks and records: $DFNAS_RUNS, else runs/ in `home`."""
-    return Path(os.environ.get("DFNAS_RUNS") or home() / "runs").expanduser().resolve()
+    """The folder of artefacts, notebooks and records: $DFNAS_RUNS, else runs/ in the repository, or here if installed."""
+    home = Path.cwd() if INSTALLED.is_dir() else root()
+    return Path(os.environ.get("DFNAS_RUNS") or home / "runs").expanduser().resolve()
 
 
 def cache() -> Path:
