@@ -15,7 +15,7 @@ def root() -> Path:
 
 
 def runs() -> Path:
-    """The folder of artefacts, notebooks and records: $DFNAS_RUNS, else runs/ in the repository, or here if installed."""
+    """The folder of artefacts, executed notebooks and records: $DFNAS_RUNS, else runs/ in the repository, or here."""
     home = Path.cwd() if INSTALLED.is_dir() else root()
     return Path(os.environ.get("DFNAS_RUNS") or home / "runs").expanduser().resolve()
 
