@@ -9,8 +9,7 @@ from safetensors import safe_open
 from dfnas.data import cifar10, imagenet, splits
 from dfnas.data.sources import Source, balanced
 from dfnas.data.splits import CIFAR10_CLASSES, Dataset
-from dfnas.errors import UserError
-from dfnas.profiles import DATA_SETS, DataSettings
+from dfnas.profiles import DataSettings
 from dfnas.runtime import stages
 
 
@@ -29,9 +28,7 @@ def load(settings: DataSettings) -> Dataset:
         return _digits()
     if settings.name == "cifar10":
         return cifar10.load(settings)
-    if settings.name == "imagenet":
-        return imagenet.load(settings)
-    raise UserError(f"no data set {settings.name!r}; there are {', '.join(DATA_SETS)}")
+    return imagenet.load(settings)
 
 
 def train(settings: DataSettings, count: int = 0, seed: int = 0) -> Source:

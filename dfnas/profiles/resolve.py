@@ -1,18 +1,18 @@
 """From a profile's name, a seed and overrides to Settings; every mistake is one line."""
 
-import ast
 import dataclasses
-import difflib
+import functools
 import hashlib
 import importlib
 import json
 import os
-import typing
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_type_hints
 
 from dfnas.errors import UserError
-from dfnas.profiles.settings import CHAPTERS, DATA_SETS, Settings
+from dfnas.profiles import rules
+from dfnas.profiles.kinds import check, guess, parse
+from dfnas.profiles.settings import CHAPTERS, Settings
 
 NAMES = ("smoke", "quick", "laptop", "paper-cifar10", "paper-imagenet")
 Part = TypeVar("Part")
@@ -26,26 +26,25 @@ def load(profile: str, seed: int = 0, overrides: Sequence[str] = (), device: str
     Raises
     ------
     UserError
-        Unknown profile, stage, field or data set, a value of the wrong type, a seed that is no whole number.
+        Unknown profile, stage or field, a value of the wrong type, that is none of the choices or out of range, fields
+        that do not fit one another, a seed that is no whole number.
     """
     if profile not in NAMES:
-        raise UserError(f"no profile {profile!r}{_guess(str(profile), NAMES)}; there are {', '.join(NAMES)}")
+        raise UserError(f"no profile {profile!r}{guess(str(profile), NAMES)}; there are {', '.join(NAMES)}")
     if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
         raise UserError(f"seed must be a whole number from 0 up, not {seed!r}")
     if isinstance(overrides, str) or not all(isinstance(item, str) for item in overrides):
         raise UserError(f'overrides must be a list of "stage.field=value", not {overrides!r}')
     module = importlib.import_module(f"dfnas.profiles.{profile.replace('-', '_')}")
-    settings: Settings = dataclasses.replace(module.SETTINGS, seed=seed, overrides=tuple(overrides))
+    settings: Settings = dataclasses.replace(module.SETTINGS, seed=seed)
     for override in overrides:
         settings = _override(settings, override)
-    if settings.data.name not in DATA_SETS:
-        wrong, known = settings.data.name, ", ".join(DATA_SETS)
-        raise UserError(f"data.name: no data set {wrong!r}{_guess(wrong, DATA_SETS)}; there are {known}")
-    device = device or os.environ.get("DFNAS_DEVICE")
-    if not device:
-        return settings
-    # Not an override: where something ran does not change which run it is.
-    return dataclasses.replace(settings, run=dataclasses.replace(settings.run, device=device))
+    if device := device or os.environ.get("DFNAS_DEVICE"):
+        # Not an override: where something ran does not change which run it is.
+        settings = variant(settings, run={"device": device})
+    rules.check(settings)
+    rules.check_synthesis(settings.synthesis, settings.data)
+    return settings
 
 
 def variant(base: Part, /, **changes: Any) -> Part:
@@ -59,7 +58,7 @@ def variant(base: Part, /, **changes: Any) -> Part:
     UserError
         An unknown field, a value of the wrong type, fields of a part that is None; all by their path.
     """
-    return _replace(base, changes, _check)
+    return _replace(base, changes, check)
 
 
 def require_chapter(name: str, settings: Settings) -> None:
@@ -85,23 +84,26 @@ def overrides_digest(overrides: Sequence[str]) -> str:
 def _override(settings: Settings, override: str) -> Settings:
     name, equals, text = override.partition("=")
     path = name.strip().split(".")
-    if not equals or len(path) < 2:
+    if not equals or len(path) < 2 or not override.isprintable():
         raise UserError(f'cannot read override {override!r}: write "stage.field=value", as in synthesis.images=500')
     changes: Any = text.strip()
     for field in reversed(path):
         changes = {field: changes}
-    return _replace(settings, changes, _parse)
+    settings = _replace(settings, changes, parse)
+    value = functools.reduce(getattr, path, settings)
+    text = value if isinstance(value, str) else text.strip()  # a path is absolute from here on, whoever reads it again
+    return dataclasses.replace(settings, overrides=(*settings.overrides, f"{'.'.join(path)}={text}"))
 
 
 def _replace(part: Any, changes: dict[str, Any], read: Callable[[Any, Any, str], Any], place: str = "") -> Any:
     """The part, changed; `read` takes a value, the type of its field and its path to what the field then holds."""
-    kinds = typing.get_type_hints(type(part))
+    kinds = get_type_hints(type(part), include_extras=True)
     empty = {field.name for field in dataclasses.fields(part) if field.default is None}  # which may be None again
     values: dict[str, Any] = {}
     for name, value in changes.items():
         path, old = f"{place}{name}", getattr(part, name, None)
         if name not in kinds:
-            raise UserError(f"{path}: no {name!r}{_guess(name, list(kinds))}; there are {', '.join(kinds)}")
+            raise UserError(f"{path}: no {name!r}{guess(name, list(kinds))}; there are {', '.join(kinds)}")
         if value is None and name in empty:
             values[name] = None
         elif not isinstance(value, dict):
@@ -113,55 +115,3 @@ def _replace(part: Any, changes: dict[str, Any], read: Callable[[Any, Any, str],
                 f"{path} has no fields of its own" if old is not None else f"{path} is None here: give it whole"
             )
     return dataclasses.replace(part, **values)
-
-
-def _parse(text: str, kind: Any, path: str) -> Any:
-    if dataclasses.is_dataclass(kind):
-        raise UserError(f"{path} has fields of its own: name one")
-    if kind is str:
-        return text.strip("\"'")
-    try:
-        value = ast.literal_eval({"true": "True", "false": "False"}.get(text, text))
-    except (ValueError, SyntaxError):
-        value = text
-    return _cast(_check(value, kind, path), kind)
-
-
-def _check(value: Any, kind: Any, path: str) -> Any:
-    if not _fits(value, kind):
-        raise UserError(f"{path}: {value!r} is not of type {kind.__name__ if isinstance(kind, type) else kind}")
-    return _tuples(value)
-
-
-def _fits(value: Any, kind: Any) -> bool:
-    if kind is float:
-        return isinstance(value, (int, float)) and not isinstance(value, bool)
-    if kind is int:
-        return isinstance(value, int) and not isinstance(value, bool)
-    if typing.get_origin(kind) is tuple:
-        kinds = typing.get_args(kind)
-        if not isinstance(value, (tuple, list)):
-            return False
-        if len(kinds) == 2 and kinds[1] is Ellipsis:
-            return all(_fits(item, kinds[0]) for item in value)
-        return len(value) == len(kinds) and all(map(_fits, value, kinds))
-    return isinstance(value, kind)
-
-
-def _cast(value: Any, kind: Any) -> Any:
-    if kind is float:
-        return float(value)
-    if typing.get_origin(kind) is tuple:
-        kinds = typing.get_args(kind)
-        each = kinds[:1] * len(value) if kinds[-1] is Ellipsis else kinds
-        return tuple(map(_cast, value, each))
-    return value
-
-
-def _tuples(value: Any) -> Any:
-    return tuple(map(_tuples, value)) if isinstance(value, (list, tuple)) else value
-
-
-def _guess(name: str, known: Sequence[str]) -> str:
-    close = difflib.get_close_matches(name, known, 1)
-    return f" (did you mean {close[0]!r}?)" if close else ""

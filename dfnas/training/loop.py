@@ -11,7 +11,6 @@ import torch
 from torch import Tensor, nn
 
 from dfnas.data.sources import Sample
-from dfnas.errors import UserError
 from dfnas.profiles import RunSettings, TrainingSettings
 from dfnas.runtime import devices, distributed, seeds, stages
 from dfnas.runtime.files import write_checkpoint, write_json, write_tensors
@@ -254,8 +253,6 @@ def _optimiser(parameters: list[nn.Parameter], settings: TrainingSettings) -> to
     common: dict[str, Any] = {"lr": settings.learning_rate, "weight_decay": settings.weight_decay, "fused": True}
     if settings.optimiser == "adam":
         return torch.optim.Adam(groups, betas=(settings.momentum, 0.999), **common)
-    if settings.optimiser != "sgd":
-        raise UserError(f"training.optimiser={settings.optimiser!r}: there are sgd and adam")
     nesterov = settings.nesterov and settings.momentum > 0
     optimiser = torch.optim.SGD(groups, momentum=settings.momentum, nesterov=nesterov, **common)
     if settings.momentum:
