@@ -35,7 +35,7 @@ def call(*arguments: str) -> int:
         (["run", "--set", "nonsense"], "cannot read override"),
         (["run", "--seed", "-1"], "seed must be"),
         (["run", "--seed", "one"], "'--seed'"),
-        (["run", "--device", "tpu"], "no device 'tpu'"),
+        (["run", "--device", "tpu"], "run.device='tpu' (did you mean 'cpu'?): there are auto, cpu, cuda"),
         (["run", "--data", "/no/such/folder"], "no data at /no/such/folder"),
         (["run", "--nosuch"], "--nosuch"),
         (["compute", "12-nothing"], "no chapter"),

@@ -37,6 +37,11 @@ def parse(text: str, kind: Any, path: str) -> Any:
         value = ast.literal_eval({"true": "True", "false": "False"}.get(text, text))
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
         value = text
+    return read(value, kind, path)
+
+
+def read(value: Any, kind: Any, path: str) -> Any:
+    """What `check` gives, whole numbers of a field of real ones as such; as a profile's own file has them."""
     return _cast(check(value, kind, path), kind)
 
 

@@ -14,7 +14,7 @@ from typing import Any, TypeVar, get_args, get_type_hints
 
 from dfnas.errors import UserError
 from dfnas.profiles import profile_files, rules
-from dfnas.profiles.kinds import PATH, check, guess, parse
+from dfnas.profiles.kinds import PATH, check, guess, parse, read
 from dfnas.profiles.settings import CHAPTERS, NEED_REAL, Settings
 
 NAMES = ("smoke", "quick", "laptop", "paper-cifar10", "paper-imagenet")
@@ -137,8 +137,8 @@ def _changed(values: dict[str, Any], path: Path) -> Settings:
 
     def typed(value: Any, kind: Any, place: str) -> Any:
         if not value or PATH not in get_args(kind) or not isinstance(value, str):
-            return check(value, kind, place)
-        file = check(str(path.parent / Path(value).expanduser()), kind, place)
+            return read(value, kind, place)
+        file = read(str(path.parent / Path(value).expanduser()), kind, place)
         if not os.path.exists(file):
             raise UserError(f"{place}: there is no {file}: paths are relative to the profile's file")
         return file

@@ -83,6 +83,7 @@ def test_an_unknown_profile_or_seed_is_refused(profile, seed):
 def test_overrides_keep_the_types_of_their_fields():
     overrides = [
         "synthesis.stages=((2, 5, 'pool'), (1, 5, 'pool'))",
+        "synthesis.learning_rates=(1, 0.1)",
         "student.training.learning_rate=1",
         "run.compile=true",
     ]
