@@ -2,7 +2,6 @@
 
 import ast
 import difflib
-import math
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, is_dataclass
@@ -24,7 +23,7 @@ PATH = Rule(lambda text: "\0" not in text, "a path")  # relative to the folder i
 
 def within(low: float, high: float) -> Rule:
     """Numbers from `low` to `high`, both ends included."""
-    return Rule(lambda value: low <= value <= high, f"from {low:,} to {high:,}")
+    return Rule(lambda value: low <= value <= high, f"from {low:,.12g} to {high:,.12g}")
 
 
 def parse(text: str, kind: Any, path: str) -> Any:
@@ -88,15 +87,8 @@ def _fits(value: Any, kind: Any) -> bool:
         return each is not None and len(value) == len(each) and all(map(_fits, value, each))
     kind = _plain(kind)
     if kind is float:
-        return isinstance(value, (int, float)) and not isinstance(value, bool) and _finite(value)
+        return isinstance(value, (int, float)) and not isinstance(value, bool)
     return isinstance(value, kind) and (kind is not int or not isinstance(value, bool))
-
-
-def _finite(value: float) -> bool:
-    try:
-        return math.isfinite(value)
-    except OverflowError:  # a whole number that is no float
-        return False
 
 
 def _plain(kind: Any) -> Any:

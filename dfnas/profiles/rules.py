@@ -29,13 +29,13 @@ def check(part: Any, place: str = "") -> None:
 def whole_batches(images: int, rounds: int, batch: int, name: str) -> None:
     """Raise UserError, which names the field of the images, unless they are whole batches in each round kept."""
     if images % (batch * rounds):
-        raise UserError(f"{name}={images} is no multiple of batch x rounds kept = {batch} x {rounds}")
+        raise UserError(f"{name}={images}: it must be a multiple of batch x rounds kept = {batch} x {rounds}")
 
 
 def _whole(settings: parts.Settings) -> Iterator[str]:
     data, teacher = settings.data, settings.teacher
     if teacher.builder and not teacher.path:
-        yield f"teacher.builder: {teacher.builder} has no weights: give teacher.path too"
+        yield f"teacher.builder={teacher.builder!r}: it has no weights: give teacher.path too"
     for scale, iterations, kind in settings.synthesis.stages:
         if data.canvas % scale or data.region % scale:
             yield (
@@ -47,59 +47,65 @@ def _whole(settings: parts.Settings) -> Iterator[str]:
 def _data(data: parts.DataSettings) -> Iterator[str]:
     channels, classes, side = KNOWN.get(data.name, (data.channels, data.classes, data.region))
     if (channels, classes) != (data.channels, data.classes):
-        yield f"channels={data.channels}, data.classes={data.classes}: {data.name} has {channels} and {classes}"
+        yield f"channels={data.channels}, data.classes={data.classes}: {data.name} has {channels}, and {classes}"
     if data.region > min(data.canvas, side):
-        yield f"region={data.region} is more than the canvas of {data.canvas}, or than an image of {side}"
-    if data.name != "imagenet" and data.padding == "reflect" and data.canvas > 3 * side - 2:
-        yield f"canvas={data.canvas}: images of {side} reflect to {3 * side - 2} at most; take data.padding=zero"
+        yield f"region={data.region}: it must be at most the canvas, {data.canvas}, and the side of an image, {side}"
+    if data.name in (*KNOWN, "folder") and data.padding == "reflect" and data.canvas > 3 * side - 2:
+        yield f"canvas={data.canvas}: images of {side} are reflected to {3 * side - 2} at most (padding)"
     if len(data.class_names) not in (0, data.classes):
         yield f"class_names: {len(data.class_names)} names, and data.classes is {data.classes}"
 
 
 def _training(recipe: parts.TrainingSettings) -> Iterator[str]:
     if not (recipe.steps or recipe.epochs):
-        yield "steps=0: and no epochs either, so nothing is learnt"
+        yield "steps=0: it must be above 0, or epochs must be"
     if len(recipe.jitter) not in (0, 4):
-        yield f"jitter={recipe.jitter}: four values, or none"
+        yield f"jitter={recipe.jitter}: it must have four values, or none"
     if sum(share for _, share in recipe.resolutions) > 1 + 1e-9:
-        yield f"resolutions={recipe.resolutions}: the shares are more than all of the steps"
+        yield f"resolutions={recipe.resolutions}: the shares must be at most 1 together"
 
 
 def _synthesis(chosen: parts.SynthesisSettings) -> Iterator[str]:
     if not len(chosen.learning_rates) == len(chosen.stages) > 0:
-        yield f"learning_rates={chosen.learning_rates}: one for each of the stages, and there is at least one"
+        yield f"learning_rates={chosen.learning_rates}: there must be one for each of stages, and a stage at least"
     kept = chosen.rounds if chosen.keep_rounds == "all" else 1
     whole_batches(chosen.images, kept, chosen.batch, "synthesis.images")
 
 
 def _student(student: parts.StudentSettings) -> Iterator[str]:
     if student.mixing and student.labels != "online":
-        yield f"mixing={student.mixing}: 0 unless labels is online"
+        yield f"mixing={student.mixing}: it must be 0 unless labels is online"
 
 
 def _calibration(chapter: parts.CalibrationSettings) -> Iterator[str]:
     if chapter.student.mixing:  # only the arm of online labels could, and would then differ in more than labels
-        yield f"student.mixing={chapter.student.mixing}: 0, as arms differ in labels alone"
+        yield f"student.mixing={chapter.student.mixing}: it must be 0, as arms differ in labels alone"
 
 
 def _distillation(chapter: parts.DistillationSettings) -> Iterator[str]:
     if chapter.comparison.mixing:
-        yield f"comparison.mixing={chapter.comparison.mixing}: 0, as arms differ in labels alone"
+        yield f"comparison.mixing={chapter.comparison.mixing}: it must be 0, as arms differ in labels alone"
+
+
+def _space(space: parts.SpaceSettings | parts.MobileSpaceSettings) -> Iterator[str]:
+    if not len(space.widths) == len(space.repeats) == len(space.strides) > 0:
+        yield f"widths={space.widths}: widths, repeats and strides must each have a value a stage, of one stage or more"
 
 
 def _evolution(search: parts.EvolutionSettings) -> Iterator[str]:
-    if search.mutations + search.crossovers > search.population:
-        yield f"population={search.population}: less than {search.mutations} + {search.crossovers} to be made"
+    if (made := search.mutations + search.crossovers) > search.population:
+        yield f"population={search.population}: it must be mutations + crossovers or more, {made}"
 
 
 def _darts(chapter: parts.DartsSettings) -> Iterator[str]:
     if chapter.search.averaging:
-        yield "search.averaging: 0, as architecture parameters follow the weights of the step"
+        yield f"search.averaging={chapter.search.averaging}: it must be 0, as these weights move the architecture"
 
 
 def _proxylessnas(chapter: parts.ProxylessSettings) -> Iterator[str]:
-    if chapter.search.averaging or chapter.warm_up.averaging:
-        yield "search.averaging: 0, as in warm_up: paths are judged by the weights of the step"
+    for name, recipe in (("search", chapter.search), ("warm_up", chapter.warm_up)):
+        if recipe.averaging:
+            yield f"{name}.averaging={recipe.averaging}: it must be 0, as paths are judged by these weights"
 
 
 FAULTS: dict[type, Callable[[Any], Iterator[str]]] = {
@@ -110,6 +116,8 @@ FAULTS: dict[type, Callable[[Any], Iterator[str]]] = {
     parts.StudentSettings: _student,
     parts.CalibrationSettings: _calibration,
     parts.DistillationSettings: _distillation,
+    parts.SpaceSettings: _space,
+    parts.MobileSpaceSettings: _space,
     parts.EvolutionSettings: _evolution,
     parts.DartsSettings: _darts,
     parts.ProxylessSettings: _proxylessnas,

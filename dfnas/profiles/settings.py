@@ -36,7 +36,7 @@ Macs = Annotated[int, within(0, 10**15)]
 Side = Annotated[int, within(1, 4096)]
 SideOrNone = Annotated[int, within(0, 4096)]
 Amount = Annotated[float, within(0, 1e15)]
-Positive = Annotated[float, Rule(lambda value: 0 < value <= 1e15, "above 0")]
+Positive = Annotated[float, Rule(lambda value: 0 < value <= 1e15, "above 0, and up to 1e+15")]
 Share = Annotated[float, within(0, 1)]
 Decay = Annotated[float, Rule(lambda value: 0 <= value < 1, "from 0 up to, but not, 1")]
 Part = Annotated[float, Rule(lambda value: 0 < value < 1, "between 0 and 1")]
@@ -44,6 +44,10 @@ Mean = Annotated[float, Rule(lambda value: 0 <= value <= 1, "from 0 to 1: divide
 Deviation = Annotated[float, Rule(lambda value: 0 < value <= 1, "above 0, at most 1: divide values of 0 to 255 by 255")]
 Name = Annotated[str, Rule(str.isprintable, "one line of text")]
 FilePath = Annotated[str, PATH]
+Benchmark = Literal[
+    "synthesis_step", "darts_step", "searches", "candidates", "kernels", "loader", "memory", "kept_memory", "precision",
+    "small_networks", "processes", "growth"
+]  # fmt: skip
 Labels = Literal["stored", "online"]  # logits of the set, or the teacher on the augmented crop
 
 
@@ -395,7 +399,7 @@ class ConsistencySettings:
 class KernelsSettings:
     """Kernels: what is measured, by files of benchmarks/; (): all of it."""
 
-    benchmarks: tuple[str, ...] = ()
+    benchmarks: tuple[Benchmark, ...] = ()
     pairs: Repeats = 5  # timings of plain and ours, in turn, that a ratio is the median of
 
 
