@@ -98,7 +98,7 @@ def test_its_name_is_of_what_it_means(mine: Path) -> None:
         ("base", "bases", "line 1: no base: begin with base ="),
         ("02-s", "02-z", "line 3: no chapter '02-zynthesis'"),
         ("weights", "weight", "line 6: teacher.path: there is no "),
-        ("path", "builder", "line 6: teacher.builder: weights.pt has no weights"),
+        ("path", "builder", "line 6: teacher.builder='weights.pt': it has no weights"),
         ("base = ", "seed = 1\nbase = ", "line 2: seed: a profile has none"),
         ("[data]", "[teacher]", "line 9: no TOML: Cannot declare ('teacher',) twice"),
         ("[data]", "[data", "line 9: no TOML: Expected ']'"),
