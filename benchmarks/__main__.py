@@ -39,8 +39,8 @@ def main(
         results["peaks"] = peaks.best(results["peaks"], peaks.peaks())
         module = importlib.import_module(f"benchmarks.{name}")
         results["growths" if name == "growth" else "rows"] += module.rows()
-    out.write_text(json.dumps(results, indent=1) + "\n")
-    out.with_suffix(".md").write_text(f"{table(results)}\n")
+    out.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    out.with_suffix(".md").write_text(f"{table(results)}\n", encoding="utf-8")
     print(table(results))
 
 

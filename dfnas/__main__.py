@@ -1,5 +1,6 @@
 """The command line: python -m dfnas run | compute | status | plan | publish | render | handout."""
 
+import io
 import os
 import sys
 from pathlib import Path
@@ -122,6 +123,28 @@ def plan(
     took = "time" if devices == 1 else f"time on {devices}"
     heads = ["chapter", "stage", "iterations", "images", "MACs", "disk (MB)", "memory (MB)", took]
     print(tabulate(map(_plan_row, rows), heads, disable_numparse=True, stralign="right", colalign=("left", "left")))
+
+
+@app.command("new-profile")
+def new_profile(
+    out: Annotated[Path, typer.Argument(help="the file to write, as mine.toml")],
+    weights: Annotated[
+        Path, typer.Option(exists=True, dir_okay=False, help="what torch or safetensors saved, or torch.export")
+    ],
+    shape: Annotated[str, typer.Option("--input", help="channels x side x side of its images, as 3x64x64")],
+    teacher: Annotated[
+        str, typer.Option(help="module:function that builds it, torchvision:NAME, timm:NAME; torch.export needs none")
+    ] = "",
+    classes: Annotated[Path | None, typer.Option(exists=True, dir_okay=False, help="text, a name on each line")] = None,
+    base: Annotated[
+        str, typer.Option(help="start from quick, which takes minutes, or laptop, which takes hours")
+    ] = "quick",
+    force: Annotated[bool, typer.Option("--force", help="write over a file that is there")] = False,
+) -> None:
+    """Look into a network of one's own and write a profile for it, with comments."""
+    from dfnas.chapters import proposal  # imported late: it brings torch, which takes seconds
+
+    print(proposal.write(out, teacher, weights, shape, classes, base, force))
 
 
 @app.command()
@@ -263,6 +286,8 @@ def _exit_code(states: list[states.State]) -> int:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; every mistake of a user is one line and exit code 2."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal that lacks a letter stops nothing
     try:
         code = app(arguments, prog_name="python -m dfnas", standalone_mode=False) or 0
         return _stopped() if code == STOPPED else code

@@ -99,5 +99,5 @@ def test_every_chapter_has_compute_and_plan_and_is_named_as_its_notebook() -> No
 
 
 def test_the_package_stays_thin() -> None:
-    lines = sum(len(path.read_text().splitlines()) for path in FILES)
+    lines = sum(len(path.read_text(encoding="utf-8").splitlines()) for path in FILES)
     assert lines <= 20_400

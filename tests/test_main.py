@@ -116,7 +116,7 @@ def test_overrides_reach_the_notebook_and_have_a_folder_of_their_own(book: tiny.
     book.write("run.record('images', run.settings.synthesis.images)")
     assert call(*RUN, "--set", "synthesis.images=700") == 0
     (folder,) = book.runs.glob(f"{tiny.PROFILE}-s0-*")
-    assert '"images": 700' in (folder / f"{tiny.NAME}.json").read_text()
+    assert '"images": 700' in (folder / f"{tiny.NAME}.json").read_text(encoding="utf-8")
 
 
 def test_status_tells_of_each_chapter(book: tiny.Book, capsys: pytest.CaptureFixture[str]) -> None:

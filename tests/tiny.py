@@ -61,7 +61,7 @@ class Book:
 
     def record(self, name: str = NAME, profile: str = PROFILE, folder: str = "") -> dict[str, Any]:
         """The record that a run left."""
-        return json.loads((self.runs / profile / folder / f"{name}.json").read_text())
+        return json.loads((self.runs / profile / folder / f"{name}.json").read_bytes())
 
     def files(self, profile: str = PROFILE) -> dict[str, bytes]:
         """Every file of a run folder, failed runs and logs left out."""

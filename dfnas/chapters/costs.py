@@ -1,5 +1,6 @@
 """The rows of a plan, from shapes alone: nothing is run."""
 
+import functools
 from typing import Any
 
 import torch
@@ -67,6 +68,7 @@ def student(name: str, settings: Settings, student: StudentSettings, images: int
     return row
 
 
+@functools.lru_cache(maxsize=1)  # each row of a plan asks for it
 def teacher_network(settings: Settings) -> nn.Module:
     """The network that is left of the data: the user's own, where one is given."""
     if settings.teacher.path:

@@ -372,7 +372,7 @@ def metrics(searches: Mapping[str, Artefact], artefacts: Mapping[str, Artefact],
     chance = chance_agreement(settings.seed)
     found: dict[str, Any] = standings.told(artefacts, settings.darts.scratch.tolerance) | outcomes(searches)
     found |= {"agreement_random": float(chance.mean()), "agreement_random_high": float(chance.quantile(0.95))}
-    trained = json.loads((artefacts["random-0"].folder / "scratch.json").read_text())
+    trained = json.loads((artefacts["random-0"].folder / "scratch.json").read_bytes())
     found["scratch_steps"] = trained["history"]["step"][-1]
     found["search_steps"] = _history(searches["synthetic"])["step"][-1]
     found["images"] = settings.synthesis.images
@@ -398,4 +398,4 @@ def outcomes(searches: Mapping[str, Artefact]) -> dict[str, float]:
 
 
 def _history(search: Artefact) -> dict[str, list[Any]]:
-    return json.loads((search.folder / "history.json").read_text())
+    return json.loads((search.folder / "history.json").read_bytes())

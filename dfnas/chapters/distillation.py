@@ -252,7 +252,7 @@ def read(artefacts: dict[str, Artefact]) -> dict[str, Any]:
     The former need real test images, the latter come where there is nothing real to learn from. On held-out images the
     teacher's class is the truth: what is called accuracy is agreement.
     """
-    return json.loads((artefacts["evaluation"].folder / "evaluation.json").read_text())
+    return json.loads((artefacts["evaluation"].folder / "evaluation.json").read_bytes())
 
 
 def curves(results: Results, settings: Settings) -> dict[str, tuple[list[int], list[list[float]]]]:

@@ -40,7 +40,7 @@ def measure(folder: Path, chapter: KernelsSettings) -> None:
     """
     command = [sys.executable, "-m", "benchmarks", *chapter.benchmarks, "--pairs", str(chapter.pairs)]
     command += ["--out", str(folder / "results.json")]
-    done = subprocess.run(command, cwd=paths.root(), capture_output=True, text=True)
+    done = subprocess.run(command, cwd=paths.root(), capture_output=True, encoding="utf-8", errors="replace")
     if done.returncode:
         last = done.stderr.strip().splitlines()[-1:] or ["no message"]
         raise UserError(f"benchmarks: exit code {done.returncode}: {last[0]}")
@@ -48,4 +48,4 @@ def measure(folder: Path, chapter: KernelsSettings) -> None:
 
 def results(artefact: Artefact) -> dict[str, Any]:
     """What was measured: machine, versions, rows, growths and the processor's peaks."""
-    return json.loads((artefact.folder / "results.json").read_text())
+    return json.loads((artefact.folder / "results.json").read_bytes())

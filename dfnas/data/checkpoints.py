@@ -188,8 +188,20 @@ def _difference(wanted: dict[str, Tensor], part: dict[str, Tensor]) -> str:
     if sized:
         theirs, ours = ("x".join(map(str, values[sized[0]].shape)) or "1" for values in (part, wanted))
         words.append(f"{len(sized)} differ in size ({sized[0]} first: {theirs}, and not {ours})")
-    heads = [name for name, value in part.items() if value.squeeze().dim() == 2]
-    if words and heads:
-        last = max(heads, key=lambda name: (bool(HEAD.search(name)), heads.index(name)))
+    last = _last(part)
+    if words and last:
         words.append(f"its last layer ({last}) has {len(part[last])} classes")
     return "; ".join(words)
+
+
+def classes(tensors: dict[str, Tensor], where: str) -> int:
+    """How many classes the last layer of a file's tensors has; UserError where it cannot be told."""
+    last = _last(tensors)
+    if not last:
+        raise UserError(f"the teacher at {where} has no last layer that tells its classes: name them, a line each")
+    return len(tensors[last])
+
+
+def _last(tensors: dict[str, Tensor]) -> str:
+    heads = [name for name, value in tensors.items() if value.squeeze().dim() == 2]
+    return max(heads, key=lambda name: (bool(HEAD.search(name)), heads.index(name)), default="")

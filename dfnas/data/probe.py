@@ -65,6 +65,20 @@ def examine(network: nn.Module, data: DataSettings, sides: Iterable[int], where:
     return outputs, len(layers)
 
 
+def classes(network: nn.Module, channels: int, side: int, where: str) -> int:
+    """How many classes a network answers, which may answer other things too; its hooks are not as before."""
+    network.eval().register_forward_hook(functools.partial(_logits_alone, classes=0))
+    return _pass(network, where, torch.zeros(2, channels, side, side), f" {channels}x{side}x{side}").shape[-1]
+
+
+def takes(network: nn.Module, channels: int, side: int) -> bool:
+    """Whether a network answers images of a side."""
+    try:
+        return len(_pass(network, "", torch.zeros(2, channels, side, side))) == 2
+    except UserError:
+        return False
+
+
 def _check_state(network: nn.Module, where: str) -> None:
     for name, value in network.state_dict().items():
         if not isinstance(value, Tensor):

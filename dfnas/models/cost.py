@@ -24,11 +24,11 @@ def macs(network: nn.Module, shape: tuple[int, int, int]) -> int:
 
 
 def activations(network: nn.Module, shape: tuple[int, int, int]) -> int:
-    """Values that enter the batch-norm layers for one image: what the statistics have to read."""
+    """Values that enter the normalising layers for one image: of batch norms, what the statistics have to read."""
     network = _meta(network)
     sizes: list[int] = []
     for layer in network.modules():
-        if isinstance(layer, nn.BatchNorm2d) or norms.remembers(layer):
+        if isinstance(layer, (nn.BatchNorm2d, nn.GroupNorm, nn.LayerNorm)) or norms.remembers(layer):
             layer.register_forward_hook(lambda layer, inputs, _: sizes.append(inputs[0].numel()))
     _pass(network, shape)
     return sum(sizes)

@@ -26,6 +26,8 @@ def load(profile: str, seed: int = 0, overrides: Sequence[str] = (), device: str
 
     `profile` is a name, or a file of one's own (PATH.toml): a base, and what differs, as tables named as settings.
     They are of a run on the device that is asked for (auto | cpu | cuda; else $DFNAS_DEVICE, else the profile's).
+    Relative paths, and the module of `teacher.builder`, are of the working folder, those of a profile file of its own;
+    overrides keep them in full: a run is named by the file it takes, not by the folder it was called from.
 
     Raises
     ------
@@ -38,6 +40,7 @@ def load(profile: str, seed: int = 0, overrides: Sequence[str] = (), device: str
     if isinstance(overrides, str) or not all(isinstance(item, str) for item in overrides):
         raise UserError(f'overrides must be a list of "stage.field=value", not {overrides!r}')
     settings = _from_file(Path(profile)) if profile_files.is_file(str(profile)) else _named(profile)
+    _find_modules(Path.cwd())
     settings = dataclasses.replace(settings, seed=seed)
     for override in overrides:
         settings = _override(settings, override)
@@ -114,8 +117,7 @@ def _from_file(path: Path) -> Settings:
     if wrong:
         line = profile_files.first_line(text, lambda part: problem({"base": NAMES[0], **part}) == wrong) or 1
         raise UserError(f"{path.name}, line {line}: {wrong}")
-    if str(path.parent) not in sys.path:
-        sys.path.append(str(path.parent))
+    _find_modules(path.parent)
     settings, base = _changed(values, path), values["base"]
     before = _leaves(to_dict(_named(base)))
     differs = {name: value for name, value in _leaves(to_dict(settings)).items() if before.get(name) != value}
@@ -148,6 +150,12 @@ def _changed(values: dict[str, Any], path: Path) -> Settings:
     for chapter in settings.chapters:
         require_chapter(chapter, _named(base))
     return settings
+
+
+def _find_modules(folder: Path) -> None:
+    """Let a builder's module be found that lies in a folder."""
+    if str(folder) not in sys.path:
+        sys.path.append(str(folder))
 
 
 def _leaves(part: dict[str, Any], place: str = "") -> dict[str, Any]:

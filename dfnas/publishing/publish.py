@@ -95,7 +95,7 @@ def check(files: Sequence[Path], target: Path) -> None:
 
 def machine_place(file: Path) -> str:
     """A path of this machine that a file to publish names, or a kernel's temporary file; "" where there is none."""
-    text = file.read_text()
+    text = file.read_text(encoding="utf-8")
     if file.suffix == ".ipynb":
         text = "\n".join(_texts(json.loads(text)))
     text = re.sub(r"data:[\w/+-]+;base64,[A-Za-z0-9+/=]+", "", text)  # pictures: letters by chance
@@ -128,6 +128,6 @@ def _copy(files: Sequence[Path], target: Path) -> list[Path]:
     paths.make_folder(target)
     copies = []
     for file in files:
-        write_text(target / file.name, file.read_text())
+        write_text(target / file.name, file.read_text(encoding="utf-8"))
         copies.append(target / file.name)
     return copies

@@ -14,6 +14,7 @@ from dfnas.errors import UserError
 from dfnas.profiles import Settings
 from dfnas.publishing import notebooks, publish, status
 from dfnas.runtime import paths
+from dfnas.runtime.files import write_text
 
 PARTS = ("index.md", "_config.yml", "_toc.yml", "book")
 PREFIX = "book/executed/"
@@ -98,8 +99,8 @@ def drop_missing(source: Path) -> list[str]:
     if not path.exists():
         raise UserError(f"{paths.root() / '_toc.yml'} is missing: restore it (git checkout _toc.yml)")
     dropped: list[str] = []
-    contents = _without_missing(yaml.safe_load(path.read_text()), source, dropped)
-    path.write_text(yaml.safe_dump(contents, sort_keys=False, allow_unicode=True))
+    contents = _without_missing(yaml.safe_load(path.read_text(encoding="utf-8")), source, dropped)
+    write_text(path, yaml.safe_dump(contents, sort_keys=False, allow_unicode=True))
     return dropped
 
 
@@ -132,18 +133,12 @@ def build(folder: Path) -> Path:
     program = "from jupyter_book.cli.main import main; main()"
     command = [sys.executable, "-c", program, "build", "-W", "-n", "--keep-going", str(folder / "source")]
     command += ["--path-output", str(folder)]
-    environment = {**os.environ, "PYTHONWARNINGS": "ignore", "NO_COLOR": "1"}
+    environment = {**os.environ, "PYTHONWARNINGS": "ignore", "NO_COLOR": "1", "PYTHONUTF8": "1"}
     done = subprocess.run(
-        command,
-        check=False,
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-        cwd=paths.root(),
-        env=environment,
+        command, check=False, capture_output=True, encoding="utf-8", cwd=paths.root(), env=environment
     )
     log = folder / "build.log"
-    log.write_text(done.stdout + done.stderr)
+    write_text(log, done.stdout + done.stderr)
     page = folder / "_build" / "html" / "index.html"
     if done.returncode or not page.exists():
         raise RenderError(warnings_in(done.stdout + done.stderr, folder / "source") + f"\n(all of it: {log})")

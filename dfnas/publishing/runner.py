@@ -6,6 +6,7 @@ goes to failed/ and leaves an earlier good one as it was.
 
 import logging
 import os
+import re
 import shutil
 import socket
 import sys
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from dfnas import profiles, records
-from dfnas.errors import UserError
+from dfnas.errors import UserError, reason
 from dfnas.profiles import Settings
 from dfnas.publishing import notebooks, status
 from dfnas.publishing.status import State
@@ -118,13 +119,16 @@ def _bare_record(name: str, settings: Settings) -> dict[str, Any]:
 def papermill_notebook(path: Path, output: Path, settings: Settings, staging: Path, options: Options) -> str:
     """Execute a notebook; returns what ended the run before its time, "" where the notebook itself tells.
 
+    It works in the caller's folder, so that a relative path means the same to `run` and to `compute`.
+
     Raises
     ------
     UserError
-        The staging folder cannot be written.
+        The staging folder cannot be written, or the kernel does not start.
     """
     import papermill
-    from nbclient.exceptions import CellTimeoutError
+    from nbclient.exceptions import CellTimeoutError, DeadKernelError
+    from zmq import ZMQError
 
     log = staging.parents[1] / f"{output.stem}.log"
     try:
@@ -139,10 +143,10 @@ def papermill_notebook(path: Path, output: Path, settings: Settings, staging: Pa
                 },
                 kernel_name="python3",
                 language="python",
-                cwd=paths.root(),
+                cwd=os.getcwd(),
                 progress_bar=sys.stderr.isatty(),
                 execution_timeout=options.timeout,
-                kernel_manager_class=_kernel(_environment(staging, log, options), kernel_noise),
+                kernel_manager_class=_kernel(staging, _environment(staging, log, options), kernel_noise),
             )
     except papermill.PapermillExecutionError:
         return ""  # the notebook tells it better
@@ -150,14 +154,18 @@ def papermill_notebook(path: Path, output: Path, settings: Settings, staging: Pa
         return f"a cell took longer than {options.timeout} s"
     except OSError as error:
         raise UserError(f"cannot write {output.parent} ({error.strerror}): mend it and run again") from None
-    except RuntimeError:  # nbclient's DeadKernelError, or a kernel that did not start
+    except DeadKernelError:
         return "the kernel died (killed, or out of memory)"
+    except (RuntimeError, ZMQError) as error:
+        raised = re.findall(r"^[\w.]+Error: .*", log.read_text(encoding="utf-8", errors="replace"), re.MULTILINE)
+        raise UserError(f"no kernel starts here ({(raised or [reason(error)])[-1]}): see {log}") from None
     return ""
 
 
 def _environment(staging: Path, log: Path, options: Options) -> dict[str, str]:
-    """The kernel's environment. PYTHONPATH is not touched: the package is installed."""
+    """The kernel's environment, without the user's own IPython; PYTHONPATH is as it was: the package is installed."""
     ours = {"DFNAS_STAGING": str(staging), "DFNAS_LOG": str(log), "DFNAS_RUNS": str(paths.runs())}
+    ours |= {"IPYTHONDIR": str(staging / "ipython"), "PYTHONSTARTUP": "", "MPLBACKEND": ""}
     if options.data is not None:
         ours["DFNAS_DATA"] = str(options.data)
     if options.device:
@@ -167,24 +175,23 @@ def _environment(staging: Path, log: Path, options: Options) -> dict[str, str]:
     return {**os.environ, **ours}
 
 
-def _kernel(environment: dict[str, str], noise: Any) -> type:
+def _kernel(staging: Path, environment: dict[str, str], noise: Any) -> type:
     """A kernel manager that runs this very interpreter, whatever kernels are installed; its stderr goes to the log."""
     from jupyter_client import AsyncKernelManager
+    from traitlets import Unicode
 
     class Kernel(AsyncKernelManager):
+        connection_file = Unicode(str(staging / "kernel.json"))
+
         def format_kernel_cmd(self, extra_arguments: list[str] | None = None) -> list[str]:
-            command = [
-                sys.executable,
-                "-m",
-                "ipykernel_launcher",
-                "-f",
-                self.connection_file,
-                "--log-level=ERROR",
-            ]
+            command = [sys.executable, "-m", "ipykernel_launcher", "-f", self.connection_file, "--log-level=ERROR"]
             return command + (extra_arguments or [])
 
         async def _async_start_kernel(self, **options: Any) -> None:
-            await super()._async_start_kernel(**{**options, "env": environment, "stderr": noise})
+            try:
+                await super()._async_start_kernel(**{**options, "env": environment, "stderr": noise})
+            except OSError as error:
+                raise RuntimeError(reason(error)) from None
 
         start_kernel = _async_start_kernel
 
@@ -195,7 +202,7 @@ def _kernel(environment: dict[str, str], noise: Any) -> type:
 def _log(path: Path) -> Iterator[Any]:
     """A fresh log that kernel and papermill write to, and progress bars append to."""
     path.unlink(missing_ok=True)
-    with open(path, "a") as file:
+    with open(path, "a", encoding="utf-8") as file:
         handler = logging.StreamHandler(file)
         logging.getLogger("papermill").addHandler(handler)
         try:

@@ -43,7 +43,7 @@ def module_digest(path: Path | None) -> str:
     """Digest of a module's code; comments, layout and docstrings do not count."""
     if path is None or not path.exists():
         return ""
-    tree = ast.parse(path.read_text())
+    tree = ast.parse(path.read_text(encoding="utf-8"))
     for node in ast.walk(tree):
         if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)) and ast.get_docstring(
             node, clean=False

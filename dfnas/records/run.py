@@ -152,7 +152,7 @@ class Run:
 def read(path: Path) -> dict[str, Any] | None:
     """A record, or None where there is none that can be read."""
     try:
-        record = json.loads(path.read_text())
+        record = json.loads(path.read_bytes())
     except (OSError, ValueError):
         return None
     return record if isinstance(record, dict) else None

@@ -1,13 +1,14 @@
 """Where and in what precision to compute: one answer for every module."""
 
-import shutil
+import functools
+import re
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
 from torch import nn
 
-from dfnas.errors import UserError
+from dfnas.errors import UserError, note, reason
 from dfnas.profiles import RunSettings
 from dfnas.runtime import stages
 
@@ -64,20 +65,34 @@ def full_precision(where: torch.device) -> Iterator[None]:
 
 
 def compiled(function: Callable, run: RunSettings) -> Callable:
-    """`function` under torch.compile where `run` asks for it and a compiler is there, else as it is.
+    """`function` under torch.compile where `run` asks for it and that works on this machine, else as it is.
 
     On a GPU the compiled program is captured and replayed as CUDA graphs, a launch for all kernels of the forward pass
     and one for those of the backward pass. What it returns is overwritten by its next call.
     """
-    if not run.compile:
-        return function
-    on_cpu = device(run).type == "cpu"
-    if on_cpu and not any(map(shutil.which, ("g++", "clang++", "c++"))):
+    if not run.compile or not compiles(kind := device(run).type):
         return function
     # A program for each resolution stage and kind of target, and for each variant of a chapter: more than the eight
     # after which torch would go on in eager mode, with a warning in the notebook.
-    mode = "default" if on_cpu else "reduce-overhead"
+    mode = "default" if kind == "cpu" else "reduce-overhead"
     return torch.compile(function, mode=mode, dynamic=False, recompile_limit=64)  # type: ignore[call-overload]
+
+
+@functools.cache
+def compiles(kind: str) -> bool:
+    """Whether torch.compile works on a kind of device: it is tried once, on next to nothing, and a note says why not.
+
+    A compiler that is there may be of no use: without Python's headers, or with a space in its cache's path.
+    """
+    try:
+        with torch.enable_grad():
+            x = torch.ones(8, device=kind, requires_grad=True)
+            torch.compile(lambda x: x.sin().sum(), dynamic=False)(x).backward()
+    except Exception as error:  # whatever compilers and torch raise
+        said = re.search(r"(fatal )?error: .*", str(error))
+        note(f"torch.compile does not work here ({said[0] if said else reason(error)}): going on without it, slower")
+        return False
+    return True
 
 
 def place(network: nn.Module, where: torch.device) -> nn.Module:

@@ -12,7 +12,7 @@ from dfnas.runtime.files import write_text
 
 def append(file: Path, row: dict[str, Any]) -> None:
     """Write a line to a log; the time so far counts even if the run is killed now."""
-    with open(file, "a") as log:
+    with open(file, "a", encoding="utf-8") as log:
         log.write(json.dumps(row) + "\n")
     stages.save_time()
 

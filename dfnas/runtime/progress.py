@@ -19,7 +19,7 @@ def bar(iterable: Iterable | None = None, total: int | None = None, desc: str = 
     options: dict[str, Any] = {"total": total, "desc": desc, "unit": unit, "dynamic_ncols": True}
     log = os.environ.get("DFNAS_LOG")
     if log:
-        return tqdm(iterable, file=open(log, "a"), mininterval=10, ascii=True, **options)
+        return tqdm(iterable, file=open(log, "a", encoding="utf-8"), mininterval=10, ascii=True, **options)
     if "ipykernel" in sys.modules:
         return _in_notebook(iterable, options)
     return tqdm(iterable, disable=not sys.stderr.isatty(), leave=False, **options)

@@ -211,7 +211,7 @@ def _work(
 
 
 def _read(folder: Path) -> Artefact:
-    facts = json.loads((folder / "stage.json").read_text())
+    facts = json.loads((folder / "stage.json").read_bytes())
     return Artefact(
         facts["name"],
         facts["key"],
@@ -225,7 +225,7 @@ def _read(folder: Path) -> Artefact:
 
 def _compare(folder: Path, inputs: Sequence[Artefact | str]) -> None:
     """Refuse an artefact of a network that has answered otherwise when it was made."""
-    known = json.loads((folder / "stage.json").read_text()).get("answers", {})
+    known = json.loads((folder / "stage.json").read_bytes()).get("answers", {})
     for item in inputs:
         then, now = known.get(item, ()), getattr(item, "answers", ())
         most = max(map(abs, then), default=0.0)
@@ -246,7 +246,7 @@ class _Sittings:
         self.start = time.perf_counter()
         self.before: dict[str, Any] = {"seconds": 0.0, "peak_memory_mb": 0.0}
         if path.exists():
-            self.before = json.loads(path.read_text())
+            self.before = json.loads(path.read_bytes())
         self.precisions = set(filter(None, self.before.get("precision", "").split(", ")))
 
     def total(self) -> dict[str, Any]:

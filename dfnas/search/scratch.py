@@ -39,7 +39,7 @@ def write_architectures(folder: Path, texts: Iterable[str], **facts: Any) -> Non
 
 def read_architectures(folder: Path) -> list[str]:
     """The architectures of a search or a draw, in their text form."""
-    return json.loads((folder / "architectures.json").read_text())["architectures"]
+    return json.loads((folder / "architectures.json").read_bytes())["architectures"]
 
 
 def random_stage(
@@ -268,7 +268,7 @@ def judging_stage(
         for label, artefact in trained.items():
             if not label.startswith(("found-", "random-")):
                 continue
-            text = json.loads((artefact.folder / "scratch.json").read_text())["architecture"]
+            text = json.loads((artefact.folder / "scratch.json").read_bytes())["architecture"]
             network = separable.quicken(models.build(text, data.classes, data.channels, auxiliary=auxiliary))
             network.load_state_dict(load_file(artefact.folder / "model.safetensors"))
             found[label] = {key: evaluation.accuracy_on(network, part, settings.run)[0] for key, part in shown.items()}

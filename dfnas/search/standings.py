@@ -21,14 +21,14 @@ def results(trained: Mapping[str, Artefact], measure: str = "accuracy") -> dict[
     """
     judged: dict[str, dict[str, float]] = {}
     if "judged" in trained:
-        judged = json.loads((trained["judged"].folder / "judged.json").read_text())
+        judged = json.loads((trained["judged"].folder / "judged.json").read_bytes())
     arms: dict[str, dict[str, list[Any]]] = {}
     for label, artefact in trained.items():
         if not label.startswith(("found-", "random-")):
             continue
         kind, _, rest = label.partition("-")
         arm = "random" if kind == "random" else f"found_on_{rest.rpartition('-')[0]}"
-        facts = json.loads((artefact.folder / "scratch.json").read_text()) | judged.get(label, {})
+        facts = json.loads((artefact.folder / "scratch.json").read_bytes()) | judged.get(label, {})
         if measure not in facts:
             continue
         facts["accuracy"] = facts[measure]

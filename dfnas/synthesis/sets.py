@@ -5,7 +5,9 @@ teacher gave to the slot's previous image: only these logits are carried (as in 
 """
 
 import dataclasses
+from collections.abc import Collection
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -173,6 +175,20 @@ def batch_count(settings: SynthesisSettings) -> int:
     """Slot batches of a set; each is made once a round."""
     rounds = settings.rounds if settings.keep_rounds == "all" else 1
     return max(1, settings.images // (settings.batch * rounds))
+
+
+def fitted(settings: SynthesisSettings, scales: Collection[int]) -> dict[str, Any]:
+    """The fields `stages` and `learning_rates` at scales that there are, 1 among them.
+
+    A stage goes by the next smaller scale, and those of one scale become one.
+    """
+    merged: dict[int, tuple[int, str, float]] = {}
+    for (scale, iterations, kind), rate in zip(settings.stages, settings.learning_rates, strict=True):
+        scale = max(known for known in scales if known <= scale)
+        before = merged.get(scale, (0, kind, rate))
+        merged[scale] = (before[0] + iterations, *before[1:])
+    stages = tuple((scale, iterations, kind) for scale, (iterations, kind, _) in merged.items())
+    return {"stages": stages, "learning_rates": tuple(rate for *_, rate in merged.values())}
 
 
 def _drop_early_rounds(folder: Path, settings: SynthesisSettings) -> None:

@@ -172,23 +172,23 @@ def write(folder: Path, repository: str = "") -> Path:
     """Write the book: the real settings, extension, styles and front matter, with made-up chapters."""
     shutil.copytree(ROOT / "book", folder / "book", ignore=shutil.ignore_patterns("executed", "__pycache__"))
     shutil.copy(ROOT / "index.md", folder)
-    config = yaml.safe_load((ROOT / "_config.yml").read_text())
+    config = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))
     config["repository"]["url"] = repository
-    (folder / "_config.yml").write_text(yaml.safe_dump(config))
-    toc = yaml.safe_load((ROOT / "_toc.yml").read_text())
+    (folder / "_config.yml").write_text(yaml.safe_dump(config), encoding="utf-8")
+    toc = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
     front = [part for part in toc["parts"] if part["caption"] != "Chapters"]
     chapters = {
         "caption": "Chapters",
         "numbered": True,
         "chapters": [{"file": f"book/executed/{n}"} for n in CHAPTERS],
     }
-    (folder / "_toc.yml").write_text(yaml.safe_dump(toc | {"parts": [*front, chapters]}))
+    (folder / "_toc.yml").write_text(yaml.safe_dump(toc | {"parts": [*front, chapters]}), encoding="utf-8")
     executed = folder / "book" / "executed"
     executed.mkdir()
     for name in CHAPTERS:
         nbformat.write(notebook(name), executed / f"{name}.ipynb")
-        (executed / f"{name}.json").write_text(json.dumps(record(name)))
-    (executed / "03-calibration.explorer.json").write_text(json.dumps(explorer()))
+        (executed / f"{name}.json").write_text(json.dumps(record(name)), encoding="utf-8")
+    (executed / "03-calibration.explorer.json").write_text(json.dumps(explorer()), encoding="utf-8")
     return folder
 
 

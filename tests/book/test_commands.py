@@ -63,15 +63,15 @@ def test_read_computes_nothing(clone: Path) -> None:
 
 
 def test_ci_runs_the_test_command_of_the_readme() -> None:
-    script = (ROOT / ".ci" / "run").read_text()
+    script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
     assert script.rstrip().endswith("\nmake test")
-    assert "`make test`" in (ROOT / "README.md").read_text()
+    assert "`make test`" in (ROOT / "README.md").read_text(encoding="utf-8")
     assert os.access(ROOT / ".ci" / "run", os.X_OK)
     subprocess.run(["bash", "-n", str(ROOT / ".ci" / "run")], check=True)
 
 
 def test_readme_is_one_screen_and_its_links_lead_somewhere() -> None:
-    text = (ROOT / "README.md").read_text()
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
     assert len(text.splitlines()) <= 45
     links = re.findall(r"\]\(([^)#:]+)\)", text) + re.findall(r'src="([^":]+)"', text)
     assert links
@@ -79,6 +79,6 @@ def test_readme_is_one_screen_and_its_links_lead_somewhere() -> None:
 
 
 def test_citation_names_the_book_and_the_paper() -> None:
-    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
     assert {"cff-version", "message", "title", "authors", "license"} <= citation.keys()
     assert "Recursive Label Calibration" in citation["references"][0]["title"]

@@ -22,7 +22,7 @@ PLANS = sorted((ROOT / costs.PLANS).glob("*.json"))
 
 def cells(page: Path, name: str) -> list[list[str]]:
     """The rows of a table of a page, by the table's name."""
-    rows = BeautifulSoup(page.read_text(), "html.parser").select(f"table#{name} tr")
+    rows = BeautifulSoup(page.read_text(encoding="utf-8"), "html.parser").select(f"table#{name} tr")
     return [[cell.get_text(" ", strip=True) for cell in row.find_all(["th", "td"])] for row in rows]
 
 
@@ -49,7 +49,7 @@ def test_the_teachers_table_is_of_the_runs_that_are_rendered(made_up_book: Path)
 @pytest.mark.parametrize("path", PLANS, ids=lambda path: path.stem)
 def test_pages_show_the_plan_of_every_chapter_of_the_profile(made_up_book: Path, path: Path) -> None:
     rows = cells(made_up_book / "book" / "scale.html", f"tab-scale-{path.stem.removeprefix('paper-')}")
-    known = [name for name, *_ in costs.chapter_costs(json.loads(path.read_text())["rows"])]
+    known = [name for name, *_ in costs.chapter_costs(json.loads(path.read_bytes())["rows"])]
     assert [row[0] for row in rows[1:]] == known
 
 
@@ -57,7 +57,7 @@ def test_pages_show_the_plan_of_every_chapter_of_the_profile(made_up_book: Path,
 @pytest.mark.parametrize("path", PLANS, ids=lambda path: path.stem)
 def test_written_plans_are_todays(path: Path) -> None:
     settings = profiles.load(path.stem)
-    written = json.loads(path.read_text())
+    written = json.loads(path.read_bytes())
     rows = [
         {"chapter": name, **on_devices(row, written["devices"])}
         for name in settings.chapters
@@ -70,7 +70,7 @@ def test_written_plans_are_todays(path: Path) -> None:
 def test_slurm_script_asks_for_options_that_there_are() -> None:
     script = ROOT / "book" / "slurm.sh"
     subprocess.run(["bash", "-n", str(script)], check=True)
-    called = script.read_text().partition(".venv/bin/torchrun")[2]
+    called = script.read_text(encoding="utf-8").partition(".venv/bin/torchrun")[2]
     command = [sys.executable, "-m", "torch.distributed.run", "--help"]
     known = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     options = re.findall(r"--[a-z-]+", called.partition("-m dfnas")[0])

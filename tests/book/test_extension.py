@@ -18,7 +18,7 @@ from . import made_up
 
 def page(book: Path, name: str) -> BeautifulSoup:
     """A rendered page."""
-    return BeautifulSoup((book / f"{name}.html").read_text(), "html.parser")
+    return BeautifulSoup((book / f"{name}.html").read_text(encoding="utf-8"), "html.parser")
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def source(tmp_path: Path) -> Path:
 
 def edit(path: Path, **changes: Any) -> None:
     """Change keys of a JSON file."""
-    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    path.write_text(json.dumps(json.loads(path.read_bytes()) | changes), encoding="utf-8")
 
 
 def test_number_in_prose_links_to_its_run(made_up_book: Path) -> None:
@@ -79,7 +79,9 @@ def spoilt(tmp_path_factory: pytest.TempPathFactory) -> str:
     index = source / "index.md"
     roles = " ".join(f"{{num}}`{wrong}`" for wrong in WRONG_NUMBERS)
     block = "```{claim}\nno-such-claim\n```"
-    index.write_text(f"{index.read_text()}\n\n{roles} {{impl}}`dfnas.errors.Gone`\n\n{block}\n")
+    index.write_text(
+        f"{index.read_text(encoding='utf-8')}\n\n{roles} {{impl}}`dfnas.errors.Gone`\n\n{block}\n", encoding="utf-8"
+    )
     executed = source / "book" / "executed"
     edit(executed / "01-teacher.json", verdict="failed: cell 3 raised")
     (executed / "02-synthesis.json").unlink()
@@ -146,8 +148,10 @@ def test_implementation_is_linked_to_its_source_line(made_up_book: Path) -> None
 def test_implementation_is_located_without_import(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     package = tmp_path / "pretend"
     package.mkdir()
-    (package / "__init__.py").write_text("raise RuntimeError\n")
-    (package / "part.py").write_text("LIMIT: int = 3\n\n\nclass Thing:\n    def act(self):\n        pass\n")
+    (package / "__init__.py").write_text("raise RuntimeError\n", encoding="utf-8")
+    (package / "part.py").write_text(
+        "LIMIT: int = 3\n\n\nclass Thing:\n    def act(self):\n        pass\n", encoding="utf-8"
+    )
     monkeypatch.syspath_prepend(str(tmp_path))
     assert impl.locate("pretend.part.LIMIT") == ("pretend.part", package / "part.py", 1)
     assert impl.locate("pretend.part.Thing.act")[2] == 5
@@ -177,7 +181,7 @@ def test_card_says_how_the_page_was_computed(made_up_book: Path) -> None:
     }
     link = box.select_one("a.download")
     assert link is not None
-    saved = json.loads((made_up_book / "book/executed" / str(link["href"])).read_text())
+    saved = json.loads((made_up_book / "book/executed" / str(link["href"])).read_bytes())
     assert saved == made_up.record("02-synthesis")
 
 
@@ -200,7 +204,7 @@ def test_durations(seconds: float, text: str) -> None:
 
 def test_chapters_that_were_not_run_are_not_linked(source: Path, tmp_path: Path) -> None:
     shutil.rmtree(source / "book/executed")
-    (source / "_toc.yml").write_text("format: jb-book\nroot: index\nchapters:\n" + FRONT)
+    (source / "_toc.yml").write_text("format: jb-book\nroot: index\nchapters:\n" + FRONT, encoding="utf-8")
     assert made_up.render(source, tmp_path).returncode == 0
     entries = page(tmp_path / "_build/html", "index").select(".chapter-list li")
     assert len(entries) == len(profiles.CHAPTERS)

@@ -171,7 +171,7 @@ def test_a_record_holds_accuracies_where_there_are_test_images_alone(name: str, 
     assert not [metric for metric in told if "verifier" in metric or ("real_" in f"{metric}_" and not judge)]
     states = {claims.judge(claim, {name: {"metrics": told}}).state for claim in claims.CLAIMS if claim.chapter == name}
     assert judge or states == {claims.NOT_RUN}
-    facts = json.loads((names["run"].folder / f"{name}.json").read_text())
+    facts = json.loads((names["run"].folder / f"{name}.json").read_bytes())
     assert facts["real_images"] == run.answered  # type: ignore[attr-defined]
 
 

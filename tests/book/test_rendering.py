@@ -111,4 +111,4 @@ def test_plain_build_at_the_root_lacks_only_what_is_not_published(tmp_path: Path
 
 def named_in_contents() -> list[str]:
     """The executed pages that _toc.yml names."""
-    return re.findall(r"book/executed/[\w-]+", (made_up.ROOT / "_toc.yml").read_text())
+    return re.findall(r"book/executed/[\w-]+", (made_up.ROOT / "_toc.yml").read_text(encoding="utf-8"))

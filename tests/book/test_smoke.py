@@ -38,7 +38,7 @@ def runs(tmp_path_factory) -> Path:
 
 
 def record(runs: Path, name: str) -> dict:
-    return json.loads((runs / "smoke" / f"{name}.json").read_text())
+    return json.loads((runs / "smoke" / f"{name}.json").read_bytes())
 
 
 @pytest.mark.parametrize("name", profiles.CHAPTERS)
@@ -98,7 +98,7 @@ def test_the_book_renders_strictly(runs):
     assert result.returncode == 0, result.stdout + result.stderr
     index = Path(result.stdout.strip().splitlines()[-1])
     assert index.name == "index.html"
-    pages = [next(index.parent.rglob(f"{name}.html")).read_text() for name in profiles.CHAPTERS]
+    pages = [next(index.parent.rglob(f"{name}.html")).read_text(encoding="utf-8") for name in profiles.CHAPTERS]
     assert all("smoke" in page and "run-card" in page for page in pages)
 
 
@@ -123,7 +123,7 @@ def test_plain_papermill_runs_a_chapter(runs, tmp_path):
     source, out = str(paths.root() / "notebooks" / "01-teacher.ipynb"), tmp_path / "out.ipynb"
     result = in_another_folder(runs, tmp_path, "papermill", source, str(out), "-p", "profile", "smoke")
     assert result.returncode == 0, result.stderr
-    assert '"output_type": "error"' not in out.read_text()
+    assert '"output_type": "error"' not in out.read_text(encoding="utf-8")
     misspelt = in_another_folder(runs, tmp_path, "papermill", source, str(out), "-p", "profil", "smoke")
     assert misspelt.returncode != 0
     assert "profil" in misspelt.stderr
@@ -131,12 +131,12 @@ def test_plain_papermill_runs_a_chapter(runs, tmp_path):
 
 def test_jupyter_execute_runs_a_chapter_whose_parameters_were_edited_by_hand(runs, tmp_path):
     mine = tmp_path / "mine.ipynb"
-    text = (paths.root() / "notebooks" / "01-teacher.ipynb").read_text()
+    text = (paths.root() / "notebooks" / "01-teacher.ipynb").read_text(encoding="utf-8")
     assert r"profile: str = \"quick\"" in text
-    mine.write_text(text.replace(r"profile: str = \"quick\"", r"profile: str = \"smoke\""))
+    mine.write_text(text.replace(r"profile: str = \"quick\"", r"profile: str = \"smoke\""), encoding="utf-8")
     result = in_another_folder(runs, tmp_path, "jupyter", "execute", "--inplace", str(mine))
     assert result.returncode == 0, result.stderr
-    cells = [cell for cell in json.loads(mine.read_text())["cells"] if cell["cell_type"] == "code"]
+    cells = [cell for cell in json.loads(mine.read_bytes())["cells"] if cell["cell_type"] == "code"]
     assert [cell["execution_count"] for cell in cells] == list(range(1, len(cells) + 1))
 
 
@@ -180,7 +180,7 @@ def test_chapter_1_reports_a_network_that_was_trained_elsewhere(runs, tmp_path):
     path = tmp_path / "own.pt"
     torch.save(models.build("resnet5", 10, 1, seed=0).state_dict(), path)
     (tmp_path / "theirs.py").write_text(
-        "from dfnas import models\ndef net():\n    return models.build('resnet5', 10, 1)\n"
+        "from dfnas import models\ndef net():\n    return models.build('resnet5', 10, 1)\n", encoding="utf-8"
     )
     chosen = ["--set", f"teacher.path={path}", "--set", "teacher.builder=theirs:net"]
     search = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
@@ -219,14 +219,14 @@ def test_a_truncated_shard_is_one_line(runs, tmp_path):
     line = one_line(dfnas(mine, "run", "03-calibration", "--profile", "smoke", "--set", "calibration.seeds=3"))
     assert shard.name in line
     assert shard.exists()
-    assert json.loads((mine / "smoke" / "03-calibration.json").read_text())["verdict"] == "good"
+    assert json.loads((mine / "smoke" / "03-calibration.json").read_bytes())["verdict"] == "good"
 
 
 def test_a_teacher_with_seven_classes_is_one_line(runs, tmp_path):
     path = tmp_path / "seven.pt"
     torch.save(models.build("resnet8", 7, 1).state_dict(), path)
     (tmp_path / "seven.py").write_text(
-        "from dfnas import models\ndef network():\n    return models.build('resnet8', 7, 1)\n"
+        "from dfnas import models\ndef network():\n    return models.build('resnet8', 7, 1)\n", encoding="utf-8"
     )
     chosen = ["--set", f"teacher.path={path}", "--set", "teacher.builder=seven:network"]
     search = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
@@ -237,7 +237,7 @@ def test_a_teacher_with_seven_classes_is_one_line(runs, tmp_path):
 def test_no_notebook_asks_which_profile_it_is_in():
     for path in (paths.root() / "notebooks").glob("*.ipynb"):
         code = "\n".join(
-            "".join(cell["source"]) for cell in json.loads(path.read_text())["cells"] if cell["cell_type"] == "code"
+            "".join(cell["source"]) for cell in json.loads(path.read_bytes())["cells"] if cell["cell_type"] == "code"
         )
         assert "profile ==" not in code
         assert "settings.profile" not in code

@@ -133,7 +133,7 @@ def shown_to_students(chapter, folders, monkeypatch):
         artefacts[name] = Artefact(name, "", found / name)
     artefacts["verifier"] = Artefact("verifier", "", found / "verifier")
     chapter._evaluate(found, SETTINGS, TEACHER, artefacts)
-    assert json.loads((found / "evaluation.json").read_text())
+    assert json.loads((found / "evaluation.json").read_bytes())
     return shown
 
 

@@ -158,7 +158,7 @@ def test_paths_are_judged_once_each_whatever_the_kill(tmp_path, supernet, monkey
     with pytest.raises(KeyboardInterrupt):
         judge_all(tmp_path / "stopped", supernet, monkeypatch, stop_at=5)
     assert judge_all(tmp_path / "stopped", supernet, monkeypatch) == whole[4:]
-    one, other = ((tmp_path / name / experiment.LOG).read_text() for name in ("whole", "stopped"))
+    one, other = ((tmp_path / name / experiment.LOG).read_text(encoding="utf-8") for name in ("whole", "stopped"))
     assert one == other
     row = json.loads(one.splitlines()[3])
     assert (row["architecture"], set(row)) == (list(whole[3]), {"architecture", "own", "validation"})

@@ -212,7 +212,7 @@ def test_a_search_moves_the_parameters_and_leaves_an_architecture(tmp_path, monk
     history = darts.snapshots(Artefact("search", "", tmp_path / "whole"))
     assert history.shape[1:] == (2, 14, 8)
     assert float(darts.entropy(history[-1])) < math.log(8)
-    assert len(json.loads((tmp_path / "whole" / "history.json").read_text())["loss"]) >= 1
+    assert len(json.loads((tmp_path / "whole" / "history.json").read_bytes())["loss"]) >= 1
 
 
 def test_undecided_edges_have_the_entropy_of_eight_operations():

@@ -202,10 +202,10 @@ def test_networks_are_measured_beside_a_table_of_this_machine_whatever_table_is_
 
 
 def test_a_search_pays_latency_of_a_given_table(file, tmp_path):
-    table = json.loads(file.read_text())
+    table = json.loads(file.read_bytes())
     for name, row in table["operators"].items():
         row["low"] = 50.0 if "7x7" in name else 1.0
-    (tmp_path / "made-up.json").write_text(json.dumps(table))
+    (tmp_path / "made-up.json").write_text(json.dumps(table), encoding="utf-8")
     overrides = ["proxylessnas.cost=latency", f"proxylessnas.latency_table={tmp_path / 'made-up.json'}"]
     settings = profiles.load("smoke", 0, overrides)
     chosen = latency.table(settings)
@@ -218,10 +218,10 @@ def test_a_search_pays_latency_of_a_given_table(file, tmp_path):
 
 
 def test_the_table_is_part_of_a_search_s_key_only_where_latency_is_the_cost(file, tmp_path):
-    table = json.loads(file.read_text())
+    table = json.loads(file.read_bytes())
     table["operators"]["tail 16>32>10 side 4"]["low"] += 1.0
     other = tmp_path / "other.json"
-    other.write_text(json.dumps(table))
+    other.write_text(json.dumps(table), encoding="utf-8")
 
     def key(cost, path):
         overrides = [f"proxylessnas.cost={cost}", f"proxylessnas.latency_table={path}"]
@@ -238,11 +238,11 @@ def test_tables_that_do_not_fit_are_refused(file, tmp_path):
             latency.table(profiles.load(profile, 0, [f"proxylessnas.latency_table={path}"]))
 
     refused(tmp_path / "none.json", "no latency table at")
-    (tmp_path / "words.json").write_text("[1, 2]")
+    (tmp_path / "words.json").write_text("[1, 2]", encoding="utf-8")
     refused(tmp_path / "words.json", "is no latency table")
-    table = json.loads(file.read_text())
+    table = json.loads(file.read_bytes())
     del table["operators"]["tail 16>32>10 side 4"]
-    (tmp_path / "short.json").write_text(json.dumps(table))
+    (tmp_path / "short.json").write_text(json.dumps(table), encoding="utf-8")
     refused(tmp_path / "short.json", "has no 'tail 16>32>10 side 4'")
     refused(file, "has no", "quick")
 

@@ -74,7 +74,7 @@ def written(folder, text, alphas, **files):
     scratch.write_architectures(folder, [text])
     save_file({"alphas": alphas}, folder / "alphas.safetensors")
     for name, content in files.items():
-        (folder / f"{name}.json").write_text(json.dumps(content))
+        (folder / f"{name}.json").write_text(json.dumps(content), encoding="utf-8")
     return stages.Artefact(folder.name, "", folder)
 
 

@@ -239,7 +239,7 @@ def test_a_search_that_was_stopped_finds_the_same_architecture_with_the_same_bit
 def test_what_a_search_leaves(tmp_path, warm):
     made = run(tmp_path / "search", "search", warm=warm)
     (text,) = scratch.read_architectures(made.folder)
-    log = json.loads((made.folder / "updates.json").read_text())
+    log = json.loads((made.folder / "updates.json").read_bytes())
     probabilities = experiment.snapshots(made)
     space = experiment.space_of(SETTINGS)
     assert probabilities.shape == (len(log["steps"]), len(space.blocks), 7)

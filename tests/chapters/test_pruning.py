@@ -92,7 +92,7 @@ def test_everything_visited_costs_what_the_window_allows_and_nothing_is_built_fo
     low, high = CHAPTER.windows[window]
     assert len({row.candidate for row in visited}) == len(visited) == 12
     assert all(low <= networks.macs(SETTINGS, row.candidate) <= high for row in visited)
-    kept = json.loads((tmp_path / "whole" / "architectures.json").read_text())
+    kept = json.loads((tmp_path / "whole" / "architectures.json").read_bytes())
     assert kept["score"] == max(row.scores[0] for row in visited)
     assert low <= scratch.macs(kept["architectures"][0], SETTINGS, SETTINGS.spos.scratch) <= high
 

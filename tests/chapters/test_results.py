@@ -31,7 +31,7 @@ def book(tmp_path, monkeypatch):
 
 def write(folder, name, content):
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"{name}.json").write_text(json.dumps(content))
+    (folder / f"{name}.json").write_text(json.dumps(content), encoding="utf-8")
 
 
 def test_the_running_profile_is_read_from_its_own_folder_and_others_from_the_book(book):
@@ -49,7 +49,7 @@ def test_runs_that_are_not_good_and_the_page_itself_do_not_count(book):
     write(folder, "04-darts", record(a=1) | {"verdict": "unchecked"})
     write(folder, results.NAME, record(a=1))
     write(folder, "05-spos", record(a=1))
-    (folder / "03-calibration.json").write_text("{half a rec")
+    (folder / "03-calibration.json").write_text("{half a rec", encoding="utf-8")
     assert set(results.gather(SETTINGS)["smoke"]) == {"05-spos"}
 
 

@@ -69,7 +69,7 @@ def test_everything_visited_keeps_to_the_limit_and_the_best_is_kept(tmp_path, su
     visited = evolution.load(tmp_path / "whole" / evolution.LOG)
     assert all(spos.macs(SETTINGS, row.candidate) <= SETTINGS.spos.limit_macs for row in visited)
     assert len({row.candidate for row in visited}) == len(visited)
-    kept = json.loads((tmp_path / "whole" / "architectures.json").read_text())
+    kept = json.loads((tmp_path / "whole" / "architectures.json").read_bytes())
     assert kept["score"] == max(row.scores[0] for row in visited)
     assert scratch.macs(kept["architectures"][0], SETTINGS, SETTINGS.spos.scratch) <= SETTINGS.spos.limit_macs
     shares = spos.share_of_choices(visited, SETTINGS.spos.evolution.generations)

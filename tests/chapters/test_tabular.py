@@ -36,7 +36,7 @@ def write(path, texts, accuracies=None, header=HEADER):
     accuracies = accuracies or [0.5 + 0.01 * number for number in range(len(texts))]
     pairs = enumerate(zip(texts, accuracies, strict=True))
     rows = [f"{text},{accuracy},{1000 * number},{10 * number}" for number, (text, accuracy) in pairs]
-    path.write_text("\n".join([header, *rows]) + "\n")
+    path.write_text("\n".join([header, *rows]) + "\n", encoding="utf-8")
     return path
 
 
@@ -69,7 +69,7 @@ def test_mistakes_in_a_table_are_one_line_that_says_where(tmp_path):
     path.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(UserError, match="no text file"):
         tables.read(path)
-    path.write_text(MADE_UP)
+    path.write_text(MADE_UP, encoding="utf-8")
     with pytest.raises(UserError, match="first line"):
         tables.read(path)
 

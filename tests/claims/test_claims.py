@@ -54,7 +54,7 @@ def test_a_state_is_decided_only_where_the_interval_leaves_the_limit_out(profile
 
 @each_page
 def test_the_published_page_agrees_with_the_records_digit_by_digit(profile, path):
-    record = json.loads(path.read_text())
+    record = json.loads(path.read_bytes())
     wrong = results.audit(record, BOOK)
     assert wrong == [], "a record was changed, or published since: run and publish 12-results again"
 

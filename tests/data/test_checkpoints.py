@@ -451,7 +451,9 @@ def fixed():
 def test_a_card_that_lacks_something_is_one_line(tmp_path, lacking, message):
     card = {"network": "resnet5", "classes": list("0123456789"), "channels": 1, "mean": [0.3], "std": [0.2]}
     save_file(STATE, tmp_path / "model.safetensors")
-    (tmp_path / "card.json").write_text(json.dumps({name: card[name] for name in card if name != lacking}))
+    (tmp_path / "card.json").write_text(
+        json.dumps({name: card[name] for name in card if name != lacking}), encoding="utf-8"
+    )
     refused(message, tmp_path)
     if lacking == "mean":
         assert load(tmp_path, "teacher.mean=(0.4,)", "teacher.std=(0.2,)").mean == (0.4,)
@@ -535,7 +537,9 @@ def test_code_that_changes_changes_the_digest(tmp_path, monkeypatch):
     torch.save(under("body."), tmp_path / "weights.pt")
     digests = {}
     for number, (kind, forward) in enumerate(forwards.items()):
-        (tmp_path / f"net_{number}.py").write_text(f"{body}    def forward(self, x):\n        {forward}\n")
+        (tmp_path / f"net_{number}.py").write_text(
+            f"{body}    def forward(self, x):\n        {forward}\n", encoding="utf-8"
+        )
         monkeypatch.syspath_prepend(tmp_path)
         digests[kind] = load(tmp_path / "weights.pt", f"teacher.builder=net_{number}:Net").digest
     assert digests["plain"] == digests.pop("again")

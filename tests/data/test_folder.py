@@ -334,8 +334,8 @@ def test_a_changed_folder_is_another_data_set(kind: str, tmp_path: Path, monkeyp
     monkeypatch.setenv("DFNAS_DATA", str(where))
     before, imagenet_before = real_data.digest(CIFAR), imagenet.digest()
     assert real_data.digest(CIFAR) == before
-    (where / "notes.txt").write_text("x")
-    (where / "train" / ".DS_Store").write_text("x")
+    (where / "notes.txt").write_text("x", encoding="utf-8")
+    (where / "train" / ".DS_Store").write_text("x", encoding="utf-8")
     assert (real_data.digest(CIFAR), imagenet.digest()) == (before, imagenet_before)
     CHANGES[kind](where)
     assert real_data.digest(CIFAR) != before
@@ -374,7 +374,7 @@ def test_of_processes_that_start_at_once_one_decodes(tmp_path: Path, monkeypatch
     made = cifar10._decoded
 
     def told(where: Path) -> object:
-        with open(tmp_path / "told", "a") as file:
+        with open(tmp_path / "told", "a", encoding="utf-8") as file:
             file.write("decoding\n")
         return made(where)
 
@@ -387,7 +387,7 @@ def test_of_processes_that_start_at_once_one_decodes(tmp_path: Path, monkeypatch
     for process in processes:
         process.join(60)
     assert [process.exitcode for process in processes] == [0, 0, 0]
-    assert (tmp_path / "told").read_text() == "decoding\n"
+    assert (tmp_path / "told").read_text(encoding="utf-8") == "decoding\n"
     assert len(list((tmp_path / "runs" / "cache").glob("cifar10-*"))) == 1
 
 

@@ -50,7 +50,9 @@ def test_all_images_stay_in_their_files_until_rows_are_asked_for(folder: Path) -
     assert (len(all_of_them), all_of_them.images.shape) == (6, (6, 3, 32, 32))
     assert all_of_them.images[torch.tensor([4, 0])][:, 0, 0, 0].tolist() == [101, 0]
     assert torch.equal(all_of_them.images[:][[0, 1, 3, 4]], few.train.images[:])
-    (folder / "train" / "n01440764" / "00.png").write_text("no picture")  # of the others none is touched
+    (folder / "train" / "n01440764" / "00.png").write_text(
+        "no picture", encoding="utf-8"
+    )  # of the others none is touched
     part = all_of_them.on_canvas(SETTINGS).select(torch.tensor([1, 5]))
     assert part.images[:][:, 0, 0, 0].tolist() == part.classes.mul(100).add(torch.tensor([1, 2])).tolist() == [1, 102]
     assert [len(images) for images in part.images.split(1)] == [1, 1]

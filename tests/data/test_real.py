@@ -99,7 +99,7 @@ def test_another_file_is_refused(monkeypatch, tmp_path, content):
     if content == "size":
         small_copy(source, size=16)
     else:
-        source.write_text("no zip")
+        source.write_text("no zip", encoding="utf-8")
     monkeypatch.setenv("DFNAS_RUNS", str(tmp_path / "runs"))
     monkeypatch.setenv("DFNAS_DATA", str(source))
     with pytest.raises(UserError):

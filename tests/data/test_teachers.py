@@ -18,7 +18,7 @@ SHIPPED = sorted(path.name for path in teachers.SHIPPED.iterdir())
 
 @pytest.mark.parametrize("name", SHIPPED)
 def test_a_shipped_teacher_is_what_its_card_says(name):
-    card = json.loads((teachers.SHIPPED / name / "card.json").read_text())
+    card = json.loads((teachers.SHIPPED / name / "card.json").read_bytes())
     settings = next(s for s in map(profiles.load, ("quick", "laptop")) if s.teacher.shipped == name)
     shipped = teachers.read(teachers.SHIPPED / name, settings.data)
     assert shipped.digest == card["digest"]
@@ -52,7 +52,7 @@ def test_the_users_own_weights(tmp_path, name):
 
 def test_the_users_own_network(tmp_path, monkeypatch):
     (tmp_path / "their_networks.py").write_text(
-        "from dfnas import models\ndef network():\n    return models.build('resnet5', 10, 1)\n"
+        "from dfnas import models\ndef network():\n    return models.build('resnet5', 10, 1)\n", encoding="utf-8"
     )
     monkeypatch.syspath_prepend(tmp_path)
     path = save(tmp_path / "own.safetensors", network="resnet5")
@@ -147,7 +147,7 @@ def test_a_given_network_is_reported_and_read_again(tmp_path, monkeypatch):
     artefact = teacher.compute(settings)["teacher"]
     again = teachers.read(artefact.folder, settings.data)
     assert again.digest == teachers.load(settings).digest
-    assert json.loads((artefact.folder / "history.json").read_text())["loss"] == []
+    assert json.loads((artefact.folder / "history.json").read_bytes())["loss"] == []
     assert 0 <= again.card["test_accuracy"] <= 1
 
 

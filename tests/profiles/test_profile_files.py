@@ -1,5 +1,6 @@
 """A profile of one's own: it changes what it says, and a bad one is one line that names the file's line."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -33,7 +34,7 @@ resolutions = [
 @pytest.fixture
 def mine(tmp_path: Path) -> Path:
     (tmp_path / "weights.pt").touch()
-    (tmp_path / "mine.toml").write_text(MINE)
+    (tmp_path / "mine.toml").write_text(MINE, encoding="utf-8")
     return tmp_path / "mine.toml"
 
 
@@ -73,9 +74,9 @@ def test_its_name_is_of_what_it_means(mine: Path) -> None:
     mine.write_bytes(b"\xef\xbb\xbf" + same.replace("\n", "\r\n").encode())
     assert profiles.load(str(mine)).profile == name
     for old, new in (("validation = 7", "validation = 8"), ('"smoke"', '"quick"'), ("[8, 0.5]", "[8, 0.6]")):
-        mine.write_text(MINE.replace(old, new))
+        mine.write_text(MINE.replace(old, new), encoding="utf-8")
         assert profiles.load(str(mine)).profile not in (name, "mine")
-    (mine.parent / "my own.toml").write_text(MINE)
+    (mine.parent / "my own.toml").write_text(MINE, encoding="utf-8")
     settings = profiles.load(str(mine.parent / "my own.toml"), 1)
     assert paths.run_folder(settings).name == f"my-own-{name.partition('-')[2]}-s1"
 
@@ -133,7 +134,7 @@ def test_modules_beside_the_file_are_found(mine: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr("sys.path", [])
     profiles.load(str(mine))
     profiles.load(str(mine))
-    assert __import__("sys").path == [str(mine.parent)]
+    assert __import__("sys").path == [str(mine.parent), os.getcwd()]
 
 
 def test_commands_and_notebooks_take_the_file(
@@ -144,14 +145,14 @@ def test_commands_and_notebooks_take_the_file(
     monkeypatch.chdir(mine.parent)
     assert __main__.main(["run", tiny.NAME, "--profile", "mine.toml"]) == 0
     (record,) = book.runs.glob(f"mine-????????/{tiny.NAME}.json")
-    assert '"validation": 7' in record.read_text()
+    assert '"validation": 7' in record.read_text(encoding="utf-8")
     settings = profiles.load("mine.toml")
     assert status.state(tiny.NAME, settings).good
     assert __main__.main(["status", "--profile", "mine.toml"]) == 0
     assert f"{settings.profile} " in capsys.readouterr().out
     with pytest.raises(UserError, match="one of your own"):
         publish.publish([tiny.NAME], settings)
-    mine.write_text(MINE.replace("7", "seven"))
+    mine.write_text(MINE.replace("7", "seven"), encoding="utf-8")
     assert __main__.main(["run", tiny.NAME, "--profile", "mine.toml"]) == 2
     shown = capsys.readouterr().err
     assert shown.startswith("dfnas: mine.toml, line 10: ")
@@ -164,5 +165,5 @@ def test_a_file_that_is_changed_under_a_run_fails_it(
     book = tiny.make_book(tmp_path, monkeypatch)
     book.write("run.record('validation', run.settings.data.validation)")
     settings = profiles.load(str(mine))
-    mine.write_text(MINE.replace("7", "8"))
+    mine.write_text(MINE.replace("7", "8"), encoding="utf-8")
     assert "was changed" in runner.run(tiny.NAME, settings, runner.Options()).why

@@ -130,7 +130,7 @@ def test_a_mistake_is_one_line_that_names_its_field(kind, override, line):
 
 def test_a_profile_file_a_variant_and_a_device_are_refused_alike(tmp_path: Path, monkeypatch):
     line = "student.labels='Online' (did you mean 'online'?): there are online, stored, hard"
-    (tmp_path / "mine.toml").write_text('base = "smoke"\n[student]\nlabels = "Online"\n')
+    (tmp_path / "mine.toml").write_text('base = "smoke"\n[student]\nlabels = "Online"\n', encoding="utf-8")
     with pytest.raises(UserError) as of_file:
         profiles.load(str(tmp_path / "mine.toml"))
     assert str(of_file.value) == f"mine.toml, line 3: {line}"
@@ -142,7 +142,7 @@ def test_a_profile_file_a_variant_and_a_device_are_refused_alike(tmp_path: Path,
     )
     with pytest.raises(UserError, match=r"mine\.toml, line 5: student\.mixing=0\.5: it must be 0 unless"):
         profiles.load(str(tmp_path / "mine.toml"))
-    (tmp_path / "mine.toml").write_text('base = "smoke"\n[student]\ntemperature = nan\n')
+    (tmp_path / "mine.toml").write_text('base = "smoke"\n[student]\ntemperature = nan\n', encoding="utf-8")
     with pytest.raises(UserError, match=r"mine\.toml, line 3: student\.temperature=nan: it must be above 0"):
         profiles.load(str(tmp_path / "mine.toml"))
     with pytest.raises(UserError, match=r"run\.device='tpu'"):

@@ -147,10 +147,10 @@ def test_a_handout_is_never_written_over(tmp_path: Path) -> None:
     path = handout.write("01-teacher", out=tmp_path / "class")
     assert path == tmp_path / "class" / "01-teacher-student.ipynb"
     assert handout.write("01-teacher", teacher=True, out=tmp_path / "mine.ipynb") == tmp_path / "mine.ipynb"
-    path.write_text("answers")
+    path.write_text("answers", encoding="utf-8")
     with pytest.raises(UserError, match="is there already"):
         handout.write("01-teacher", out=tmp_path / "class")
-    assert path.read_text() == "answers"
+    assert path.read_text(encoding="utf-8") == "answers"
 
 
 def test_an_unknown_chapter_is_one_line(tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ def test_a_laptop_run_is_published_with_record_and_attachments(book: tiny.Book) 
     publish()
     assert set(published()) == {f"{tiny.NAME}{end}" for end in (".ipynb", ".json", ".explorer.json")}
     notebook = notebooks.read_notebook(publishing.executed() / f"{tiny.NAME}.ipynb")
-    record = json.loads((publishing.executed() / f"{tiny.NAME}.json").read_text())
+    record = json.loads((publishing.executed() / f"{tiny.NAME}.json").read_bytes())
     assert status.failure(notebook, record) == ""
     assert record["metrics"] == {"answer": 42}
 
@@ -103,7 +103,9 @@ def test_failed_stale_and_missing_runs_are_refused_and_nothing_is_touched(book: 
         publish()
     path = book.runs / "laptop" / f"{tiny.NAME}.ipynb"
     book.write(GOOD)
-    path.write_text(path.read_text().replace('"execution_count": 4', '"execution_count": 9'))
+    path.write_text(
+        path.read_text(encoding="utf-8").replace('"execution_count": 4', '"execution_count": 9'), encoding="utf-8"
+    )
     with pytest.raises(UserError, match="failed"):
         publish()
     assert published() == before
@@ -136,7 +138,7 @@ def test_the_folder_has_a_limit_as_a_whole(book: tiny.Book) -> None:
     book.write(GOOD)
     book.run(profile="laptop")
     publishing.executed().mkdir(parents=True)
-    (publishing.executed() / "04-darts.ipynb").write_text("x" * publishing.FOLDER_BYTES)
+    (publishing.executed() / "04-darts.ipynb").write_text("x" * publishing.FOLDER_BYTES, encoding="utf-8")
     with pytest.raises(UserError, match="MB of at most 8"):
         publish()
 
@@ -151,5 +153,5 @@ def test_text_that_arrived_in_pieces_is_one_output() -> None:
 
 def test_pictures_may_hold_any_letters(tmp_path: Path) -> None:
     picture = "data:image/png;base64,AAAA/tmp/AAAA"
-    (tmp_path / "x.json").write_text(json.dumps({"images": [picture]}))
+    (tmp_path / "x.json").write_text(json.dumps({"images": [picture]}), encoding="utf-8")
     assert publishing.machine_place(tmp_path / "x.json") == ""

@@ -35,9 +35,9 @@ TOC = {
 def book(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tiny.Book:
     book = tiny.make_book(tmp_path, monkeypatch)
     (book.root / "book").mkdir()
-    (book.root / "index.md").write_text("# Tiny\n\nA book.\n")
-    (book.root / "_config.yml").write_text(yaml.safe_dump(CONFIG))
-    (book.root / "_toc.yml").write_text(yaml.safe_dump(TOC))
+    (book.root / "index.md").write_text("# Tiny\n\nA book.\n", encoding="utf-8")
+    (book.root / "_config.yml").write_text(yaml.safe_dump(CONFIG), encoding="utf-8")
+    (book.root / "_toc.yml").write_text(yaml.safe_dump(TOC), encoding="utf-8")
     return book
 
 
@@ -50,7 +50,7 @@ def test_a_profiles_runs_are_rendered_with_todays_prose(book: tiny.Book) -> None
     book.run()
     book.write("print('computed by ' + 'this run')", prose="Polished prose.")
     page, notes = render()
-    html = (page.parent / "book" / "executed" / f"{tiny.NAME}.html").read_text()
+    html = (page.parent / "book" / "executed" / f"{tiny.NAME}.html").read_text(encoding="utf-8")
     assert page == book.runs / f"render-{tiny.PROFILE}" / "_build" / "html" / "index.html"
     assert "Polished prose." in html
     assert "computed by this run" in html
@@ -74,7 +74,7 @@ def test_the_published_runs_are_rendered_without_a_profile(book: tiny.Book) -> N
     publish.publish([tiny.NAME], profiles.load("laptop"))
     book.write("print('published')", prose="Polished later.")
     page, notes = rendering.render()
-    assert "Polished later." in (page.parent / "book" / "executed" / f"{tiny.NAME}.html").read_text()
+    assert "Polished later." in (page.parent / "book" / "executed" / f"{tiny.NAME}.html").read_text(encoding="utf-8")
     assert "is shown as" not in " ".join(notes)
 
 
@@ -96,9 +96,9 @@ def test_nothing_to_render_is_one_line(book: tiny.Book) -> None:
 def test_missing_pages_leave_the_contents_and_empty_parts_with_them(book: tiny.Book, tmp_path: Path) -> None:
     rendering.copy_book(tmp_path / "copy")
     (tmp_path / "copy" / "book" / "executed").mkdir()
-    (tmp_path / "copy" / "book" / "executed" / f"{tiny.NAME}.ipynb").write_text("")
+    (tmp_path / "copy" / "book" / "executed" / f"{tiny.NAME}.ipynb").write_text("", encoding="utf-8")
     assert rendering.drop_missing(tmp_path / "copy") == [*profiles.CHAPTERS[1:], "99-later"]
-    contents = yaml.safe_load((tmp_path / "copy" / "_toc.yml").read_text())
+    contents = yaml.safe_load((tmp_path / "copy" / "_toc.yml").read_text(encoding="utf-8"))
     assert contents["parts"] == [{"caption": "Chapters", "chapters": [{"file": f"book/executed/{tiny.NAME}"}]}]
 
 

@@ -128,9 +128,9 @@ def test_states_without_a_good_run(book: tiny.Book) -> None:
     book.run()
     assert not (book.runs / tiny.PROFILE / "failed" / f"{tiny.NAME}.json").exists()
     path = book.runs / tiny.PROFILE / f"{tiny.NAME}.ipynb"
-    path.write_text(path.read_text().replace("'answer', 42", "'answer', 43"))
+    path.write_text(path.read_text(encoding="utf-8").replace("'answer', 42", "'answer', 43"), encoding="utf-8")
     assert book.state().word == "unchecked"
-    path.write_text("{")
+    path.write_text("{", encoding="utf-8")
     assert book.state().word == "failed"
 
 
@@ -142,7 +142,10 @@ def test_a_good_run_tells_of_a_later_failure(book: tiny.Book) -> None:
     assert "a later run failed" in book.state().why
 
 
-def test_kernels_get_data_device_log_and_the_root_as_working_directory(book: tiny.Book, tmp_path: Path) -> None:
+def test_kernels_get_data_device_log_and_the_caller_s_folder(
+    book: tiny.Book, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     book.write(
         "import os, sys",
         "for name in ('DFNAS_DATA', 'DFNAS_DEVICE', 'DFNAS_LOG'):\n    run.record(name, os.environ[name])",
@@ -155,12 +158,48 @@ def test_kernels_get_data_device_log_and_the_root_as_working_directory(book: tin
         "DFNAS_DATA": str(tmp_path),
         "DFNAS_DEVICE": "cpu",
         "DFNAS_LOG": str(log),
-        "cwd": str(book.root),
+        "cwd": str(tmp_path),
         "python": sys.executable,
     }
-    assert "noise" in log.read_text()
-    assert "TCP" not in log.read_text()
+    assert "noise" in log.read_text(encoding="utf-8")
+    assert "TCP" not in log.read_text(encoding="utf-8")
     assert book.record()["parameters"]["run"]["device"] == "cpu"
+
+
+def test_the_user_s_own_ipython_adds_nothing_to_a_run(
+    book: tiny.Book, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every value of a cell shown, code of their own at the start, figures in a window: this is their own affair."""
+    profile, startup = tmp_path / "ipython" / "profile_default", tmp_path / "startup.py"
+    for file, text in {
+        profile / "ipython_config.py": "get_config().InteractiveShell.ast_node_interactivity = 'all'",
+        profile / "startup" / "first.py": "mine = 1",
+        startup: "theirs = 1",
+    }.items():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text, encoding="utf-8")
+    for name, value in {"IPYTHONDIR": profile.parent, "PYTHONSTARTUP": startup, "MPLBACKEND": "agg"}.items():
+        monkeypatch.setenv(name, str(value))
+    path = book.write("1\n2", "import matplotlib.pyplot as plt\nplt.plot([0, 1]);", GOOD)
+    assert str(book.run()) == "good"
+    cells = notebooks.read_notebook(book.runs / tiny.PROFILE / path.name).cells
+    kinds = [[output.output_type for output in cell.outputs] for cell in cells if "outputs" in cell]
+    assert kinds[-5:] == [["execute_result"], ["display_data"], [], [], []]
+    assert not list((book.runs / tiny.PROFILE / ".running").iterdir())
+
+
+def test_a_kernel_that_cannot_start_is_told_as_such(
+    book: tiny.Book, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    book.write(GOOD)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    (tmp_path / "ipykernel_launcher.py").write_text("import no_such_module", encoding="utf-8")
+    with pytest.raises(UserError, match=r"no kernel starts here \(.*No module named 'no_such_module'\): see /.*log$"):
+        book.run()
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "no-python"))
+    with pytest.raises(UserError, match=r"no kernel starts here \(.*No such file or directory: .*no-python'"):
+        book.run()
+    assert str(book.state()) == "never run"
 
 
 def test_a_figure_is_saved_as_the_same_svg_each_time(book: tiny.Book) -> None:
@@ -193,7 +232,7 @@ def test_leftovers_of_a_killed_runner_are_swept(book: tiny.Book) -> None:
 def test_a_missing_or_broken_source_is_one_line(book: tiny.Book) -> None:
     with pytest.raises(UserError, match="is missing"):
         book.run()
-    book.write(GOOD).write_text("{")
+    book.write(GOOD).write_text("{", encoding="utf-8")
     with pytest.raises(UserError, match="cannot read"):
         book.run()
 
@@ -234,7 +273,7 @@ def test_notebooks_run_by_other_tools_from_anywhere(book: tiny.Book, tmp_path: P
         env=dict(os.environ),
     )
     assert done.returncode == 0, done.stderr
-    record = json.loads((book.runs / tiny.PROFILE / f"{tiny.NAME}.json").read_text())
+    record = json.loads((book.runs / tiny.PROFILE / f"{tiny.NAME}.json").read_bytes())
     assert record["complete"] is True
     assert record["verdict"] == "unchecked"
     assert book.state().word == "unchecked"

@@ -15,7 +15,7 @@ CODE = '"""Module."""\n\n\ndef double(x):\n    """Twice x."""\n    return 2 * x\
 
 def digest(folder: Path, code: str) -> str:
     path = folder / "module.py"
-    path.write_text(code)
+    path.write_text(code, encoding="utf-8")
     return provenance.module_digest(path)
 
 

@@ -52,7 +52,7 @@ def test_a_record_holds_what_the_design_names(book: tiny.Book) -> None:
     run = begin(seed=1)
     run.record("teacher_accuracy", 0.5)
     run.finish()
-    record = json.loads((book.runs / f"{tiny.PROFILE}-s1" / f"{tiny.NAME}.json").read_text())
+    record = json.loads((book.runs / f"{tiny.PROFILE}-s1" / f"{tiny.NAME}.json").read_bytes())
     assert list(record) == KEYS
     assert record["complete"] is True
     assert record["verdict"] == "unchecked"
@@ -108,7 +108,7 @@ def test_an_attachment_lies_beside_the_record_and_is_named_in_it(book: tiny.Book
     run = begin()
     run.attach("explorer", {"rounds": 2})
     run.finish()
-    assert json.loads((run.folder / f"{tiny.NAME}.explorer.json").read_text()) == {"rounds": 2}
+    assert json.loads((run.folder / f"{tiny.NAME}.explorer.json").read_bytes()) == {"rounds": 2}
     assert book.record()["attachments"] == ["explorer"]
 
 
@@ -165,7 +165,7 @@ def test_the_parameters_of_a_notebook_pass_the_check(book: tiny.Book) -> None:
 def test_a_run_by_hand_never_takes_the_place_of_a_good_one(book: tiny.Book) -> None:
     begin().finish()
     path = book.runs / tiny.PROFILE / f"{tiny.NAME}.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), "verdict": "good"}))
+    path.write_text(json.dumps({**json.loads(path.read_bytes()), "verdict": "good"}), encoding="utf-8")
     good = path.read_bytes()
     begin().finish()
     assert path.read_bytes() == good
@@ -186,7 +186,7 @@ def test_a_full_disk_is_one_line_and_leaves_the_old_record(book: tiny.Book, monk
 
 
 def test_a_runs_folder_that_cannot_be_made_is_one_line(book: tiny.Book, monkeypatch: pytest.MonkeyPatch) -> None:
-    book.root.joinpath("file").write_text("")
+    book.root.joinpath("file").write_text("", encoding="utf-8")
     monkeypatch.setenv("DFNAS_RUNS", str(book.root / "file" / "runs"))
     with pytest.raises(UserError, match="cannot write to"):
         begin()
@@ -198,8 +198,10 @@ def test_the_seconds_are_the_stages_and_the_notebooks_own(book: tiny.Book) -> No
 
     run = begin()
     earlier = stages.stage("tiny", lambda folder: None, {"a": 1})
-    facts = json.loads((earlier.folder / "stage.json").read_text())
-    (earlier.folder / "stage.json").write_text(json.dumps({**facts, "seconds": 100.0, "peak_memory_mb": 1e6}))
+    facts = json.loads((earlier.folder / "stage.json").read_bytes())
+    (earlier.folder / "stage.json").write_text(
+        json.dumps({**facts, "seconds": 100.0, "peak_memory_mb": 1e6}), encoding="utf-8"
+    )
     os.utime(earlier.folder / "stage.json", (0, 0))  # computed long ago, in another process
     artefacts.reset()
     stages.stage("tiny", lambda folder: None, {"a": 1})

@@ -1,4 +1,9 @@
-"""In what precision networks are computed."""
+"""In what precision networks are computed, and what becomes of torch.compile where it does not work."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -6,7 +11,7 @@ import torch
 from dfnas import models
 from dfnas.errors import UserError
 from dfnas.profiles import RunSettings
-from dfnas.runtime import devices
+from dfnas.runtime import devices, paths
 
 AUTO = RunSettings(device="cpu")
 SPOS = "spos:1;stem=16;stem_stride=1;widths=32,64,128;repeats=2,3,3;strides=2,2,2;tail=256;choices=11100030"
@@ -41,3 +46,43 @@ def test_no_cpu_runs_in_bf16_that_does_not_multiply_in_it(monkeypatch: pytest.Mo
     for name in ("_is_amx_tile_supported", "_is_avx512_bf16_supported"):
         monkeypatch.setattr(torch.cpu, name, lambda: False)
     assert not devices.bf16(AUTO, models.build("resnet20", 10, 3))
+
+
+TWICE = """
+from dfnas.profiles import RunSettings
+from dfnas.runtime import devices
+run = RunSettings(device="cpu", compile=True)
+assert devices.compiled(len, run) is len
+assert devices.compiled(len, run) is len
+"""
+
+
+def test_without_a_compiler_that_works_computation_goes_on_and_says_so_once(tmp_path: Path):
+    environment = os.environ | {"CXX": "/bin/false", "TORCHINDUCTOR_CACHE_DIR": str(tmp_path)}
+    environment["PYTHONPATH"] = str(paths.root())
+    done = subprocess.run(
+        [sys.executable, "-c", TWICE], env=environment, capture_output=True, encoding="utf-8", check=False
+    )
+    assert done.returncode == 0, done.stderr
+    (said,) = [line for line in done.stderr.splitlines() if line.startswith("dfnas: ")]
+    assert "torch.compile does not work here" in said
+    assert "/bin/false" in said
+
+
+FAULTS = {  # what torch says -> what is told
+    "C++ compile error\n\nOutput:\ng++: fatal error: no input\nstopped.": "(fatal error: no input)",
+    "backend='inductor' raised:\nInvalidCxxCompiler: No working C++ compiler": "raised: InvalidCxxCompiler: No working",
+    "": "RuntimeError",
+}
+
+
+@pytest.mark.parametrize("text", FAULTS)
+def test_the_reason_is_the_compiler_s(text: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError(text)
+
+    monkeypatch.setattr(torch, "compile", fail)
+    assert not devices.compiles.__wrapped__("cpu")
+    said = capsys.readouterr().err
+    assert FAULTS[text] in said
+    assert said.count("\n") == 1

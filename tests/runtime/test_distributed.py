@@ -80,8 +80,8 @@ def test_two_processes_train_as_one_that_takes_the_halves_in_turn(kind, alone, t
 
 def test_processes_share_out_the_candidates_of_a_search(alone, tmp_path):
     folder = work("search", tmp_path / "search", 3)
-    known, known_folder = json.loads((alone["search"] / "evaluated-0.json").read_text())
-    parts = [json.loads((folder / f"evaluated-{rank}.json").read_text()) for rank in range(3)]
+    known, known_folder = json.loads((alone["search"] / "evaluated-0.json").read_bytes())
+    parts = [json.loads((folder / f"evaluated-{rank}.json").read_bytes()) for rank in range(3)]
     evaluated = [tuple(candidate) for mine, _ in parts for candidate in mine]
     assert sorted(evaluated) == sorted(map(tuple, known))
     assert len(set(evaluated)) == len(evaluated)  # each by one process alone
@@ -95,13 +95,13 @@ def test_processes_share_out_the_candidates_of_a_search(alone, tmp_path):
 @pytest.mark.parametrize("done", [0, 1])
 def test_processes_share_out_the_paths_that_are_judged(done, alone, tmp_path):
     """Six paths, or the five that are left, are not divisible by four: the last group is incomplete."""
-    known = (alone["judge"] / "judged.jsonl").read_text().splitlines(keepends=True)
+    known = (alone["judge"] / "judged.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)
     assert len(known) == 6
     folder = tmp_path / "judge"
     folder.mkdir()
     if done:
-        (folder / "before.jsonl").write_text("".join(known[:done]))
-    assert (work("judge", folder, 4) / "judged.jsonl").read_text() == "".join(known)
+        (folder / "before.jsonl").write_text("".join(known[:done]), encoding="utf-8")
+    assert (work("judge", folder, 4) / "judged.jsonl").read_text(encoding="utf-8") == "".join(known)
 
 
 def test_a_batch_that_cannot_be_shared_is_refused(monkeypatch):

@@ -22,7 +22,7 @@ WRITES = {
 
 @pytest.fixture
 def path(tmp_path):
-    (tmp_path / "file").write_text("old")
+    (tmp_path / "file").write_text("old", encoding="utf-8")
     return tmp_path / "file"
 
 
@@ -30,7 +30,7 @@ def test_what_is_written_is_read_again(tmp_path):
     files.write_text(tmp_path / "text", "ü\n")
     assert (tmp_path / "text").read_bytes() == "ü\n".encode()
     files.write_json(tmp_path / "json", {"a": [1, 2.5, None]})
-    assert json.loads((tmp_path / "json").read_text()) == {"a": [1, 2.5, None]}
+    assert json.loads((tmp_path / "json").read_bytes()) == {"a": [1, 2.5, None]}
     turned = torch.arange(6.0).view(2, 3).t()  # safetensors takes none that is not contiguous
     files.write_tensors(tmp_path / "tensors", {"a": turned}, {"round": "3"})
     with safe_open(tmp_path / "tensors", "pt") as file:
@@ -58,7 +58,7 @@ def refused(write, path, words):
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
     assert [each.name for each in path.parent.iterdir()] == [path.name]
-    assert path.read_text() == "old"
+    assert path.read_text(encoding="utf-8") == "old"
 
 
 @FULL
@@ -102,10 +102,10 @@ def test_a_folder_under_a_file_is_one_line(path):
 def test_other_errors_are_what_they_are_and_leave_what_was_there(error, path):
     def interrupted():
         with files.replacing(path) as temporary:
-            temporary.write_text("half")
+            temporary.write_text("half", encoding="utf-8")
             raise error
 
     with pytest.raises((KeyboardInterrupt, ValueError)):
         interrupted()
     assert [each.name for each in path.parent.iterdir()] == ["file"]
-    assert path.read_text() == "old"
+    assert path.read_text(encoding="utf-8") == "old"

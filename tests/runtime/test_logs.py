@@ -24,6 +24,6 @@ def test_a_line_that_was_cut_short_is_dropped_and_can_be_written_again(tmp_path)
 
 
 def test_a_log_that_is_none_raises(tmp_path):
-    (tmp_path / "log.jsonl").write_text("no JSON\n")
+    (tmp_path / "log.jsonl").write_text("no JSON\n", encoding="utf-8")
     with pytest.raises(ValueError, match="Expecting value"):
         logs.read(tmp_path / "log.jsonl")

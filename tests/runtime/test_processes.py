@@ -61,7 +61,7 @@ def squared(number):
 def made(run):
     calls = {f"square-{number}": functools.partial(squared, number) for number in range(3)}
     found = processes.made(calls, run, "squares")
-    return {label: json.loads((artefact.folder / "made.json").read_text()) for label, artefact in found.items()}
+    return {label: json.loads((artefact.folder / "made.json").read_bytes()) for label, artefact in found.items()}
 
 
 def test_stages_are_made_by_several_processes_and_used_by_this_one(tmp_path, monkeypatch):
@@ -119,7 +119,7 @@ def identify(_):
 
 def test_processes_end_with_the_one_that_started_them(tmp_path):
     script = tmp_path / "orphans.py"
-    script.write_text(ORPHANS)
+    script.write_text(ORPHANS, encoding="utf-8")
     environment = os.environ | {"PYTHONPATH": str(paths.root())}
     done = subprocess.run([sys.executable, str(script)], env=environment, capture_output=True, text=True)
     children = {int(line) for line in done.stdout.split()}

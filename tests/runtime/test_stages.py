@@ -28,7 +28,7 @@ def runs(tmp_path, monkeypatch):
 def count(calls, content="made"):
     def work(folder):
         calls.append(folder)
-        (folder / "result").write_text(content)
+        (folder / "result").write_text(content, encoding="utf-8")
 
     return work
 
@@ -38,7 +38,7 @@ def test_a_stage_is_done_once(runs):
     first, second = (stages.stage("a", count(calls), {"x": 1}) for _ in range(2))
     assert len(calls) == 1
     assert first == second
-    assert (first.folder / "result").read_text() == "made"
+    assert (first.folder / "result").read_text(encoding="utf-8") == "made"
     assert not list(runs.glob("stages/*.partial"))
     assert [artefact.name for artefact in artefacts.used()] == ["a", "a"]
 
@@ -69,7 +69,7 @@ def test_the_precision_is_in_the_key_as_it_is_asked_for_and_in_the_facts_as_it_b
         run = profiles.RunSettings(device="cpu", precision=asked)
         artefact = stages.stage("a", work, {}, run=run)
         keys[asked], became[asked] = artefact.key, artefact.precision
-        assert json.loads((artefact.folder / "stage.json").read_text())["precision"] == artefact.precision
+        assert json.loads((artefact.folder / "stage.json").read_bytes())["precision"] == artefact.precision
     assert len(set(keys.values())) == 3
     assert keys["auto"] == stages.keys(lambda: stages.stage("a", work, {}))["a"]
     automatic = "bf16" if devices.bf16(profiles.RunSettings(device="cpu"), network) else "fp32"
@@ -86,13 +86,13 @@ def test_how_a_run_is_computed_is_no_part_of_any_key():
 
 def test_a_failed_stage_leaves_no_artefact_and_finds_its_work_again():
     def fail(folder):
-        (folder / "half").write_text("kept")
+        (folder / "half").write_text("kept", encoding="utf-8")
         raise RuntimeError("no")
 
     seen = []
     with pytest.raises(RuntimeError):
         stages.stage("a", fail, {})
-    stages.stage("a", lambda folder: seen.append((folder / "half").read_text()), {})
+    stages.stage("a", lambda folder: seen.append((folder / "half").read_text(encoding="utf-8")), {})
     assert seen == ["kept"]
 
 
@@ -107,7 +107,7 @@ def test_seconds_of_every_sitting_count():
         stages.stage("a", fail, {})
     artefact = stages.stage("a", count([]), {})
     assert artefact.seconds > 0.2
-    assert json.loads((artefact.folder / "stage.json").read_text())["threads"] >= 1
+    assert json.loads((artefact.folder / "stage.json").read_bytes())["threads"] >= 1
 
 
 def test_a_full_disk_is_one_line():
@@ -136,7 +136,7 @@ def test_a_forced_stage_that_fails_leaves_what_was_there():
 
     with pytest.raises(RuntimeError):
         stages.stage("a", fail, {})
-    assert (artefact.folder / "result").read_text() == "first"
+    assert (artefact.folder / "result").read_text(encoding="utf-8") == "first"
 
 
 def test_force_recomputes_once():
@@ -204,12 +204,12 @@ def test_two_processes_do_a_stage_once(tmp_path):
     start = lambda: subprocess.Popen([sys.executable, "-c", TWICE, str(log)], stdout=subprocess.PIPE)  # noqa: E731
     outputs = [process.communicate()[0] for process in (start(), start())]
     assert outputs[0] == outputs[1] != b""
-    assert log.read_text() == "worked\n"
+    assert log.read_text(encoding="utf-8") == "worked\n"
 
 
 def text(folder):
     (folder / "text").symlink_to("/dev/full")
-    (folder / "text").write_text("new")
+    (folder / "text").write_text("new", encoding="utf-8")
 
 
 def row(folder):
@@ -233,14 +233,14 @@ def whole(write, value):
 )
 def test_a_full_disk_is_one_line_whoever_meets_it_and_work_is_kept(write, runs):
     def work(folder):
-        (folder / "half").write_text("kept")
+        (folder / "half").write_text("kept", encoding="utf-8")
         write(folder)
 
     with pytest.raises(UserError, match=r"\(No space left on device\): mend it and run again") as caught:
         stages.stage("full", work, {})
     assert "\n" not in str(caught.value)
     seen = []
-    stages.stage("full", lambda folder: seen.append((folder / "half").read_text()), {})
+    stages.stage("full", lambda folder: seen.append((folder / "half").read_text(encoding="utf-8")), {})
     assert seen == ["kept"]
 
 
@@ -285,8 +285,8 @@ def test_a_stage_s_peak_memory_is_its_own():
 
 def test_what_a_kill_left_of_a_write_is_no_part_of_an_artefact(tmp_path):
     def work(folder):
-        (folder / "checkpoint.pt.123.tmp").write_text("half")
-        (folder / "result").write_text("whole")
+        (folder / "checkpoint.pt.123.tmp").write_text("half", encoding="utf-8")
+        (folder / "result").write_text("whole", encoding="utf-8")
 
     artefact = stages.stage("swept", work, {})
     assert {path.name for path in artefact.folder.iterdir()} == {"result", "stage.json", "sittings.json"}

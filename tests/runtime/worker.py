@@ -132,7 +132,9 @@ def search(folder: Path) -> None:
 
     os.environ["DFNAS_RUNS"] = str(folder)
     artefact = stages.stage("search", work, {})
-    (folder / f"evaluated-{distributed.rank()}.json").write_text(json.dumps([mine, str(artefact.folder)]))
+    (folder / f"evaluated-{distributed.rank()}.json").write_text(
+        json.dumps([mine, str(artefact.folder)]), encoding="utf-8"
+    )
 
 
 def judge(folder: Path) -> None:

@@ -168,7 +168,7 @@ def test_the_log_of_another_search_is_one_line(tmp_path):
 
 @pytest.mark.parametrize("line", ["nonsense", "[1, 2]", '{"generation": 0}', json.dumps({"candidate": 1})])
 def test_a_file_that_is_no_log_is_one_line(line, tmp_path):
-    (tmp_path / evolution.LOG).write_text(line + "\n")
+    (tmp_path / evolution.LOG).write_text(line + "\n", encoding="utf-8")
     with pytest.raises(UserError, match="not a log"):
         evolution.search(problem(), SMALL, 1, tmp_path)
 

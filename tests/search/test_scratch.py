@@ -56,7 +56,7 @@ def train(folder, text, stop_at=None):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(scratch.DropPath, "before", stopping)
         scratch.train(folder, text, SETTINGS, SETTINGS.darts.scratch, 0)
-    return json.loads((folder / "scratch.json").read_text())
+    return json.loads((folder / "scratch.json").read_bytes())
 
 
 def test_training_with_all_extras_goes_on_to_the_same_bits(tmp_path):

@@ -15,7 +15,7 @@ def test_results_are_gathered_by_arm(tmp_path):
         folder = tmp_path / label
         folder.mkdir()
         facts = {"accuracy": accuracy, "macs": 10, "parameters": 5, "architecture": "darts:…"}
-        (folder / "scratch.json").write_text(json.dumps(facts))
+        (folder / "scratch.json").write_text(json.dumps(facts), encoding="utf-8")
         made[label] = Artefact(label, "", folder)
     made["random"] = Artefact("random", "", tmp_path)  # the draw itself has no accuracy
     arms = standings.results(made)

@@ -239,7 +239,7 @@ def test_what_is_kept_of_a_training_is_model_and_history_and_no_checkpoint(tmp_p
     weights = load_file(tmp_path / "model.safetensors")
     assert weights.keys() == trained.state_dict().keys()
     assert all(torch.equal(value, weights[name]) for name, value in trained.state_dict().items())
-    assert loop.History(**json.loads((tmp_path / "history.json").read_text())) == history
+    assert loop.History(**json.loads((tmp_path / "history.json").read_bytes())) == history
 
 
 def test_of_a_training_that_leaves_no_model_the_checkpoint_goes_too(tmp_path):

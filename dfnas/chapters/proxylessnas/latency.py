@@ -154,7 +154,7 @@ def read(chosen: Artefact | Path) -> dict[str, Any]:
     if not path.is_file():
         raise UserError(f"no latency table at {path}: python -m dfnas latency --out {path} writes one")
     try:
-        made = json.loads(path.read_text())
+        made = json.loads(path.read_bytes())
         rows = {str(name): float(row["low"]) for name, row in made["operators"].items()}
         valid = made["format"] == FORMAT and int(made["batch"]) > 0 and all(0 < t < math.inf for t in rows.values())
     except (ValueError, KeyError, TypeError, AttributeError):

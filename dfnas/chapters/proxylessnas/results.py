@@ -73,4 +73,4 @@ def finds(artefacts: Mapping[str, Artefact], measured: Artefact | Path, settings
 
 
 def _read(artefact: Artefact, name: str) -> dict[str, Any]:
-    return json.loads((artefact.folder / f"{name}.json").read_text())
+    return json.loads((artefact.folder / f"{name}.json").read_bytes())

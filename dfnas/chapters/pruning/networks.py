@@ -198,7 +198,7 @@ def judged(artefacts: dict[str, Artefact], settings: Settings, teacher: Teacher)
         found: dict[str, dict[str, float]] = {label: {} for label in trained}
         for measure, source in judges(apart, settings, teacher).items():
             for label, artefact in trained.items():
-                text = json.loads((artefact.folder / "trained.json").read_text())["architecture"]
+                text = json.loads((artefact.folder / "trained.json").read_bytes())["architecture"]
                 found[label][measure] = students.accuracy(artefact.folder, settings, recipe(text, settings), source)
         write_json(folder / "judged.json", found)
 
@@ -225,7 +225,7 @@ def export_stage(trained: Artefact, settings: Settings, teacher: Teacher) -> Art
     data, side = settings.data, side_of(settings)
 
     def work(folder: Path) -> None:
-        text = json.loads((trained.folder / "trained.json").read_text())["architecture"]
+        text = json.loads((trained.folder / "trained.json").read_bytes())["architecture"]
         facts: dict[str, Any] = {"classes": data.classes, "channels": data.channels, "side": side}
         facts |= {"mean": list(teacher.mean), "std": list(teacher.std), "names": list(teacher.classes)}
         file = folder / f"{EXPORTED}.safetensors"

@@ -40,11 +40,11 @@ def results(artefacts: Mapping[str, Artefact], measure: str = "accuracy") -> Res
     arms: Results = {arm: {} for arm in ARMS}
     judged: dict[str, dict[str, float]] = {}
     if "judged" in artefacts:
-        judged = json.loads((artefacts["judged"].folder / "judged.json").read_text())
+        judged = json.loads((artefacts["judged"].folder / "judged.json").read_bytes())
     for label, artefact in artefacts.items():
         if label.startswith("trained-"):
             _, arm, window, _ = label.split("-")
-            facts = json.loads((artefact.folder / "trained.json").read_text()) | judged.get(label, {})
+            facts = json.loads((artefact.folder / "trained.json").read_bytes()) | judged.get(label, {})
             if measure not in facts:
                 continue
             facts["accuracy"] = facts[measure]
@@ -105,7 +105,7 @@ def metrics(artefacts: Mapping[str, Artefact], settings: Settings) -> dict[str, 
         if "real" in firsts:
             facts[f"spearman{suffix}"] = statistics.correlation(firsts["synthetic"], firsts["real"], "spearman")
     if "teacher" in artefacts:
-        tested = json.loads((artefacts["teacher"].folder / "teacher.json").read_text())
+        tested = json.loads((artefacts["teacher"].folder / "teacher.json").read_bytes())
         facts |= {f"teacher_{name}": value for name, value in tested.items()}
     space, data = space_of(settings), settings.data
     facts |= {"genes": space.genes, "encodings": float(len(pruning.RATIOS) ** space.genes), "side": side_of(settings)}
