@@ -44,6 +44,8 @@ def call(*arguments: str) -> int:
         (["plan", "12-nothing"], "no chapter"),
         (["publish", "12-nothing"], "no chapter"),
         (["render", "--profile", "fast"], "no profile"),
+        (["export", "12-nothing", "--to", "x"], "no chapter"),
+        (["export", "02-synthesis"], "Missing option '--to'"),
         (["handout"], "Missing argument 'chapter'"),
         (["handout", "12-nothing"], "no chapter '12-nothing'"),
     ],

@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from dfnas.chapters import costs
+from dfnas.chapters import costs, exports
 from dfnas.data import sources
 from dfnas.data.origins import Origin, held, names
 from dfnas.data.sources import Source
@@ -53,7 +53,9 @@ def compute(settings: Settings) -> dict[str, Artefact]:
         "darts-random", settings, chapter.scratch, searches, lambda generator: _random_text(chapter, generator)
     )
     temperature = chapter.temperature
-    return artefacts | scratch.band(settings, chapter.scratch, "darts", artefacts, teacher, temperature=temperature)
+    artefacts |= scratch.band(settings, chapter.scratch, "darts", artefacts, teacher, temperature=temperature)
+    artefacts["export"] = exports.find_stage("darts", artefacts, chapter.scratch, settings, teacher)
+    return artefacts
 
 
 def plan(settings: Settings) -> list[dict[str, Any]]:

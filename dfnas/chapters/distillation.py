@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dfnas import models
-from dfnas.chapters import costs
+from dfnas.chapters import costs, exports
 from dfnas.data import presence, sources
 from dfnas.data import real as real_data
 from dfnas.data.sources import Source
@@ -157,6 +157,10 @@ def compute(settings: Settings) -> dict[str, Artefact]:
         inputs=[*artefacts.values(), *real_data.digests(settings.data)],
         version=VERSION,
         run=settings.run,
+    )
+    student, best = settings.student, artefacts[f"full-synthetic-{settings.seed}"]
+    artefacts["export"] = exports.network_stage(
+        "distillation", "student", student.network, best, settings, teacher, student.side
     )
     return artefacts
 

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from dfnas.chapters import costs
+from dfnas.chapters import costs, exports
 from dfnas.data import origins, sources
 from dfnas.data.origins import Origin, held
 from dfnas.data.sources import Source
@@ -43,7 +43,9 @@ def compute(settings: Settings) -> dict[str, Artefact]:
         "spos-random", settings, chapter.scratch, searches, lambda generator: _random_text(settings, generator)
     )
     others = (teacher, chapter.space.dropout, chapter.temperature)
-    return artefacts | scratch.band(settings, chapter.scratch, "spos", artefacts, *others)
+    artefacts |= scratch.band(settings, chapter.scratch, "spos", artefacts, *others)
+    artefacts["export"] = exports.find_stage("spos", artefacts, chapter.scratch, settings, teacher)
+    return artefacts
 
 
 def plan(settings: Settings) -> list[dict[str, Any]]:

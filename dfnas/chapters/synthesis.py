@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dfnas.chapters import costs
+from dfnas.chapters import costs, exports
 from dfnas.data import presence, sources, synthetic
 from dfnas.data import real as real_data
 from dfnas.data.sources import Source
@@ -96,6 +96,7 @@ def compute(settings: Settings) -> dict[str, Artefact]:
         version=VERSION,
         run=settings.run,
     )
+    artefacts["export"] = exports.set_stage(artefacts["synthesis"], settings, teacher)
     return artefacts
 
 

@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from dfnas.chapters import exports
 from dfnas.chapters.proxylessnas import binarisation, latency
 from dfnas.data import sources
 from dfnas.data.origins import Origin, held
@@ -52,7 +53,9 @@ def compute(settings: Settings) -> dict[str, Artefact]:
         "proxyless-random", settings, chapter.scratch, searches, lambda generator: random_text(settings, generator)
     )
     others = (teacher, chapter.space.dropout, chapter.temperature)
-    return artefacts | scratch.band(settings, chapter.scratch, "proxyless", artefacts, *others)
+    artefacts |= scratch.band(settings, chapter.scratch, "proxyless", artefacts, *others)
+    artefacts["export"] = exports.find_stage("proxyless", artefacts, chapter.scratch, settings, teacher)
+    return artefacts
 
 
 def _on_source(
