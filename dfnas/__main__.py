@@ -54,9 +54,10 @@ def run(
     keep_going: Annotated[bool, typer.Option("--keep-going", help="go on after a chapter that failed")] = False,
 ) -> None:
     """Execute chapters' notebooks; those that are good and fresh are kept."""
+    _use(data)
     every = [_settings(name, number, overrides, device) for name in profile or ["quick"] for number in seed or [0]]
     plans = [(settings, runner.choose(chapter or (), settings)) for settings in every]
-    options = runner.Options(force=force, data=_data(data), device=device or "")
+    options = runner.Options(force=force, device=device or "")
     rows: list[tuple[str, Settings, states.State]] = []
     for settings, names in plans:
         rows += [(name, settings, state) for name, state in _run_chapters(names, settings, options, keep_going)]
@@ -78,8 +79,7 @@ def compute(
     """Compute a chapter's stages without its notebook, which then finds them done; under torchrun, together."""
     settings = _settings(profile, seed, overrides, device)
     profiles.require_chapter(chapter, settings)
-    if _data(data):
-        os.environ["DFNAS_DATA"] = str(_data(data))
+    _use(data)
     paths.make_folder(paths.runs())
     from dfnas.chapters import index  # imported late: what brings torch takes seconds
     from dfnas.runtime import artefacts, distributed
@@ -112,9 +112,8 @@ def plan(
 ) -> None:
     """What chapters would cost: work, bytes on disk, memory, time. Nothing is run."""
     settings = _settings(profile, seed, overrides)
+    _use(data)
     names = runner.choose(chapter or (), settings)
-    if _data(data):
-        os.environ["DFNAS_DATA"] = str(_data(data))
     from dfnas.chapters import costs, index  # imported late: they bring torch, which takes seconds
 
     rows = [{"chapter": name, **costs.on_devices(row, devices)} for name in names for row in index.plan(name, settings)]
@@ -202,18 +201,34 @@ def latency(
     print(f"python -m dfnas run 06-proxylessnas --profile {profile} {options}")
 
 
+@app.command()
+def export(
+    chapter: Annotated[str, typer.Argument(help="as 10-distillation")],
+    to: Annotated[Path, typer.Option(help="a folder, which is made")],
+    profile: Profile = "quick",
+    seed: Seed = 0,
+    overrides: Set = None,
+    data: Data = None,
+    force: Annotated[bool, typer.Option("--force", help="replace an earlier export")] = False,
+) -> None:
+    """Copy what a finished chapter left for others into a folder: images and labels, architecture, networks."""
+    settings, folder = _settings(profile, seed, overrides), to.expanduser().resolve()
+    _use(data)
+    from dfnas.chapters import index  # imported late: it brings torch, which takes seconds
+
+    index.export(chapter, settings, folder, force)
+    print(f"{folder}: {', '.join(sorted(path.name for path in folder.iterdir()))}")
+
+
 def _settings(profile: str, seed: int = 0, overrides: list[str] | None = None, device: str | None = None) -> Settings:
-    if device not in (None, "auto", "cpu", "cuda"):
-        raise UserError(f"no device {device!r}: --device takes auto, cpu or cuda")
     return profiles.load(profile, seed, tuple(overrides or ()), device)
 
 
-def _data(path: Path | None) -> Path | None:
-    if path is None:
-        return None
-    if not path.exists():
-        raise UserError(f"no data at {path}: --data takes the folder (or zip) that holds the data set")
-    return path.resolve()
+def _use(data: Path | None) -> None:
+    if data is not None and not data.exists():
+        raise UserError(f"no data at {data}: --data takes the folder (or zip) that holds the data set")
+    if data is not None:
+        os.environ["DFNAS_DATA"] = str(data.resolve())
 
 
 def _run_chapters(
