@@ -1,6 +1,7 @@
 """The package as a wheel, installed where no repository is: it brings notebooks, teachers and the book's sources."""
 
 import os
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -15,38 +16,33 @@ from dfnas.records import read
 from dfnas.runtime import paths
 
 BUILD = "from setuptools import build_meta as b; b.build_sdist('../out'); b.build_wheel('../out')"
-WHOLE = ("dfnas", "notebooks", "benchmarks", "book", "_config.yml", "_toc.yml", "index.md")  # what a wheel holds all of
+WHOLE = ("dfnas/**/*", "notebooks/*.ipynb", "benchmarks/*.py", "book/**/*", "_config.yml", "_toc.yml", "index.md")
 NOT_THERE = ("/tests/", "/runs/", "/.", "__pycache__", ".pyc")
 MEGABYTES = 5
 
 
-def tracked() -> list[str]:
-    done = subprocess.run(["git", "ls-files"], cwd=paths.root(), capture_output=True, text=True, check=True)
-    return [name for name in done.stdout.splitlines() if (paths.root() / name).exists()]
-
-
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of an sdist and a wheel, built from the files of the repository alone."""
+    """A folder with a copy of the repository, where a run and a cache lie, and what is built from it: out/."""
     folder = tmp_path_factory.mktemp("built")
-    for name in tracked():
-        copy = folder / "source" / name
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        copy.write_bytes((paths.root() / name).read_bytes())
-    (folder / "source" / "book" / "_ext" / "dfnas_book" / "__pycache__").mkdir()
-    (folder / "source" / "book" / "_ext" / "dfnas_book" / "__pycache__" / "card.pyc").write_bytes(b"")
-    (folder / "source" / "runs" / "smoke").mkdir(parents=True)
-    (folder / "source" / "runs" / "smoke" / "02-synthesis.json").write_bytes(b"{}")
+    left_out = shutil.ignore_patterns(".*", "runs", "_build", "build", "*.egg-info", "__pycache__")
+    shutil.copytree(paths.root(), folder / "source", ignore=left_out)
+    for name in ("book/_ext/dfnas_book/__pycache__/card.pyc", "runs/smoke/02-synthesis.json"):
+        (folder / "source" / name).parent.mkdir(parents=True)
+        (folder / "source" / name).write_bytes(b"")
     subprocess.run([sys.executable, "-c", BUILD], cwd=folder / "source", capture_output=True, check=True)
-    return folder / "out"
+    return folder
 
 
 def test_a_wheel_holds_the_book_and_no_runs_tests_or_caches(built: Path) -> None:
-    (wheel,), (sdist,) = built.glob("*.whl"), built.glob("*.tar.gz")
+    (wheel,), (sdist,) = built.glob("out/*.whl"), built.glob("out/*.tar.gz")
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
-    part = [name for name in tracked() if name.partition("/")[0] in WHOLE]
-    assert {name if name.startswith("dfnas/") else f"dfnas/sources/{name}" for name in part} <= names
+    files = [
+        file for part in WHOLE for file in paths.root().glob(part) if file.is_file() and "__pycache__" not in file.parts
+    ]
+    wanted = {file.relative_to(paths.root()).as_posix() for file in files}
+    assert {name if name.startswith("dfnas/") else f"dfnas/sources/{name}" for name in wanted} <= names
     with tarfile.open(sdist) as archive:
         both = [*names, *archive.getnames()]
     assert [name for name in both if any(word in f"/{name}" for word in NOT_THERE)] == []
@@ -61,7 +57,7 @@ def test_an_installation_works_in_an_empty_folder(built: Path, tmp_path: Path) -
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", place], check=True)
     python = place / "bin" / "python"
     install = ["-m", "pip", "--python", python, "install", "-q", "--no-deps", "--no-index", "--no-compile"]
-    subprocess.run([sys.executable, *install, *built.glob("*.whl")], check=True)
+    subprocess.run([sys.executable, *install, *built.glob("out/*.whl")], check=True)
     (site,) = place.glob("lib/python*/site-packages")
     # After pip, which would find the package there, too. Its own .pth files, as that of this repository, are not read.
     (site / "those.pth").write_text(sysconfig.get_path("purelib"), encoding="utf-8")
