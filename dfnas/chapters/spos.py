@@ -116,9 +116,6 @@ def check(settings: Settings) -> None:
     chapter = settings.spos
     if chapter is None:
         raise UserError(f"profile {settings.profile} has no SPOS search")
-    scratch.check(chapter.scratch, "spos")
-    if chapter.labels not in ("stored", "online"):
-        raise UserError(f"spos.labels={chapter.labels!r}: there are stored and online")
     cheapest = macs(settings, [min(range(4), key=row.__getitem__) for row in _block_macs(settings)])
     if chapter.limit_macs < cheapest:
         raise UserError(f"spos.limit_macs={chapter.limit_macs:,} excludes all: the cheapest path has {cheapest:,}")

@@ -228,13 +228,11 @@ def test_an_export_onto_a_full_disk_is_one_line(exported, tmp_path, monkeypatch)
 @pytest.mark.parametrize(
     ("override", "words"),
     [
-        ("pruning.labels=soft", "stored and online"),
         ("pruning.network=resnet9", "cannot prune"),
         ("pruning.windows=((1, 2),)", "one pair for each"),
         ("pruning.windows=((1, 2), (3, 4), (5, 6))", "encodings cost"),
         ("pruning.genes=((0, 31), (0, 1), (0, 1))", "genes are 0 to 30"),
         ("pruning.validation_each=50", "no image"),
-        ("pruning.seeds=1", "2 or more"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(override, words):

@@ -38,14 +38,10 @@ def check(settings: Settings) -> None:
     chapter = settings.pruning
     if chapter is None:
         raise UserError(f"profile {settings.profile} has no pruning")
-    if chapter.labels not in ("stored", "online"):
-        raise UserError(f"pruning.labels={chapter.labels!r}: there are stored and online")
     if not len(chapter.windows) == len(chapter.genes) > 0:
         raise UserError("pruning.windows and pruning.genes need one pair for each window, and at least one")
     if len(chapter.windows) > len(SUFFIXES):
         raise UserError(f"pruning.windows: {len(chapter.windows)} windows; the chapter shows up to {len(SUFFIXES)}")
-    if min(chapter.seeds, chapter.random) < 2:
-        raise UserError("pruning: seeds and random are 2 or more, since the chapter reports a spread")
     space = pruning.space(chapter.network)
     least, most = (macs(settings, (gene,) * space.genes) for gene in (0, pruning.FULL))
     for low, high in chapter.windows:
