@@ -41,14 +41,8 @@ def measure(folder: Path, chapter: KernelsSettings) -> None:
     """
     command = [sys.executable, "-m", "benchmarks", *chapter.benchmarks, "--pairs", str(chapter.pairs)]
     command += ["--out", str(folder / "results.json")]
-    done = subprocess.run(
-        command,
-        cwd=paths.root(),
-        env={**os.environ, "DFNAS_RUNS": str(paths.runs())},
-        capture_output=True,
-        encoding="utf-8",
-        errors="replace",
-    )
+    env = {**os.environ, "DFNAS_RUNS": str(paths.runs())}
+    done = subprocess.run(command, cwd=paths.root(), env=env, capture_output=True, encoding="utf-8", errors="replace")
     if done.returncode:
         last = done.stderr.strip().splitlines()[-1:] or ["no message"]
         raise UserError(f"benchmarks: exit code {done.returncode}: {last[0]}")
