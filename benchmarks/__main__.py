@@ -6,30 +6,18 @@ Each file measures one thing and can be run alone, as `python -m benchmarks dart
 import importlib
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 import typer
 from tabulate import tabulate
 
 from benchmarks import measure, peaks
 from dfnas.errors import UserError
+from dfnas.profiles.settings import Benchmark
 from dfnas.runtime import machine
 from dfnas.runtime.progress import bar
 
-FILES = (
-    "synthesis_step",
-    "darts_step",
-    "searches",
-    "candidates",
-    "kernels",
-    "loader",
-    "memory",
-    "kept_memory",
-    "precision",
-    "small_networks",
-    "processes",
-    "growth",
-)
+FILES: tuple[str, ...] = get_args(Benchmark)
 
 
 def main(

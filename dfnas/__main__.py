@@ -54,9 +54,10 @@ def run(
     keep_going: Annotated[bool, typer.Option("--keep-going", help="go on after a chapter that failed")] = False,
 ) -> None:
     """Execute chapters' notebooks; those that are good and fresh are kept."""
+    _use(data)
     every = [_settings(name, number, overrides, device) for name in profile or ["quick"] for number in seed or [0]]
     plans = [(settings, runner.choose(chapter or (), settings)) for settings in every]
-    options = runner.Options(force=force, data=_data(data), device=device or "")
+    options = runner.Options(force=force, device=device or "")
     rows: list[tuple[str, Settings, states.State]] = []
     for settings, names in plans:
         rows += [(name, settings, state) for name, state in _run_chapters(names, settings, options, keep_going)]
@@ -78,8 +79,7 @@ def compute(
     """Compute a chapter's stages without its notebook, which then finds them done; under torchrun, together."""
     settings = _settings(profile, seed, overrides, device)
     profiles.require_chapter(chapter, settings)
-    if _data(data):
-        os.environ["DFNAS_DATA"] = str(_data(data))
+    _use(data)
     paths.make_folder(paths.runs())
     from dfnas.chapters import index  # imported late: what brings torch takes seconds
     from dfnas.runtime import artefacts, distributed
@@ -112,9 +112,8 @@ def plan(
 ) -> None:
     """What chapters would cost: work, bytes on disk, memory, time. Nothing is run."""
     settings = _settings(profile, seed, overrides)
+    _use(data)
     names = runner.choose(chapter or (), settings)
-    if _data(data):
-        os.environ["DFNAS_DATA"] = str(_data(data))
     from dfnas.chapters import costs, index  # imported late: they bring torch, which takes seconds
 
     rows = [{"chapter": name, **costs.on_devices(row, devices)} for name in names for row in index.plan(name, settings)]
@@ -128,17 +127,13 @@ def plan(
 @app.command("new-profile")
 def new_profile(
     out: Annotated[Path, typer.Argument(help="the file to write, as mine.toml")],
-    weights: Annotated[
-        Path, typer.Option(exists=True, dir_okay=False, help="what torch or safetensors saved, or torch.export")
-    ],
+    weights: Annotated[Path, typer.Option(exists=True, dir_okay=False, help="of torch, safetensors or torch.export")],
     shape: Annotated[str, typer.Option("--input", help="channels x side x side of its images, as 3x64x64")],
     teacher: Annotated[
-        str, typer.Option(help="module:function that builds it, torchvision:NAME, timm:NAME; torch.export needs none")
+        str, typer.Option(help="module:function, torchvision:NAME or timm:NAME; not of torch.export")
     ] = "",
     classes: Annotated[Path | None, typer.Option(exists=True, dir_okay=False, help="text, a name on each line")] = None,
-    base: Annotated[
-        str, typer.Option(help="start from quick, which takes minutes, or laptop, which takes hours")
-    ] = "quick",
+    base: Annotated[str, typer.Option(help="start from quick, for minutes, or laptop, for hours")] = "quick",
     force: Annotated[bool, typer.Option("--force", help="write over a file that is there")] = False,
 ) -> None:
     """Look into a network of one's own and write a profile for it, with comments."""
@@ -202,18 +197,34 @@ def latency(
     print(f"python -m dfnas run 06-proxylessnas --profile {profile} {options}")
 
 
+@app.command()
+def export(
+    chapter: Annotated[str, typer.Argument(help="as 10-distillation")],
+    to: Annotated[Path, typer.Option(help="a folder, which is made")],
+    profile: Profile = "quick",
+    seed: Seed = 0,
+    overrides: Set = None,
+    data: Data = None,
+    force: Annotated[bool, typer.Option("--force", help="replace an earlier export")] = False,
+) -> None:
+    """Copy what a finished chapter left for others into a folder: images and labels, architecture, networks."""
+    settings, folder = _settings(profile, seed, overrides), to.expanduser().resolve()
+    _use(data)
+    from dfnas.chapters import index  # imported late: it brings torch, which takes seconds
+
+    index.export(chapter, settings, folder, force)
+    print(f"{folder}: {', '.join(sorted(path.name for path in folder.iterdir()))}")
+
+
 def _settings(profile: str, seed: int = 0, overrides: list[str] | None = None, device: str | None = None) -> Settings:
-    if device not in (None, "auto", "cpu", "cuda"):
-        raise UserError(f"no device {device!r}: --device takes auto, cpu or cuda")
     return profiles.load(profile, seed, tuple(overrides or ()), device)
 
 
-def _data(path: Path | None) -> Path | None:
-    if path is None:
-        return None
-    if not path.exists():
-        raise UserError(f"no data at {path}: --data takes the folder (or zip) that holds the data set")
-    return path.resolve()
+def _use(data: Path | None) -> None:
+    if data is not None and not data.exists():
+        raise UserError(f"no data at {data}: --data takes the folder (or zip) that holds the data set")
+    if data is not None:
+        os.environ["DFNAS_DATA"] = str(data.resolve())
 
 
 def _run_chapters(

@@ -19,6 +19,7 @@ from dfnas.data.origins import Origin
 from dfnas.data.sources import Source
 from dfnas.data.teachers import Teacher
 from dfnas.profiles import Settings
+from dfnas.profiles.resolve import variant
 from dfnas.training import evaluation, loop
 
 KINDS = ("train", "validation", "test", "synthetic")
@@ -37,7 +38,9 @@ Pass = tuple[str, frozenset[Identity]]  # a forward pass: what it was for, and w
 
 def settings(*overrides: str) -> Settings:
     """The smoke profile for images of three channels, nothing rounded and nothing blanked out."""
-    return profiles.load("smoke", 0, ["data.channels=3", "run.precision=fp32", "run.device=cpu", *overrides])
+    return variant(
+        profiles.load("smoke", 0, ["run.precision=fp32", "run.device=cpu", *overrides]), data={"channels": 3}
+    )
 
 
 def teacher() -> Teacher:

@@ -35,7 +35,7 @@ def call(*arguments: str) -> int:
         (["run", "--set", "nonsense"], "cannot read override"),
         (["run", "--seed", "-1"], "seed must be"),
         (["run", "--seed", "one"], "'--seed'"),
-        (["run", "--device", "tpu"], "no device 'tpu'"),
+        (["run", "--device", "tpu"], "run.device='tpu' (did you mean 'cpu'?): there are auto, cpu, cuda"),
         (["run", "--data", "/no/such/folder"], "no data at /no/such/folder"),
         (["run", "--nosuch"], "--nosuch"),
         (["compute", "12-nothing"], "no chapter"),
@@ -44,6 +44,8 @@ def call(*arguments: str) -> int:
         (["plan", "12-nothing"], "no chapter"),
         (["publish", "12-nothing"], "no chapter"),
         (["render", "--profile", "fast"], "no profile"),
+        (["export", "12-nothing", "--to", "x"], "no chapter"),
+        (["export", "02-synthesis"], "Missing option '--to'"),
         (["handout"], "Missing argument 'chapter'"),
         (["handout", "12-nothing"], "no chapter '12-nothing'"),
     ],
@@ -114,9 +116,9 @@ def test_bad_input_inside_a_notebook_is_exit_code_2(book: tiny.Book, capsys: pyt
 
 def test_overrides_reach_the_notebook_and_have_a_folder_of_their_own(book: tiny.Book) -> None:
     book.write("run.record('images', run.settings.synthesis.images)")
-    assert call(*RUN, "--set", "synthesis.images=7") == 0
+    assert call(*RUN, "--set", "synthesis.images=700") == 0
     (folder,) = book.runs.glob(f"{tiny.PROFILE}-s0-*")
-    assert '"images": 7' in (folder / f"{tiny.NAME}.json").read_text(encoding="utf-8")
+    assert '"images": 700' in (folder / f"{tiny.NAME}.json").read_text(encoding="utf-8")
 
 
 def test_status_tells_of_each_chapter(book: tiny.Book, capsys: pytest.CaptureFixture[str]) -> None:

@@ -20,8 +20,7 @@ from dfnas.data import real as real_data
 from dfnas.data.sources import Source
 from dfnas.data.teachers import Teacher
 from dfnas.data.teachers import load as load_teacher
-from dfnas.errors import UserError
-from dfnas.profiles import Settings, SynthesisSettings
+from dfnas.profiles import Settings, SynthesisSettings, rules
 from dfnas.runtime import processes, stages, statistics
 from dfnas.runtime.artefacts import Artefact
 from dfnas.runtime.files import write_json
@@ -31,7 +30,7 @@ from dfnas.training import evaluation, loop, students
 
 VERSION = 2
 # arm -> (set, rounds taken, labels). All have the same number of images and take the same steps.
-ARMS = {
+ARMS: dict[str, tuple[str, str, Any]] = {
     "hard": ("synthesis", "first", "hard"),
     "round0": ("synthesis", "first", "stored"),
     "calibrated": ("synthesis", "last", "stored"),
@@ -51,9 +50,6 @@ def compute(settings: Settings) -> dict[str, Artefact]:
     Without real images to learn from there is a held-out set instead of the verifier and of the arm of real images.
     """
     teacher, chapter = load_teacher(settings), settings.calibration
-    if chapter.rounds < 2 or chapter.seeds < 2:
-        raise UserError("calibration.rounds and calibration.seeds must be 2 or more: the chapter compares them")
-    students.check(dataclasses.replace(chapter.student, labels="stored"))  # arms differ in labels, not in images
     artefacts = _sets(settings, teacher)
     calls: dict[str, Callable[[], Artefact]] = {}
     for arm, (name_of_set, rounds, labels) in ARMS.items():
@@ -92,8 +88,7 @@ def compute(settings: Settings) -> dict[str, Artefact]:
 def plan(settings: Settings) -> list[dict[str, Any]]:
     """Sets and students of the arms."""
     chapter = settings.calibration
-    rounds = calibrated(settings)
-    single = dataclasses.replace(settings.synthesis, images=chapter.images, rounds=1)
+    rounds, single = set_settings(settings)
     learn = presence.has_train(settings.data)
     arms, seeds = len(ARMS) - (not learn), chapter.seeds  # with the real arm, less the one with online labels
     stored = dataclasses.replace(chapter.student, labels="stored")
@@ -116,10 +111,10 @@ def _seeds(settings: Settings) -> range:
 def _sets(settings: Settings, teacher: Teacher) -> dict[str, Artefact]:
     """The calibrated set, its variants of one round, and noise."""
     chapter = settings.calibration
-    rounds = calibrated(settings)
-    single = dataclasses.replace(rounds, images=chapter.images, rounds=1)
+    rounds, single = set_settings(settings)
     artefacts = {"synthesis": sets.set_stage("synthesis", settings, teacher, rounds)}
-    for name, update in (("synthesis-jitter", "jitter"), ("synthesis-noregion", "whole")):
+    variants: dict[str, Any] = {"synthesis-jitter": "jitter", "synthesis-noregion": "whole"}
+    for name, update in variants.items():
         variant = dataclasses.replace(single, update=update)
         artefacts[name] = sets.set_stage(name, settings, teacher, variant)
     artefacts["noise"] = sets.noise_stage(settings, teacher, chapter.images)
@@ -133,6 +128,14 @@ def calibrated(settings: Settings) -> SynthesisSettings:
     if enough and chosen.keep_rounds == "all":
         return chosen
     return dataclasses.replace(chosen, images=chapter.images * chapter.rounds, rounds=chapter.rounds, keep_rounds="all")
+
+
+def set_settings(settings: Settings) -> tuple[SynthesisSettings, SynthesisSettings]:
+    """The settings of the calibrated set, and of its variants of one round; raises UserError where there are none."""
+    rounds = calibrated(settings)
+    single = dataclasses.replace(rounds, images=settings.calibration.images, rounds=1)
+    rules.whole_batches(single.images, 1, single.batch, "calibration.images")
+    return rounds, single
 
 
 def _real_stage(settings: Settings, seed: int) -> Artefact:

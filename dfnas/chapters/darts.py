@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from dfnas.chapters import costs
+from dfnas.chapters import costs, exports
 from dfnas.data import sources
 from dfnas.data.origins import Origin, held, names
 from dfnas.data.sources import Source
@@ -53,7 +53,9 @@ def compute(settings: Settings) -> dict[str, Artefact]:
         "darts-random", settings, chapter.scratch, searches, lambda generator: _random_text(chapter, generator)
     )
     temperature = chapter.temperature
-    return artefacts | scratch.band(settings, chapter.scratch, "darts", artefacts, teacher, temperature=temperature)
+    artefacts |= scratch.band(settings, chapter.scratch, "darts", artefacts, teacher, temperature=temperature)
+    artefacts["export"] = exports.find_stage("darts", artefacts, chapter.scratch, settings, teacher)
+    return artefacts
 
 
 def plan(settings: Settings) -> list[dict[str, Any]]:
@@ -88,13 +90,6 @@ def check(settings: Settings) -> None:
     chapter = settings.darts
     if chapter is None:
         raise UserError(f"profile {settings.profile} has no DARTS search")
-    scratch.check(chapter.scratch, "darts")
-    if chapter.order not in ("first", "second"):
-        raise UserError(f"darts.order={chapter.order!r}: there are first and second")
-    if chapter.search_seeds < 2:
-        raise UserError("darts.search_seeds must be 2 or more: the chapter asks whether two searches agree")
-    if chapter.search.averaging:
-        raise UserError("darts.search.averaging must be 0: architecture parameters follow the weights of the step")
 
 
 def _size(chapter: DartsSettings) -> space.Size:

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dfnas import models
-from dfnas.chapters import costs
+from dfnas.chapters import costs, exports
 from dfnas.data import presence, sources
 from dfnas.data import real as real_data
 from dfnas.data.sources import Source
@@ -63,15 +63,11 @@ def check(settings: Settings) -> None:
         raise UserError(f"profile {settings.profile} has no settings for distillation")
     if synthesis.rounds < 2 or synthesis.keep_rounds != "all":
         raise UserError("distillation compares rounds: synthesis.rounds is 2 or more, and synthesis.keep_rounds all")
-    if chapter.seeds < 2 or settings.student.seeds < 2:
-        raise UserError("distillation.seeds and student.seeds must be 2 or more: without repeats there is no spread")
-    # Only the arm of online labels could mix images, and would then differ from the others in more than labels.
-    students.check(dataclasses.replace(chapter.comparison, labels="stored"))
+    if settings.student.seeds < 2:
+        raise UserError("student.seeds must be 2 or more in distillation: without repeats there is no spread")
     slots = slots_of(settings)
     if any(not 0 < size < slots for size in chapter.sizes):
         raise UserError(f"distillation.sizes={chapter.sizes}: parts of the set have 1 to {slots - 1} slots")
-    if not 0 < chapter.iterations_share < 1:
-        raise UserError(f"distillation.iterations_share={chapter.iterations_share} must lie between 0 and 1")
 
 
 def slots_of(settings: Settings) -> int:
@@ -161,6 +157,10 @@ def compute(settings: Settings) -> dict[str, Artefact]:
         inputs=[*artefacts.values(), *real_data.digests(settings.data)],
         version=VERSION,
         run=settings.run,
+    )
+    student, best = settings.student, artefacts[f"full-synthetic-{settings.seed}"]
+    artefacts["export"] = exports.network_stage(
+        "distillation", "student", student.network, best, settings, teacher, student.side
     )
     return artefacts
 

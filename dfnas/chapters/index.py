@@ -1,6 +1,7 @@
 """Which module holds which chapter; a chapter is imported when it is asked for, as most bring torch."""
 
 import importlib
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -25,6 +26,16 @@ def compute(name: str, settings: Settings) -> dict[str, Artefact]:
     """
     profiles.require_chapter(name, settings)
     return module(name).compute(settings)
+
+
+def export(name: str, settings: Settings, to: Path, force: bool = False) -> None:
+    """Copy the files that a finished chapter left into a folder (see `exports.collect`)."""
+    from dfnas.chapters import exports  # imported late: it brings what draws
+
+    profiles.require_chapter(name, settings)
+    with stages.dry():
+        artefacts = module(name).compute(settings)
+    exports.collect(name, artefacts, settings, to, force)
 
 
 def stage_keys(name: str, settings: Settings) -> dict[str, str]:

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from dfnas.chapters import costs
+from dfnas.chapters import costs, exports
 from dfnas.data import origins, sources
 from dfnas.data.origins import Origin, held
 from dfnas.data.sources import Source
@@ -43,7 +43,9 @@ def compute(settings: Settings) -> dict[str, Artefact]:
         "spos-random", settings, chapter.scratch, searches, lambda generator: _random_text(settings, generator)
     )
     others = (teacher, chapter.space.dropout, chapter.temperature)
-    return artefacts | scratch.band(settings, chapter.scratch, "spos", artefacts, *others)
+    artefacts |= scratch.band(settings, chapter.scratch, "spos", artefacts, *others)
+    artefacts["export"] = exports.find_stage("spos", artefacts, chapter.scratch, settings, teacher)
+    return artefacts
 
 
 def plan(settings: Settings) -> list[dict[str, Any]]:
@@ -114,9 +116,6 @@ def check(settings: Settings) -> None:
     chapter = settings.spos
     if chapter is None:
         raise UserError(f"profile {settings.profile} has no SPOS search")
-    scratch.check(chapter.scratch, "spos")
-    if chapter.labels not in ("stored", "online"):
-        raise UserError(f"spos.labels={chapter.labels!r}: there are stored and online")
     cheapest = macs(settings, [min(range(4), key=row.__getitem__) for row in _block_macs(settings)])
     if chapter.limit_macs < cheapest:
         raise UserError(f"spos.limit_macs={chapter.limit_macs:,} excludes all: the cheapest path has {cheapest:,}")

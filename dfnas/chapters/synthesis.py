@@ -13,14 +13,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dfnas.chapters import costs
+from dfnas.chapters import costs, exports
 from dfnas.data import presence, sources, synthetic
 from dfnas.data import real as real_data
 from dfnas.data.sources import Source
 from dfnas.data.teachers import Teacher
 from dfnas.data.teachers import load as load_teacher
 from dfnas.kernels.total_variation import total_variation
-from dfnas.profiles import DataSettings, RunSettings, Settings, SynthesisSettings
+from dfnas.profiles import DataSettings, RunSettings, Settings, SynthesisSettings, rules
 from dfnas.runtime import processes, stages, statistics
 from dfnas.runtime.artefacts import Artefact
 from dfnas.runtime.files import write_json
@@ -62,6 +62,13 @@ ABLATIONS: dict[str, dict[str, Any]] = {
 COLUMNS = {"accuracy": "student_accuracies", "agreement": "student_agreements"}  # of the evaluation, by measure
 
 
+def small_set(settings: Settings) -> SynthesisSettings:
+    """The settings of the ablations' sets, of one round; raises UserError where there is no such set."""
+    small = dataclasses.replace(settings.synthesis, images=settings.evaluation.ablation_images, rounds=1)
+    rules.whole_batches(small.images, 1, small.batch, "evaluation.ablation_images")
+    return small
+
+
 def compute(settings: Settings) -> dict[str, Artefact]:
     """The chapter's stages: the set, students trained on it, a verifier trained on real data, ablations, measures.
 
@@ -69,10 +76,7 @@ def compute(settings: Settings) -> dict[str, Artefact]:
     training images there is `held-out` instead of `verifier`.
     """
     teacher = load_teacher(settings)
-    small = dataclasses.replace(settings.synthesis, images=settings.evaluation.ablation_images, rounds=1)
-    for variant in (settings.synthesis, small):
-        sets.check(variant, settings.data)
-    students.check(settings.student)
+    small = small_set(settings)
     artefacts = {"synthesis": sets.set_stage("synthesis", settings, teacher, settings.synthesis)}
     calls: dict[str, Callable[[], Artefact]] = {}
     for seed in range(settings.seed, settings.seed + settings.student.seeds):
@@ -92,12 +96,13 @@ def compute(settings: Settings) -> dict[str, Artefact]:
         version=VERSION,
         run=settings.run,
     )
+    artefacts["export"] = exports.set_stage(artefacts["synthesis"], settings, teacher)
     return artefacts
 
 
 def plan(settings: Settings) -> list[dict[str, Any]]:
     """The synthetic set, what judges it, and small sets with a term left out."""
-    small = dataclasses.replace(settings.synthesis, images=settings.evaluation.ablation_images, rounds=1)
+    small = small_set(settings)
     students_row = costs.student(
         f"students x {settings.student.seeds}", settings, settings.student, settings.synthesis.images
     )

@@ -143,8 +143,6 @@ def sampler(source: Source, recipe: TrainingSettings, settings: Settings, seed: 
         raise UserError("there is no train part to learn from: give images in train/<class>/* too")
     source, region, flip = source.to(devices.device(settings.run)), settings.data.region, settings.data.flip
     apart = "" if name == "train" else f" {name}"
-    if recipe.crop not in ("window", "resized") or len(recipe.jitter) not in (0, 4):
-        raise UserError(f"training.crop={recipe.crop!r} is window or resized, and jitter={recipe.jitter} four values")
     crop = random_crop if recipe.crop == "window" else resized_crop
 
     def sample(step: int, side: int) -> tuple[Tensor, Tensor]:

@@ -58,8 +58,7 @@ class FactorizedReduce(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = F.relu(x)
-        if x.shape[2] % 2 or x.shape[3] % 2:  # the shifted half needs a last row and column
-            x = F.pad(x, (0, x.shape[3] % 2, 0, x.shape[2] % 2))
+        x = F.pad(x, (0, x.shape[3] % 2, 0, x.shape[2] % 2))  # the shifted half needs a last row and column
         return self.norm(torch.cat([self.even(x), self.odd(x[:, :, 1:, 1:])], 1))
 
 

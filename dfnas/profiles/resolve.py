@@ -1,25 +1,23 @@
 """From a profile's name, a seed and overrides to Settings; every mistake is one line."""
 
-import ast
 import dataclasses
-import difflib
+import functools
 import hashlib
 import importlib
 import json
 import os
 import re
 import sys
-import typing
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args, get_type_hints
 
 from dfnas.errors import UserError
-from dfnas.profiles import profile_files
-from dfnas.profiles.settings import CHAPTERS, DATA_SETS, NEED_REAL, Settings
+from dfnas.profiles import profile_files, rules
+from dfnas.profiles.kinds import PATH, check, guess, parse, read
+from dfnas.profiles.settings import CHAPTERS, NEED_REAL, Settings
 
 NAMES = ("smoke", "quick", "laptop", "paper-cifar10", "paper-imagenet")
-PATHS = ("teacher.path", "consistency.table", "proxylessnas.latency_table")  # settings that name files
 Part = TypeVar("Part")
 
 
@@ -34,28 +32,25 @@ def load(profile: str, seed: int = 0, overrides: Sequence[str] = (), device: str
     Raises
     ------
     UserError
-        Unknown profile, stage, field or data set, a value of the wrong type, a seed that is no whole number; of a
-        file with the line that is wrong.
+        Unknown profile, stage or field, a value of the wrong type, that is none of the choices or out of range, fields
+        that do not fit one another, a seed that is no whole number; of a file with the line that is wrong.
     """
     if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
         raise UserError(f"seed must be a whole number from 0 up, not {seed!r}")
     if isinstance(overrides, str) or not all(isinstance(item, str) for item in overrides):
         raise UserError(f'overrides must be a list of "stage.field=value", not {overrides!r}')
     settings = _from_file(Path(profile)) if profile_files.is_file(str(profile)) else _named(profile)
-    overrides = tuple(map(_in_full, overrides))
     _find_modules(Path.cwd())
-    settings = dataclasses.replace(settings, seed=seed, overrides=overrides)
+    settings = dataclasses.replace(settings, seed=seed)
     for override in overrides:
         settings = _override(settings, override)
-    _check_whole(settings)
+    rules.check(settings)
     if settings.data.name == "none":
         chapters = tuple(name for name in settings.chapters if name not in NEED_REAL)
         settings = dataclasses.replace(settings, chapters=chapters)
     device = device or os.environ.get("DFNAS_DEVICE")
-    if not device:
-        return settings
     # Not an override: where something ran does not change which run it is.
-    return dataclasses.replace(settings, run=dataclasses.replace(settings.run, device=device))
+    return variant(settings, run={"device": device}) if device else settings
 
 
 def variant(base: Part, /, **changes: Any) -> Part:
@@ -67,9 +62,9 @@ def variant(base: Part, /, **changes: Any) -> Part:
     Raises
     ------
     UserError
-        An unknown field, a value of the wrong type, fields of a part that is None; all by their path.
+        An unknown field, a value that the field cannot hold, fields of a part that is None; all by their path.
     """
-    return _replace(base, changes, _check)
+    return _replace(base, changes, check)
 
 
 def require_chapter(name: str, settings: Settings) -> None:
@@ -98,7 +93,7 @@ def _named(profile: str, field: str = "") -> Settings:
     """The settings of a profile of the book; `field` is the one that names it, for the message."""
     if profile not in NAMES:
         there = f"there are {', '.join(NAMES)}" + ("" if field else ", or a file of one's own: PATH.toml")
-        raise UserError(f"{field}no profile {profile!r}{_guess(str(profile), NAMES)}; {there}")
+        raise UserError(f"{field}no profile {profile!r}{guess(str(profile), NAMES)}; {there}")
     return importlib.import_module(f"dfnas.profiles.{profile.replace('-', '_')}").SETTINGS
 
 
@@ -143,38 +138,18 @@ def _changed(values: dict[str, Any], path: Path) -> Settings:
             raise UserError(f"{name}: a profile has none: seed and overrides are of a run (--seed, --set)")
 
     def typed(value: Any, kind: Any, place: str) -> Any:
-        value = _cast(_check(value, kind, place), kind)
-        if place not in PATHS or not value:
-            return value
-        file = path.parent / Path(value).expanduser()
-        if not file.exists():
+        if not value or PATH not in get_args(kind) or not isinstance(value, str):
+            return read(value, kind, place)
+        file = read(str(path.parent / Path(value).expanduser()), kind, place)
+        if not os.path.exists(file):
             raise UserError(f"{place}: there is no {file}: paths are relative to the profile's file")
-        return os.path.normpath(file)
+        return file
 
     settings = _replace(settings, changes, typed)
-    _check_whole(settings)
+    rules.check(settings)
     for chapter in settings.chapters:
         require_chapter(chapter, _named(base))
     return settings
-
-
-def _check_whole(settings: Settings) -> None:
-    """Refuse fields that do not fit one another."""
-    if settings.data.name not in DATA_SETS:
-        wrong, known = settings.data.name, ", ".join(DATA_SETS)
-        raise UserError(f"data.name: no data set {wrong!r}{_guess(wrong, DATA_SETS)}; there are {known}")
-    names, classes = len(settings.data.class_names), settings.data.classes
-    if names not in (0, classes):
-        raise UserError(f"data.class_names: {names} names, and data.classes is {classes}")
-    if settings.teacher.builder and not settings.teacher.path:
-        raise UserError(f"teacher.builder: {settings.teacher.builder} has no weights: give teacher.path too")
-
-
-def _in_full(override: str) -> str:
-    """An override, with the path of a file from the root on."""
-    name, _, text = map(str.strip, override.partition("="))
-    file = text.strip("\"'")
-    return f"{name}={os.path.abspath(os.path.expanduser(file))}" if name in PATHS and file else override
 
 
 def _find_modules(folder: Path) -> None:
@@ -193,24 +168,27 @@ def _leaves(part: dict[str, Any], place: str = "") -> dict[str, Any]:
 def _override(settings: Settings, override: str) -> Settings:
     name, equals, text = override.partition("=")
     path = name.strip().split(".")
-    if not equals or len(path) < 2:
+    if not equals or len(path) < 2 or not override.isprintable():
         raise UserError(f'cannot read override {override!r}: write "stage.field=value", as in synthesis.images=500')
     changes: Any = text.strip()
     for field in reversed(path):
         changes = {field: changes}
-    return _replace(settings, changes, _parse)
+    settings = _replace(settings, changes, parse)
+    value = functools.reduce(getattr, path, settings)
+    text = value if isinstance(value, str) else text.strip()  # a path is absolute from here on, whoever reads it again
+    return dataclasses.replace(settings, overrides=(*settings.overrides, f"{'.'.join(path)}={text}"))
 
 
 def _replace(part: Any, changes: dict[str, Any], read: Callable[[Any, Any, str], Any], place: str = "") -> Any:
     """The part, changed; `read` takes a value, the type of its field and its path to what the field then holds."""
-    kinds = typing.get_type_hints(type(part))
+    kinds = get_type_hints(type(part), include_extras=True)
     empty = {field.name for field in dataclasses.fields(part) if field.default is None}  # which may be None again
     values: dict[str, Any] = {}
     for name, value in changes.items():
         path, old = f"{place}{name}", getattr(part, name, None)
         if name not in kinds:
             known = [name for name, kind in kinds.items() if place or dataclasses.is_dataclass(kind)]
-            raise UserError(f"{path}: no {name!r}{_guess(name, known)}; there are {', '.join(known)}")
+            raise UserError(f"{path}: no {name!r}{guess(name, known)}; there are {', '.join(known)}")
         if value is None and name in empty:
             values[name] = None
         elif not isinstance(value, dict):
@@ -224,55 +202,3 @@ def _replace(part: Any, changes: dict[str, Any], read: Callable[[Any, Any, str],
                 else f"{path} is None here: give it whole, or take another base"
             )
     return dataclasses.replace(part, **values)
-
-
-def _parse(text: str, kind: Any, path: str) -> Any:
-    if dataclasses.is_dataclass(kind):
-        raise UserError(f"{path} has fields of its own: name one")
-    if kind is str:
-        return text.strip("\"'")
-    try:
-        value = ast.literal_eval({"true": "True", "false": "False"}.get(text, text))
-    except (ValueError, SyntaxError):
-        value = text
-    return _cast(_check(value, kind, path), kind)
-
-
-def _check(value: Any, kind: Any, path: str) -> Any:
-    if not _fits(value, kind):
-        raise UserError(f"{path}: {value!r} is not of type {kind.__name__ if isinstance(kind, type) else kind}")
-    return _tuples(value)
-
-
-def _fits(value: Any, kind: Any) -> bool:
-    if kind is float:
-        return isinstance(value, (int, float)) and not isinstance(value, bool)
-    if kind is int:
-        return isinstance(value, int) and not isinstance(value, bool)
-    if typing.get_origin(kind) is tuple:
-        kinds = typing.get_args(kind)
-        if not isinstance(value, (tuple, list)):
-            return False
-        if len(kinds) == 2 and kinds[1] is Ellipsis:
-            return all(_fits(item, kinds[0]) for item in value)
-        return len(value) == len(kinds) and all(map(_fits, value, kinds))
-    return isinstance(value, kind)
-
-
-def _cast(value: Any, kind: Any) -> Any:
-    if kind is float:
-        return float(value)
-    if typing.get_origin(kind) is tuple:
-        kinds = typing.get_args(kind)
-        each = kinds[:1] * len(value) if kinds[-1] is Ellipsis else kinds
-        return tuple(map(_cast, value, each))
-    return value
-
-
-def _tuples(value: Any) -> Any:
-    return tuple(map(_tuples, value)) if isinstance(value, (list, tuple)) else value
-
-
-def _guess(name: str, known: Sequence[str]) -> str:
-    close = difflib.get_close_matches(name, known, 1)
-    return f" (did you mean {close[0]!r}?)" if close else ""

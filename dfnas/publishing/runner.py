@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from dfnas import profiles, records
+from dfnas.data import presence
 from dfnas.errors import UserError, reason
 from dfnas.profiles import Settings
 from dfnas.publishing import notebooks, status
@@ -31,13 +32,12 @@ class Options:
     """How notebooks are run; nothing here belongs to the identity of a run."""
 
     force: bool = False  # run again what is good and fresh, and recompute its stages
-    data: Path | None = None  # the kernels' $DFNAS_DATA
     device: str = ""  # auto | cpu | cuda; "": the profile's
     timeout: int | None = None  # seconds for one cell
 
 
 def choose(names: Sequence[str], settings: Settings) -> list[str]:
-    """The chapters named, or all of the profile.
+    """The chapters named, or all of the profile that the data allow.
 
     Raises
     ------
@@ -46,7 +46,8 @@ def choose(names: Sequence[str], settings: Settings) -> list[str]:
     """
     for name in names:
         profiles.require_chapter(name, settings)
-    return list(names or settings.chapters)
+    left_out = () if names or presence.has_train(settings.data) else profiles.NEED_REAL
+    return [name for name in names or settings.chapters if name not in left_out]
 
 
 def run(name: str, settings: Settings, options: Options) -> State:
@@ -166,8 +167,6 @@ def _environment(staging: Path, log: Path, options: Options) -> dict[str, str]:
     """The kernel's environment, without the user's own IPython; PYTHONPATH is as it was: the package is installed."""
     ours = {"DFNAS_STAGING": str(staging), "DFNAS_LOG": str(log), "DFNAS_RUNS": str(paths.runs())}
     ours |= {"IPYTHONDIR": str(staging / "ipython"), "PYTHONSTARTUP": "", "MPLBACKEND": ""}
-    if options.data is not None:
-        ours["DFNAS_DATA"] = str(options.data)
     if options.device:
         ours["DFNAS_DEVICE"] = options.device
     if options.force:

@@ -68,7 +68,6 @@ def search(
     ------
     UserError : impossible sizes, no admissible candidate found, or a folder that holds the log of another search.
     """
-    _check(settings)
     file = None if folder is None else folder / LOG
     logged = []
     if file is not None:
@@ -128,14 +127,6 @@ def load(file: Path) -> list[Visited]:
         return [_row(row) for row in logs.read(file)]
     except (ValueError, TypeError, KeyError) as error:
         raise UserError(f"{file} is not a log of an evolutionary search; remove it to search anew") from error
-
-
-def _check(settings: EvolutionSettings) -> None:
-    counts = (settings.generations, settings.mutations, settings.crossovers, settings.tries)
-    if min(settings.population, settings.parents) < 1 or min(counts) < 0:
-        raise UserError("evolution: population and parents must be at least 1, the other counts at least 0")
-    if settings.mutations + settings.crossovers > settings.population:
-        raise UserError("evolution: mutations and crossovers together exceed the population")
 
 
 def _row(values: dict[str, Any]) -> Visited:

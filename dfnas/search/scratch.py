@@ -32,12 +32,6 @@ from dfnas.training import evaluation, loop, losses
 VERSION = 2
 
 
-def check(scratch: ScratchSettings, chapter: str) -> None:
-    """Raise UserError, before anything is computed, where the trainings would leave no spread to report."""
-    if min(scratch.seeds, scratch.random) < 2:
-        raise UserError(f"{chapter}.scratch: seeds and random are 2 or more, since the chapter reports a spread")
-
-
 def write_architectures(folder: Path, texts: Iterable[str], **facts: Any) -> None:
     """What a search, or a draw of random architectures, leaves behind for those who build them."""
     write_json(folder / "architectures.json", {"architectures": list(texts), **facts})

@@ -76,9 +76,8 @@ def synthesise(
     Raises
     ------
     UserError
-        Settings that do not fit together, or a shard that cannot be read.
+        A shard that cannot be read.
     """
-    check(settings, data)
     folder, count = distributed.common(folder), batch_count(settings) * settings.rounds
     progress = bar(total=count * settings.batch, desc="synthesis", unit="image")
     run = dataclasses.replace(run, compile=run.compile and count >= COMPILE_FROM)
@@ -178,44 +177,8 @@ def batch_count(settings: SynthesisSettings) -> int:
     return max(1, settings.images // (settings.batch * rounds))
 
 
-def check(settings: SynthesisSettings, data: DataSettings) -> None:
-    """Refuse settings that do not fit together, before anything is computed.
-
-    Raises
-    ------
-    UserError
-        With the field that is wrong and the values that it can take.
-    """
-    views = ("center", "last_crop", "mean_crops")
-    choices = {
-        "keep_rounds": (settings.keep_rounds, ("all", "last")),
-        "update": (settings.update, ("region", "jitter", "whole")),
-        "flip": (settings.flip, ("random", "always", "never")),
-        "label_view": (settings.label_view.partition(":")[0], views),
-    }
-    for name, (value, known) in choices.items():
-        if value not in known:
-            raise UserError(f"synthesis.{name}={value!r}: there are {', '.join(known)}")
-    if len(settings.learning_rates) != len(settings.stages):
-        raise UserError("synthesis.learning_rates must give one rate for each of synthesis.stages")
-    for scale, iterations, kind in settings.stages:
-        if kind not in ("pool", "grow") or iterations < 1 or scale < 1 or data.canvas % scale or data.region % scale:
-            raise UserError(
-                f"synthesis.stages: ({scale}, {iterations}, {kind!r}) is no stage of canvas {data.canvas} and "
-                f"region {data.region}: write (a scale that divides both, iterations, 'pool' or 'grow')"
-            )
-    rounds = settings.rounds if settings.keep_rounds == "all" else 1
-    if settings.batch < 1 or settings.rounds < 1 or settings.images % (settings.batch * rounds):
-        raise UserError(
-            f"synthesis.images={settings.images} is no multiple of batch x rounds kept = {settings.batch} x {rounds}"
-        )
-
-
 def fitted(settings: SynthesisSettings, scales: Collection[int]) -> dict[str, Any]:
-    """The fields `stages` and `learning_rates` at scales that there are, 1 among them.
-
-    A stage goes by the next smaller scale, and those of one scale become one.
-    """
+    """The fields `stages` and `learning_rates`, each stage at the next smaller of `scales`; those of one become one."""
     merged: dict[int, tuple[int, str, float]] = {}
     for (scale, iterations, kind), rate in zip(settings.stages, settings.learning_rates, strict=True):
         scale = max(known for known in scales if known <= scale)

@@ -261,8 +261,6 @@ def _optimiser(parameters: list[nn.Parameter], settings: TrainingSettings) -> to
     common: dict[str, Any] = {"lr": settings.learning_rate, "weight_decay": settings.weight_decay, "fused": True}
     if settings.optimiser == "adam":
         return torch.optim.Adam(groups, betas=(settings.momentum, 0.999), **common)
-    if settings.optimiser != "sgd":
-        raise UserError(f"training.optimiser={settings.optimiser!r}: there are sgd and adam")
     nesterov = settings.nesterov and settings.momentum > 0
     optimiser = torch.optim.SGD(groups, momentum=settings.momentum, nesterov=nesterov, **common)
     if settings.momentum:

@@ -12,7 +12,6 @@ from dfnas.data import sources, splits, synthetic
 from dfnas.data.images import blend, resize
 from dfnas.data.sources import Sample, Source
 from dfnas.data.teachers import Teacher
-from dfnas.errors import UserError
 from dfnas.profiles import Settings, StudentSettings
 from dfnas.runtime import devices, distributed, seeds, stages
 from dfnas.runtime.artefacts import Artefact
@@ -42,18 +41,6 @@ def set_stage(
 
     depends = {"student": student, "seed": seed, "part": [rounds, slots], "data": splits.geometry(settings.data)}
     return stages.stage(name, work, depends, inputs=[origin, teacher.digest], version=VERSION, run=settings.run)
-
-
-def check(student: StudentSettings) -> None:
-    """Refuse settings that do not fit together.
-
-    Raises
-    ------
-    UserError
-        Mixed images without a teacher that labels the mixtures, or more of the other image than there can be.
-    """
-    if not 0 <= student.mixing <= 1 or (student.mixing and student.labels != "online"):
-        raise UserError(f"student.mixing={student.mixing}: from 0 to 1, and 0 unless student.labels is online")
 
 
 def train_synthetic(

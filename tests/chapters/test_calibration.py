@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from dfnas import profiles
-from dfnas.chapters import calibration
+from dfnas.chapters import calibration, synthesis
 from dfnas.chapters import index as chapters_index
 from dfnas.data import real as real_data
 from dfnas.data import sources, synthetic, teachers
@@ -161,8 +161,12 @@ def test_an_unknown_chapter_is_one_line(name):
         chapters_index.compute(name, SETTINGS)
 
 
-def test_arms_that_differ_in_labels_do_not_differ_in_images(tmp_path, monkeypatch):
+def test_sets_of_no_whole_batches_are_refused_before_any_is_made(tmp_path, monkeypatch):
     monkeypatch.setenv("DFNAS_RUNS", str(tmp_path))
-    with pytest.raises(UserError, match=r"student.mixing=0.5"):
-        calibration.compute(profiles.load("smoke", 0, ["calibration.student.mixing=0.5"]))
+    for ask in (calibration.plan, calibration.compute):
+        with pytest.raises(UserError, match=r"calibration.images=75: it must be a multiple of .* 50 x 1"):
+            ask(profiles.load("smoke", 0, ["calibration.images=75"]))
+    for ask in (synthesis.plan, synthesis.compute):
+        with pytest.raises(UserError, match=r"evaluation.ablation_images=75: it must be a multiple of .* 50 x 1"):
+            ask(profiles.load("smoke", 0, ["evaluation.ablation_images=75"]))
     assert not list(tmp_path.rglob("synthesis*"))

@@ -232,12 +232,6 @@ def test_agreement_counts_the_edges_in_common():
     assert darts.agreement(one, other) == darts.agreement(other, one)
 
 
-def test_settings_that_make_no_sense_are_refused():
-    with pytest.raises(UserError, match="first and second"):
-        darts.check(profiles.load("smoke", 0, ["darts.order=third"]))
-    with pytest.raises(UserError, match="2 or more"):
-        darts.check(profiles.load("smoke", 0, ["darts.search_seeds=1"]))
-    with pytest.raises(UserError, match="averaging"):
-        darts.check(profiles.load("smoke", 0, ["darts.search.averaging=0.9"]))
+def test_a_profile_without_the_chapter_says_so():
     with pytest.raises(UserError, match="no DARTS"):
         darts.check(profiles.load("paper-imagenet"))

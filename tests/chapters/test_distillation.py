@@ -185,10 +185,8 @@ def test_curves_end_with_the_students_of_the_whole_set(tmp_path):
     ("override", "words"),
     [
         ("distillation.sizes=(100,)", "1 to 99 slots"),
-        ("distillation.seeds=1", "2 or more"),
-        ("distillation.iterations_share=1.0", "between 0 and 1"),
+        ("student.seeds=1", "2 or more"),
         ("synthesis.keep_rounds=last", "keep_rounds all"),
-        ("distillation.comparison.mixing=0.5", "student.mixing=0.5"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(override, words):

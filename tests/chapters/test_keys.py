@@ -29,7 +29,7 @@ def copied(part: Any) -> Any:
 
 SMOKE = copied(profiles.load("smoke", 0, ["run.processes=1"]))
 CHAPTERS = [name for name in SMOKE.chapters if name not in ("11-kernels", "12-results")]  # times, and other records
-KINDS = [kind for kind in vars(kinds).values() if dataclasses.is_dataclass(kind)]
+KINDS = [kind for kind in vars(kinds).values() if isinstance(kind, type) and dataclasses.is_dataclass(kind)]
 # What a field may be that is not just any number.
 WORDS = {
     "labels": ("stored", "online", "hard"),

@@ -9,9 +9,8 @@ from safetensors.torch import save_file
 from dfnas import __main__, profiles
 from dfnas.chapters import costs, proposal
 from dfnas.data import teachers
-from dfnas.profiles import Settings
+from dfnas.profiles import Settings, rules
 from dfnas.profiles.resolve import to_dict, variant
-from dfnas.synthesis import sets
 
 NETWORK = """
 from torch import nn
@@ -113,7 +112,7 @@ def test_the_canvas_and_the_stages_fit_the_side(
     settings = proposed("own_net:small", "weights.pt", f"3x{side}x{side}")
     assert settings.data.canvas == canvas
     assert [[scale, iterations] for scale, iterations, _ in settings.synthesis.stages] == stages
-    sets.check(settings.synthesis, settings.data)
+    rules.check(settings)
 
 
 def test_a_network_of_one_side_has_one_stage(own: list[str]) -> None:

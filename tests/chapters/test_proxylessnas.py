@@ -255,18 +255,8 @@ def test_what_a_search_leaves(tmp_path, warm):
 
 
 def test_settings_that_make_no_sense_are_refused():
-    for override, words in (
-        ("proxylessnas.update=evolution", "reinforce and gradient"),
-        ("proxylessnas.cost=watts", "macs and latency"),
-        ("proxylessnas.labels=soft", "stored and online"),
-        ("proxylessnas.validation_each=50", "no image"),
-        ("proxylessnas.samples=0", "start at 1"),
-        ("proxylessnas.search.averaging=0.9", "averaging"),
-        ("proxylessnas.scratch.seeds=1", "2 or more"),
-        ("proxylessnas.latency.networks=2", "3 or more"),
-    ):
-        with pytest.raises(UserError, match=words):
-            experiment.check(profiles.load("smoke", 0, [override]))
+    with pytest.raises(UserError, match="no image"):
+        experiment.check(profiles.load("smoke", 0, ["proxylessnas.validation_each=50"]))
     with pytest.raises(UserError, match="no ProxylessNAS"):
         experiment.check(profiles.load("paper-cifar10"))
 

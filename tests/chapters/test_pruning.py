@@ -14,13 +14,15 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from dfnas import profiles, records
-from dfnas.chapters.pruning import experiment, exports, networks, results
+from dfnas.chapters import exports
+from dfnas.chapters.pruning import experiment, networks, results
 from dfnas.data import teachers
 from dfnas.errors import UserError
 from dfnas.models import cost, pruning
 from dfnas.runtime import paths, statistics
 from dfnas.runtime.artefacts import Artefact
 from dfnas.search import evolution, scratch, supernets
+from dfnas.training import deployment
 
 from .digits import source, stopped_at
 
@@ -143,7 +145,7 @@ def exported(tmp_path_factory):
     networks.train(folder, TEXT, 0, source().under(teacher), SETTINGS, teacher)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(paths, "runs", lambda: folder / "runs")
-        artefact = networks.export_stage(Artefact("t", "key", folder), SETTINGS, teacher)
+        artefact = exports.network_stage("pruning", "pruned", TEXT, Artefact("t", "key", folder), SETTINGS, teacher)
     return folder, artefact.folder
 
 
@@ -194,45 +196,43 @@ def test_the_exported_programs_compute_the_same_for_any_number_of_images(exporte
 
 def test_a_file_says_what_it_holds(exported, tmp_path):
     _, files = exported
-    card = exports.card(files / "pruned.safetensors")
+    card = deployment.card(files / "pruned.safetensors")
     assert card["architecture"] == TEXT
     assert (card["classes"], card["channels"], card["side"]) == (10, 1, 16)
-    assert cost.parameters(exports.load(files / "pruned.safetensors")) == pruning.parameters(
+    assert cost.parameters(deployment.load(files / "pruned.safetensors")) == pruning.parameters(
         SPACE, (14, 16, 21, 9, 24), 10, 1
     )
     (tmp_path / "broken.safetensors").write_bytes(b"nothing")
     for path in (tmp_path / "broken.safetensors", tmp_path / "none.safetensors", exported[0] / "model.safetensors"):
         with pytest.raises(UserError, match="holds no network") as error:
-            exports.load(path)
+            deployment.load(path)
         assert "\n" not in str(error.value)
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="Linux only")
 def test_an_export_onto_a_full_disk_is_one_line(exported, tmp_path, monkeypatch):
     (tmp_path / f"pruned.pt2.{os.getpid()}.tmp").symlink_to("/dev/full")
-    network = exports.load(exported[1] / "pruned.safetensors")
+    network = deployment.load(exported[1] / "pruned.safetensors")
     with pytest.raises(UserError, match=r"cannot write .*pruned\.pt2 \(No space left on device\)"):
-        exports.translate(network, (1, 16, 16), tmp_path, "pruned")
+        deployment.translate(network, (1, 16, 16), tmp_path, "pruned")
 
     def full(*_):
         raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
 
     monkeypatch.setattr("safetensors.torch.save_file", full)
     with pytest.raises(UserError, match=r"cannot write .*pruned\.safetensors .*No space left"):
-        exports.save(tmp_path / "pruned.safetensors", TEXT, network.state_dict(), {})
+        deployment.save(tmp_path / "pruned.safetensors", TEXT, network.state_dict(), {})
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(
     ("override", "words"),
     [
-        ("pruning.labels=soft", "stored and online"),
         ("pruning.network=resnet9", "cannot prune"),
         ("pruning.windows=((1, 2),)", "one pair for each"),
         ("pruning.windows=((1, 2), (3, 4), (5, 6))", "encodings cost"),
         ("pruning.genes=((0, 31), (0, 1), (0, 1))", "genes are 0 to 30"),
         ("pruning.validation_each=50", "no image"),
-        ("pruning.seeds=1", "2 or more"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(override, words):

@@ -108,7 +108,6 @@ def test_paths_are_drawn_from_the_bins_and_change_with_the_step():
 def test_settings_that_make_no_sense_are_refused():
     for override, words in (
         ("spos.limit_macs=1000", "excludes all"),
-        ("spos.labels=soft", "stored and online"),
         ("spos.validation_each=50", "no image"),
     ):
         with pytest.raises(UserError, match=words):

@@ -251,9 +251,11 @@ def refused(message, *arguments, **options):
         ((0.5,), (), "must both give 1 values"),
     ],
 )
-def test_normalisation_of_pixels_in_0_to_1(tmp_path, mean, std, message):
-    torch.save(STATE, tmp_path / "weights.pt")
-    refused(message, tmp_path / "weights.pt", f"teacher.mean={mean}", f"teacher.std={std}")
+def test_a_card_s_normalisation_is_of_pixels_in_0_to_1(tmp_path, mean, std, message):
+    save_file(STATE, tmp_path / "model.safetensors")
+    card = {"network": "resnet5", "classes": list("0123456789"), "channels": 1, "mean": mean, "std": std}
+    (tmp_path / "card.json").write_text(json.dumps(card))
+    refused(message, tmp_path)
 
 
 def test_normalisation_without_a_path_is_not_ignored():

@@ -22,7 +22,7 @@ path = "weights.pt"
 mean = [0.5]
 
 [data]
-classes = 7
+validation = 7
 [darts.search]
 learning_rate = 1
 resolutions = [
@@ -47,14 +47,14 @@ def message(file: Path, content: str | bytes) -> str:
 
 
 def test_a_file_changes_what_it_says_alone(mine: Path) -> None:
-    settings = profiles.load(str(mine), 3, ["data.classes=8"])
+    settings = profiles.load(str(mine), 3, ["data.validation=8"])
     expected = variant(
         profiles.load("smoke", 3),
         chapters=["01-teacher", "02-synthesis"],
         teacher={"path": str(mine.parent / "weights.pt"), "mean": (0.5,)},
-        data={"classes": 8},
+        data={"validation": 8},
         darts={"search": {"learning_rate": 1.0, "resolutions": ((8, 0.5),)}},
-        overrides=("data.classes=8",),
+        overrides=("data.validation=8",),
         profile=settings.profile,
         file=str(mine),
         base="smoke",
@@ -67,13 +67,13 @@ def test_its_name_is_of_what_it_means(mine: Path) -> None:
     name = profiles.load(str(mine)).profile
     assert name.startswith("mine-")
     base = MINE.partition("\n\n")[0]
-    same = f"{base}\n[data]\nclasses = 0x7\n[darts]\nsearch.resolutions = [[8, 5e-1]]\nsearch.learning_rate = 1.0\n"
+    same = f"{base}\n[data]\nvalidation = 0x7\n[darts]\nsearch.resolutions = [[8, 5e-1]]\nsearch.learning_rate = 1.0\n"
     same += (
         '[teacher]\nmean = [0.5]\npath = "./weights.pt"\nbuilder = ""\n[synthesis]\nimages = 200 # as smoke has it\n'
     )
     mine.write_bytes(b"\xef\xbb\xbf" + same.replace("\n", "\r\n").encode())
     assert profiles.load(str(mine)).profile == name
-    for old, new in (("classes = 7", "classes = 8"), ('"smoke"', '"quick"'), ("[8, 0.5]", "[8, 0.6]")):
+    for old, new in (("validation = 7", "validation = 8"), ('"smoke"', '"quick"'), ("[8, 0.5]", "[8, 0.6]")):
         mine.write_text(MINE.replace(old, new), encoding="utf-8")
         assert profiles.load(str(mine)).profile not in (name, "mine")
     (mine.parent / "my own.toml").write_text(MINE, encoding="utf-8")
@@ -84,18 +84,22 @@ def test_its_name_is_of_what_it_means(mine: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "where"),
     [
-        ("classes = 7", "clases = 7", "line 10: data.clases: no 'clases' (did you mean 'classes'?); there are name, "),
-        ("classes = 7", "class_names = ['a']", "line 10: data.class_names: 1 names, and data.classes is 10"),
+        (
+            "validation = 7",
+            "validaton = 7",
+            "line 10: data.validaton: no 'validaton' (did you mean 'validation'?); there are name, ",
+        ),
+        ("validation = 7", "class_names = ['a']", "line 10: data.class_names: 1 names, and data.classes is 10"),
         ("[data]", "[dta]", "line 9: dta: no 'dta' (did you mean 'data'?); there are run, data"),
-        ("classes = 7", "classes = 7.5", "line 10: data.classes: 7.5 is not of type int"),
+        ("validation = 7", "validation = 7.5", "line 10: data.validation: 7.5 is not of type int"),
         ("[8, 0.5],", "[8, '0.5'],", "line 13: darts.search.resolutions: [[8, '0.5']] is not of type"),
         ("[data]", "data = 3\n[run]", "line 9: teacher.data: no 'data'"),
-        ("[data]", "[[run]]", "line 10: run: [{'classes': 7}] is not of type RunSettings"),
+        ("[data]", "[[run]]", "line 10: run: [{'validation': 7}] is not of type RunSettings"),
         ("smoke", "smok", "line 2: base: no profile 'smok' (did you mean 'smoke'?); there are smoke, quick"),
         ("base", "bases", "line 1: no base: begin with base ="),
         ("02-s", "02-z", "line 3: no chapter '02-zynthesis'"),
         ("weights", "weight", "line 6: teacher.path: there is no "),
-        ("path", "builder", "line 6: teacher.builder: weights.pt has no weights"),
+        ("path", "builder", "line 6: teacher.builder='weights.pt': it has no weights"),
         ("base = ", "seed = 1\nbase = ", "line 2: seed: a profile has none"),
         ("[data]", "[teacher]", "line 9: no TOML: Cannot declare ('teacher',) twice"),
         ("[data]", "[data", "line 9: no TOML: Expected ']'"),
@@ -123,7 +127,7 @@ def test_what_is_no_file_is_one_line(mine: Path) -> None:
 
 def test_where_a_setting_stands(mine: Path) -> None:
     assert profiles.place(str(mine), "darts.search.resolutions") == "mine.toml, line 13: "
-    assert profiles.place(str(mine), "data.region") == profiles.place("", "data.classes") == ""
+    assert profiles.place(str(mine), "data.region") == profiles.place("", "data.validation") == ""
 
 
 def test_modules_beside_the_file_are_found(mine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -137,11 +141,11 @@ def test_commands_and_notebooks_take_the_file(
     mine: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     book = tiny.make_book(tmp_path, monkeypatch)
-    book.write("run.record('classes', run.settings.data.classes)")
+    book.write("run.record('validation', run.settings.data.validation)")
     monkeypatch.chdir(mine.parent)
     assert __main__.main(["run", tiny.NAME, "--profile", "mine.toml"]) == 0
     (record,) = book.runs.glob(f"mine-????????/{tiny.NAME}.json")
-    assert '"classes": 7' in record.read_text(encoding="utf-8")
+    assert '"validation": 7' in record.read_text(encoding="utf-8")
     settings = profiles.load("mine.toml")
     assert status.state(tiny.NAME, settings).good
     assert __main__.main(["status", "--profile", "mine.toml"]) == 0
@@ -159,7 +163,7 @@ def test_a_file_that_is_changed_under_a_run_fails_it(
     mine: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     book = tiny.make_book(tmp_path, monkeypatch)
-    book.write("run.record('classes', run.settings.data.classes)")
+    book.write("run.record('validation', run.settings.data.validation)")
     settings = profiles.load(str(mine))
     mine.write_text(MINE.replace("7", "8"), encoding="utf-8")
     assert "was changed" in runner.run(tiny.NAME, settings, runner.Options()).why

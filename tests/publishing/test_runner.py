@@ -152,7 +152,8 @@ def test_kernels_get_data_device_log_and_the_caller_s_folder(
         "run.record('cwd', os.getcwd())\nrun.record('python', sys.executable)",
         "print('noise', file=sys.__stderr__)",
     )
-    assert book.run(data=tmp_path, device="cpu").word == "good"
+    monkeypatch.setenv("DFNAS_DATA", str(tmp_path))
+    assert book.run(device="cpu").word == "good"
     found, log = book.record()["metrics"], book.runs / tiny.PROFILE / f"{tiny.NAME}.log"
     assert found == {
         "DFNAS_DATA": str(tmp_path),

@@ -186,9 +186,3 @@ def test_a_space_smaller_than_the_first_generation():
 def test_no_admissible_candidate_is_one_line():
     with pytest.raises(UserError, match="keeps to the limits"):
         evolution.search(problem(admissible=lambda candidate: False), SMALL, seed=0)
-
-
-@pytest.mark.parametrize("change", [{"population": 0}, {"parents": 0}, {"mutations": 6}, {"crossovers": -1}])
-def test_impossible_sizes_are_one_line(change):
-    with pytest.raises(UserError, match="evolution"):
-        evolution.search(problem(), replace(SMALL, **change), seed=0)

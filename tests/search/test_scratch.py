@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from dfnas import profiles
-from dfnas.chapters import darts as darts_chapter
 from dfnas.chapters import proxylessnas, spos
 from dfnas.errors import UserError
 from dfnas.models import darts
@@ -32,13 +31,6 @@ def test_each_find_has_random_architectures_of_its_own_cost():
     found = [scratch.macs(text, SETTINGS, recipe) for text in chosen]
     assert [sum(abs(value / cost - 1) <= 0.05 for value in found) for cost in (every[35], every[4])] == [6, 2]
     assert chosen == scratch.like_cost(draw, costs, SETTINGS, recipe)
-
-
-@pytest.mark.parametrize(("chapter", "module"), [("darts", darts_chapter), ("spos", spos)])
-@pytest.mark.parametrize("field", ["seeds", "random"])
-def test_one_training_has_no_spread_to_report(chapter, module, field):
-    with pytest.raises(UserError, match="2 or more"):
-        module.check(profiles.load("smoke", 0, [f"{chapter}.scratch.{field}=1"]))
 
 
 def test_where_nothing_costs_that_much_the_nearest_are_taken():

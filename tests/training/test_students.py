@@ -8,7 +8,6 @@ import torch
 from dfnas import profiles
 from dfnas.data.sources import Source
 from dfnas.data.teachers import Teacher
-from dfnas.errors import UserError
 from dfnas.runtime import distributed
 from dfnas.training import students
 
@@ -61,13 +60,6 @@ def test_mixed_images_are_labelled_as_they_are():
     assert (inputs <= 7).all()
     assert torch.equal(inputs, labelled(0, 16)[0])
     assert not torch.equal(inputs, labelled(1, 16)[0])
-
-
-@pytest.mark.parametrize("wrong", [{"mixing": 1.5}, {"mixing": -0.1}, {"mixing": 0.5, "labels": "stored"}])
-def test_mixing_needs_online_labels_and_a_share(wrong):
-    student = dataclasses.replace(SETTINGS.student, **({"labels": "online"} | wrong))
-    with pytest.raises(UserError, match="from 0 to 1"):
-        students.check(student)
 
 
 @pytest.mark.parametrize("side", [0, 8])

@@ -70,9 +70,7 @@ def check(settings: Settings) -> None:
         raise UserError(f"profile {settings.profile} has no consistency chapter")
     if not presence.has_train(settings.data):
         raise UserError("07-consistency needs real images to learn from: give a data set with a train part")
-    if not 0 <= chapter.held_out < 1:
-        raise UserError(f"consistency.held_out={chapter.held_out}: a share between 0 and 1, or 0")
-    if min(chapter.architectures, chapter.candidates) < 0 or {1, 2} & {chapter.architectures, chapter.candidates}:
+    if {1, 2} & {chapter.architectures, chapter.candidates}:
         raise UserError("consistency.architectures and candidates must be 3 or more, to be ranked, or 0 for none")
     if not (chapter.architectures or chapter.candidates):
         raise UserError("consistency.architectures and candidates are both 0: there is nothing to rank")

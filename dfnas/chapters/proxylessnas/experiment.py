@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from dfnas.chapters import exports
 from dfnas.chapters.proxylessnas import binarisation, latency
 from dfnas.data import sources
 from dfnas.data.origins import Origin, held
@@ -32,7 +33,6 @@ ARCHITECTURE = (
     *("updates", "delay", "update", "samples", "baseline_rate", "architecture_rate", "architecture_betas"),
     *("cost", "reference", "exponent", "cost_weight", "latency", "latency_table"),
 )
-CHOICES = {"update": ("reinforce", "gradient"), "cost": ("macs", "latency"), "labels": ("stored", "online")}
 
 
 def compute(settings: Settings) -> dict[str, Artefact]:
@@ -53,7 +53,9 @@ def compute(settings: Settings) -> dict[str, Artefact]:
         "proxyless-random", settings, chapter.scratch, searches, lambda generator: random_text(settings, generator)
     )
     others = (teacher, chapter.space.dropout, chapter.temperature)
-    return artefacts | scratch.band(settings, chapter.scratch, "proxyless", artefacts, *others)
+    artefacts |= scratch.band(settings, chapter.scratch, "proxyless", artefacts, *others)
+    artefacts["export"] = exports.find_stage("proxyless", artefacts, chapter.scratch, settings, teacher)
+    return artefacts
 
 
 def _on_source(
@@ -74,20 +76,10 @@ def check(settings: Settings) -> None:
     chapter = settings.proxylessnas
     if chapter is None:
         raise UserError(f"profile {settings.profile} has no ProxylessNAS search")
-    scratch.check(chapter.scratch, "proxylessnas")
-    if chapter.latency.networks < 3:
-        raise UserError(f"proxylessnas.latency.networks={chapter.latency.networks}: 3 or more, to be ranked")
-    for field, known in CHOICES.items():
-        if getattr(chapter, field) not in known:
-            raise UserError(f"proxylessnas.{field}={getattr(chapter, field)!r}: there are {' and '.join(known)}")
-    if min(chapter.samples, chapter.judged_batch, chapter.updates) < 1 or not 0 <= chapter.delay < 1:
-        raise UserError("proxylessnas: samples, judged_batch and updates start at 1, delay lies from 0 up to 1")
     if chapter.validation_each * settings.data.classes >= settings.synthesis.images:
         raise UserError(
             f"proxylessnas.validation_each={chapter.validation_each} leaves no image for the supernet to learn from"
         )
-    if chapter.search.averaging or chapter.warm_up.averaging:
-        raise UserError("proxylessnas: averaging must be 0 in the search: paths are judged by the weights of the step")
 
 
 def space_of(settings: Settings) -> Space:

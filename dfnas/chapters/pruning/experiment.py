@@ -10,6 +10,7 @@ from pathlib import Path
 
 from safetensors.torch import load_file
 
+from dfnas.chapters import exports
 from dfnas.chapters.pruning import networks
 from dfnas.data import presence, sources
 from dfnas.data import real as real_data
@@ -48,7 +49,8 @@ def compute(settings: Settings) -> dict[str, Artefact]:
     if presence.has_test(settings.data):
         artefacts["teacher"] = networks.teacher_stage(settings, teacher)
     best = artefacts[f"trained-pruned_on_synthetic-0-{settings.seed}"]
-    artefacts["export"] = networks.export_stage(best, settings, teacher)
+    found, side = artefacts["search-synthetic-0"], networks.side_of(settings)
+    artefacts["export"] = exports.network_stage("pruning", "pruned", found, best, settings, teacher, side)
     return artefacts
 
 

@@ -7,9 +7,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import load_file
-
-from dfnas.chapters.pruning import exports
 from dfnas.data import origins, presence, splits, synthetic
 from dfnas.data import real as real_data
 from dfnas.data.sources import Source
@@ -28,7 +25,6 @@ from dfnas.training import evaluation, students
 VERSION = 1
 ARMS = ("pruned_on_synthetic", "pruned_on_real", "uniform", "random", "full")
 SUFFIXES = ("", "_second", "_third")  # of metrics, by window
-EXPORTED = "pruned"  # name of the exported files, less their endings
 
 
 def check(settings: Settings) -> None:
@@ -42,14 +38,10 @@ def check(settings: Settings) -> None:
     chapter = settings.pruning
     if chapter is None:
         raise UserError(f"profile {settings.profile} has no pruning")
-    if chapter.labels not in ("stored", "online"):
-        raise UserError(f"pruning.labels={chapter.labels!r}: there are stored and online")
     if not len(chapter.windows) == len(chapter.genes) > 0:
         raise UserError("pruning.windows and pruning.genes need one pair for each window, and at least one")
     if len(chapter.windows) > len(SUFFIXES):
         raise UserError(f"pruning.windows: {len(chapter.windows)} windows; the chapter shows up to {len(SUFFIXES)}")
-    if min(chapter.seeds, chapter.random) < 2:
-        raise UserError("pruning: seeds and random are 2 or more, since the chapter reports a spread")
     space = pruning.space(chapter.network)
     least, most = (macs(settings, (gene,) * space.genes) for gene in (0, pruning.FULL))
     for low, high in chapter.windows:
@@ -222,18 +214,3 @@ def teacher_stage(settings: Settings, teacher: Teacher) -> Artefact:
 
     inputs = [teacher.digest, real_data.digest(settings.data)]
     return stages.stage("pruning-teacher", work, {}, inputs=inputs, version=VERSION, run=settings.run)
-
-
-def export_stage(trained: Artefact, settings: Settings, teacher: Teacher) -> Artefact:
-    """The stage that writes the first window's find as files that others can use (see `exports`)."""
-    data, side = settings.data, side_of(settings)
-
-    def work(folder: Path) -> None:
-        text = json.loads((trained.folder / "trained.json").read_bytes())["architecture"]
-        facts: dict[str, Any] = {"classes": data.classes, "channels": data.channels, "side": side}
-        facts |= {"mean": list(teacher.mean), "std": list(teacher.std), "names": list(teacher.classes)}
-        file = folder / f"{EXPORTED}.safetensors"
-        exports.save(file, text, load_file(trained.folder / "model.safetensors"), facts)
-        exports.translate(exports.load(file), (data.channels, side, side), folder, EXPORTED)
-
-    return stages.stage("pruning-export", work, {"side": side}, inputs=[trained, teacher.digest], version=VERSION)

@@ -1,0 +1,124 @@
+"""What fields must be to one another, whatever chapter runs; what one field may hold is with the field."""
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from dfnas.errors import UserError
+from dfnas.profiles import settings as parts
+
+# Channels, classes and side of data sets that have but one; images of the others are scaled to the region.
+KNOWN = {"digits": (1, 10, 16), "cifar10": (3, 10, 32)}
+
+
+def check(part: Any, place: str = "") -> None:
+    """Refuse fields that do not fit one another, in a part of the settings and in all parts of it.
+
+    Raises
+    ------
+    UserError
+        With the part's path and the fields.
+    """
+    for fault in FAULTS[type(part)](part) if type(part) in FAULTS else ():
+        raise UserError(f"{place}{fault}")
+    for field in dataclasses.fields(part):
+        if dataclasses.is_dataclass(value := getattr(part, field.name)):
+            check(value, f"{place}{field.name}.")
+
+
+def whole_batches(images: int, rounds: int, batch: int, name: str) -> None:
+    """Raise UserError, which names the field of the images, unless they are whole batches in each round kept."""
+    if images % (batch * rounds):
+        raise UserError(f"{name}={images}: it must be a multiple of batch x rounds kept = {batch} x {rounds}")
+
+
+def _whole(settings: parts.Settings) -> Iterator[str]:
+    data, teacher = settings.data, settings.teacher
+    if teacher.builder and not teacher.path:
+        yield f"teacher.builder={teacher.builder!r}: it has no weights: give teacher.path too"
+    for scale, iterations, kind in settings.synthesis.stages:
+        if data.canvas % scale or data.region % scale:
+            yield (
+                f"synthesis.stages: ({scale}, {iterations}, {kind!r}) is no stage of canvas {data.canvas} and region "
+                f"{data.region}: a scale divides both"
+            )
+
+
+def _data(data: parts.DataSettings) -> Iterator[str]:
+    channels, classes, side = KNOWN.get(data.name, (data.channels, data.classes, data.region))
+    if (channels, classes) != (data.channels, data.classes):
+        yield f"channels={data.channels}, data.classes={data.classes}: {data.name} has {channels}, and {classes}"
+    if data.region > min(data.canvas, side):
+        yield f"region={data.region}: it must be at most the canvas, {data.canvas}, and the side of an image, {side}"
+    if data.name in (*KNOWN, "folder") and data.padding == "reflect" and data.canvas > 3 * side - 2:
+        yield f"canvas={data.canvas}: images of {side} are reflected to {3 * side - 2} at most (padding)"
+    if len(data.class_names) not in (0, data.classes):
+        yield f"class_names: {len(data.class_names)} names, and data.classes is {data.classes}"
+
+
+def _training(recipe: parts.TrainingSettings) -> Iterator[str]:
+    if not (recipe.steps or recipe.epochs):
+        yield "steps=0: it must be above 0, or epochs must be"
+    if len(recipe.jitter) not in (0, 4):
+        yield f"jitter={recipe.jitter}: it must have four values, or none"
+    if sum(share for _, share in recipe.resolutions) > 1 + 1e-9:
+        yield f"resolutions={recipe.resolutions}: the shares must be at most 1 together"
+
+
+def _synthesis(chosen: parts.SynthesisSettings) -> Iterator[str]:
+    if not len(chosen.learning_rates) == len(chosen.stages) > 0:
+        yield f"learning_rates={chosen.learning_rates}: there must be one for each of stages, and a stage at least"
+    kept = chosen.rounds if chosen.keep_rounds == "all" else 1
+    whole_batches(chosen.images, kept, chosen.batch, "synthesis.images")
+
+
+def _student(student: parts.StudentSettings) -> Iterator[str]:
+    if student.mixing and student.labels != "online":
+        yield f"mixing={student.mixing}: it must be 0 unless labels is online"
+
+
+def _calibration(chapter: parts.CalibrationSettings) -> Iterator[str]:
+    if chapter.student.mixing:  # only the arm of online labels could, and would then differ in more than labels
+        yield f"student.mixing={chapter.student.mixing}: it must be 0, as arms differ in labels alone"
+
+
+def _distillation(chapter: parts.DistillationSettings) -> Iterator[str]:
+    if chapter.comparison.mixing:
+        yield f"comparison.mixing={chapter.comparison.mixing}: it must be 0, as arms differ in labels alone"
+
+
+def _space(space: parts.SpaceSettings | parts.MobileSpaceSettings) -> Iterator[str]:
+    if not len(space.widths) == len(space.repeats) == len(space.strides) > 0:
+        yield f"widths={space.widths}: widths, repeats and strides must each have a value a stage, of one stage or more"
+
+
+def _evolution(search: parts.EvolutionSettings) -> Iterator[str]:
+    if (made := search.mutations + search.crossovers) > search.population:
+        yield f"population={search.population}: it must be mutations + crossovers or more, {made}"
+
+
+def _darts(chapter: parts.DartsSettings) -> Iterator[str]:
+    if chapter.search.averaging:
+        yield f"search.averaging={chapter.search.averaging}: it must be 0, as these weights move the architecture"
+
+
+def _proxylessnas(chapter: parts.ProxylessSettings) -> Iterator[str]:
+    for name, recipe in (("search", chapter.search), ("warm_up", chapter.warm_up)):
+        if recipe.averaging:
+            yield f"{name}.averaging={recipe.averaging}: it must be 0, as paths are judged by these weights"
+
+
+FAULTS: dict[type, Callable[[Any], Iterator[str]]] = {
+    parts.Settings: _whole,
+    parts.DataSettings: _data,
+    parts.TrainingSettings: _training,
+    parts.SynthesisSettings: _synthesis,
+    parts.StudentSettings: _student,
+    parts.CalibrationSettings: _calibration,
+    parts.DistillationSettings: _distillation,
+    parts.SpaceSettings: _space,
+    parts.MobileSpaceSettings: _space,
+    parts.EvolutionSettings: _evolution,
+    parts.DartsSettings: _darts,
+    parts.ProxylessSettings: _proxylessnas,
+}
