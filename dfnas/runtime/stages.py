@@ -21,8 +21,9 @@ from typing import Any
 import numpy
 import torch
 from filelock import FileLock
+from safetensors import SafetensorError
 
-from dfnas.errors import UserError
+from dfnas.errors import UserError, reason
 from dfnas.profiles import RunSettings
 from dfnas.runtime import artefacts, distributed, machine, memory, paths
 from dfnas.runtime.artefacts import Artefact
@@ -87,8 +88,7 @@ def stage(
                 # Another run may have made it meanwhile.
                 if distributed.first(forced or not (folder / "stage.json").exists()):
                     _work(name, key, folder, function, settings, inputs)
-        artefact = _read(folder)
-        _compare(folder, inputs)
+        artefact = _read(folder, inputs)
     artefacts.note(artefact)
     return artefact
 
@@ -191,8 +191,11 @@ def _work(
     try:
         function(own)
     except OSError as error:
-        reason = error.strerror or error
-        raise UserError(f"stage {name} stopped ({reason}): mend it and run again, finished work is kept") from error
+        said = error.strerror or error
+        raise UserError(f"stage {name} stopped ({said}): mend it and run again, finished work is kept") from error
+    except (SafetensorError, json.JSONDecodeError, UnicodeDecodeError) as error:
+        wrong = f"stage {name} stopped: a file that it reads is damaged ({reason(error)})"
+        raise UserError(f"{wrong}: run with --force, which makes those of the chapter anew") from error
     finally:
         _current.reset(token)
         sittings.close()
@@ -210,22 +213,19 @@ def _work(
     distributed.barrier()
 
 
-def _read(folder: Path) -> Artefact:
-    facts = json.loads((folder / "stage.json").read_bytes())
-    return Artefact(
-        facts["name"],
-        facts["key"],
-        folder,
-        facts["seconds"],
-        facts["peak_memory_mb"],
-        facts["threads"],
-        facts.get("precision", ""),
-    )
+def _read(folder: Path, inputs: Sequence[Artefact | str]) -> Artefact:
+    try:
+        facts = json.loads((folder / "stage.json").read_bytes())
+        took = facts["seconds"], facts["peak_memory_mb"], facts["threads"]
+        artefact = Artefact(facts["name"], facts["key"], folder, *took, facts.get("precision", ""))
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{folder / 'stage.json'} is damaged ({reason(error)}): delete {folder.name}") from None
+    _compare(folder, facts.get("answers", {}), inputs)
+    return artefact
 
 
-def _compare(folder: Path, inputs: Sequence[Artefact | str]) -> None:
+def _compare(folder: Path, known: dict[Any, Sequence[float]], inputs: Sequence[Artefact | str]) -> None:
     """Refuse an artefact of a network that has answered otherwise when it was made."""
-    known = json.loads((folder / "stage.json").read_bytes()).get("answers", {})
     for item in inputs:
         then, now = known.get(item, ()), getattr(item, "answers", ())
         most = max(map(abs, then), default=0.0)
@@ -245,7 +245,7 @@ class _Sittings:
         self.path = path
         self.start = time.perf_counter()
         self.before: dict[str, Any] = {"seconds": 0.0, "peak_memory_mb": 0.0}
-        if path.exists():
+        with contextlib.suppress(OSError, ValueError):  # none yet, or damaged: the time before is lost, and no more
             self.before = json.loads(path.read_bytes())
         self.precisions = set(filter(None, self.before.get("precision", "").split(", ")))
 
