@@ -302,14 +302,8 @@ def main(arguments: list[str] | None = None) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a terminal that lacks a letter stops nothing
     try:
-        code = (
-            app(
-                (sys.argv[1:] if arguments is None else arguments) or ["--help"],
-                prog_name="python -m dfnas",
-                standalone_mode=False,
-            )
-            or 0
-        )
+        words = sys.argv[1:] if arguments is None else arguments
+        code = app(words or ["--help"], prog_name="python -m dfnas", standalone_mode=False) or 0
         return _stopped() if code == STOPPED else code
     except UserError as error:
         return _complain(str(error))

@@ -218,7 +218,7 @@ def _read(folder: Path, inputs: Sequence[Artefact | str]) -> Artefact:
         facts = json.loads((folder / "stage.json").read_bytes())
         took = facts["seconds"], facts["peak_memory_mb"], facts["threads"]
         artefact = Artefact(facts["name"], facts["key"], folder, *took, facts.get("precision", ""))
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, LookupError, RecursionError, TypeError) as error:
         raise UserError(f"{folder / 'stage.json'} is damaged ({reason(error)}): delete {folder.name}") from None
     _compare(folder, facts.get("answers", {}), inputs)
     return artefact
@@ -245,7 +245,9 @@ class _Sittings:
         self.path = path
         self.start = time.perf_counter()
         self.before: dict[str, Any] = {"seconds": 0.0, "peak_memory_mb": 0.0}
-        with contextlib.suppress(OSError, ValueError):  # none yet, or damaged: the time before is lost, and no more
+        with contextlib.suppress(
+            OSError, RecursionError, ValueError
+        ):  # none yet, or damaged: seconds are lost, no more
             self.before = json.loads(path.read_bytes())
         self.precisions = set(filter(None, self.before.get("precision", "").split(", ")))
 
