@@ -395,7 +395,7 @@ def test_weights_that_have_changed_on_their_way_are_told(tmp_path: Path, capsys:
     place = content.index(value)
     (tmp_path / "weights.pt").write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
     teachers.load(profiles.load("smoke", 0, [f"teacher.path={tmp_path / 'weights.pt'}", "teacher.network=resnet5"]))
-    assert "weights.pt: the checksum of weights/data/" in capsys.readouterr().err
+    assert "weights.pt: the checksum of archive/data/" in capsys.readouterr().err
 
 
 BROKEN = {
