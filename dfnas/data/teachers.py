@@ -20,7 +20,7 @@ from dfnas.data import checkpoints, exported, probe
 from dfnas.data import real as real_data
 from dfnas.errors import UserError, reason
 from dfnas.models import norms
-from dfnas.profiles import DataSettings, Settings, TeacherSettings
+from dfnas.profiles import DataSettings, Settings, TeacherSettings, place
 from dfnas.runtime import stages
 
 SHIPPED = Path(__file__).parent / "shipped"
@@ -53,7 +53,11 @@ def load(settings: Settings) -> Teacher:
         path = Path(teacher.path).expanduser()
         shown = data.region if settings.synthesis.update == "region" else data.canvas
         sides = {shown // max(1, scale) for scale, *_ in settings.synthesis.stages}
-        return read(path, data, teacher, sides) if path.is_dir() else _from_file(path, settings, sides)
+        try:
+            return read(path, data, teacher, sides) if path.is_dir() else _from_file(path, settings, sides)
+        except UserError as error:
+            line = place(settings.file, str(error)) or place(settings.file, "teacher.path")
+            raise UserError(f"{line}{error}") from None
     if teacher.mean or teacher.std:
         raise UserError("teacher.mean and teacher.std are of a network of one's own: give teacher.path too")
     if not teacher.shipped:
