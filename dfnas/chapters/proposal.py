@@ -163,7 +163,7 @@ def _estimate(settings: Settings) -> str:
         rows = [row for row in index.plan(name, settings) if row["stage"] not in counted]
         counted |= {"synthesis", "held-out set"}
         minutes[name] = sum(row["seconds_estimate"] for row in rows) / 60
-    known = ", ".join(f"{name} {value:.1f}" for name, value in minutes.items() if value)
+    known = ", ".join(f"{name} {value:.1f}" for name, value in minutes.items() if value >= 0.05)
     return f"estimated minutes: {known}; in all {sum(minutes.values()):.0f}"
 
 
