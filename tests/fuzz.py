@@ -269,13 +269,13 @@ def weights(name: str) -> bytes:
 
 
 def archive() -> bytes:
-    """A zip of twenty images of ten classes, train and test."""
+    """A zip of images of ten classes, three each to learn from and one to judge by."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
-        for split, digit in ((split, digit) for split in ("train", "test") for digit in range(10)):
-            image = io.BytesIO()
-            Image.fromarray(np.full((16, 16), 25 * digit, np.uint8)).save(image, "PNG")
-            archive.writestr(f"{split}/{digit}/{split}.png", image.getvalue())
+        for number in range(40):
+            image, split = io.BytesIO(), ("train", "train", "train", "test")[number % 4]
+            Image.fromarray(np.full((16, 16), 6 * number, np.uint8)).save(image, "PNG")
+            archive.writestr(f"{split}/{number // 4}/{number}.png", image.getvalue())
     return buffer.getvalue()
 
 
@@ -373,7 +373,7 @@ def of_a_file(draw: random.Random, base: Path, folder: Path, known: dict[str, Ki
     others = [path.read_bytes() for path in sorted(base.iterdir()) if path.is_file() and path.name != file.name]
     file.write_bytes(damaged(file.read_bytes(), others, draw))
     os.environ["DFNAS_RUNS"] = str(folder / "runs")
-    places = {"file": file, "folder": file.parent, "base": folder}
+    places = {"file": file, "folder": file.parent, "base": base}
     return Case(name, draw.choice(kind.chapters), [word.format(**places) for word in kind.options], kind.other)
 
 
