@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import platform
+import re
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -192,6 +193,10 @@ def _work(
     except OSError as error:
         why = error.strerror or error
         raise UserError(f"stage {name} stopped ({why}): mend it and run again, finished work is kept") from error
+    except (MemoryError, RuntimeError) as error:  # torch tells of a CPU's memory in its own words alone
+        if isinstance(error, RuntimeError) and not re.search("allocate memory|out of memory", str(error)):
+            raise
+        raise UserError(f"stage {name} needs more memory than there is: take a smaller batch or network") from error
     finally:
         _current.reset(token)
         sittings.close()
