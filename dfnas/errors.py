@@ -2,7 +2,6 @@
 
 import sys
 
-
 MOST = 300  # letters of somebody else's message
 
 
