@@ -127,17 +127,13 @@ def plan(
 @app.command("new-profile")
 def new_profile(
     out: Annotated[Path, typer.Argument(help="the file to write, as mine.toml")],
-    weights: Annotated[
-        Path, typer.Option(exists=True, dir_okay=False, help="what torch or safetensors saved, or torch.export")
-    ],
+    weights: Annotated[Path, typer.Option(exists=True, dir_okay=False, help="of torch, safetensors or torch.export")],
     shape: Annotated[str, typer.Option("--input", help="channels x side x side of its images, as 3x64x64")],
     teacher: Annotated[
-        str, typer.Option(help="module:function that builds it, torchvision:NAME, timm:NAME; torch.export needs none")
+        str, typer.Option(help="module:function, torchvision:NAME or timm:NAME; not of torch.export")
     ] = "",
     classes: Annotated[Path | None, typer.Option(exists=True, dir_okay=False, help="text, a name on each line")] = None,
-    base: Annotated[
-        str, typer.Option(help="start from quick, which takes minutes, or laptop, which takes hours")
-    ] = "quick",
+    base: Annotated[str, typer.Option(help="start from quick, for minutes, or laptop, for hours")] = "quick",
     force: Annotated[bool, typer.Option("--force", help="write over a file that is there")] = False,
 ) -> None:
     """Look into a network of one's own and write a profile for it, with comments."""

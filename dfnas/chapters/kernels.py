@@ -1,6 +1,7 @@
 """What a step costs: runs the benchmarks in a process of their own, and keeps what they measured."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -40,7 +41,8 @@ def measure(folder: Path, chapter: KernelsSettings) -> None:
     """
     command = [sys.executable, "-m", "benchmarks", *chapter.benchmarks, "--pairs", str(chapter.pairs)]
     command += ["--out", str(folder / "results.json")]
-    done = subprocess.run(command, cwd=paths.root(), capture_output=True, encoding="utf-8", errors="replace")
+    env = {**os.environ, "DFNAS_RUNS": str(paths.runs())}
+    done = subprocess.run(command, cwd=paths.root(), env=env, capture_output=True, encoding="utf-8", errors="replace")
     if done.returncode:
         last = done.stderr.strip().splitlines()[-1:] or ["no message"]
         raise UserError(f"benchmarks: exit code {done.returncode}: {last[0]}")

@@ -69,8 +69,7 @@ def write(
         raise UserError(f"--base {base}: there are {', '.join(profiles.NAMES)}")
     if not (teacher or checkpoints.exported(weights)):
         raise UserError("weights need their network: --teacher module:function, torchvision:NAME or timm:NAME")
-    if str(folder) not in sys.path:
-        sys.path.append(str(folder))
+    sys.path.append(str(folder))  # of the builder's module
     before = profiles.load(base)
     changes, report = propose(before, teacher, weights, shape, _names(classes))
     report.append(_estimate(variant(before, **changes)))

@@ -196,10 +196,9 @@ def _difference(wanted: dict[str, Tensor], part: dict[str, Tensor]) -> str:
 
 def classes(tensors: dict[str, Tensor], where: str) -> int:
     """How many classes the last layer of a file's tensors has; UserError where it cannot be told."""
-    last = _last(tensors)
-    if not last:
-        raise UserError(f"the teacher at {where} has no last layer that tells its classes: name them, a line each")
-    return len(tensors[last])
+    if _last(tensors):
+        return len(tensors[_last(tensors)])
+    raise UserError(f"the teacher at {where} has no last layer that tells its classes: name them, a line each")
 
 
 def _last(tensors: dict[str, Tensor]) -> str:

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from PIL import Image
-from torch import Tensor
 
 from dfnas.data.sources import Source
 from dfnas.errors import UserError
@@ -37,7 +36,8 @@ def write(folder: Path, source: Source, names: Sequence[str]) -> None:
         for index in bar(range(len(source)), desc="images", unit="image"):
             label = int(source.classes[index])
             path = f"images/{folders[label]}/{index:06d}.png"
-            _picture(source.images[index]).save(folder / path)
+            pixels = source.images[index].permute(1, 2, 0).squeeze(2).contiguous()  # of grey ones, rows and columns
+            Image.fromarray(pixels.numpy()).save(folder / path)
             table.writerow([path, names[label], *(f"{logit:.5g}" for logit in source.targets[index].tolist())])
 
 
@@ -49,8 +49,3 @@ def folder_names(names: Sequence[str]) -> list[str]:
         taken = {each.casefold() for each in folders}
         folders.append(f"{plain}-{index}" if plain.casefold() in taken else plain)
     return folders
-
-
-def _picture(image: Tensor) -> Image.Image:
-    pixels = image.permute(1, 2, 0).contiguous()
-    return Image.fromarray((pixels if len(image) > 1 else pixels[:, :, 0]).numpy())

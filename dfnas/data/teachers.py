@@ -103,30 +103,23 @@ def _from_file(path: Path, settings: Settings, sides: Collection[int]) -> Teache
     teacher, data = settings.teacher, settings.data
     if not path.exists():
         raise UserError(f"no teacher at {path}: give teacher.path a file of weights, of torch.export, or a folder")
-    network, program = _bare(path, settings)
-    if not program:
+    program = checkpoints.exported(path)
+    if program:
+        network: nn.Module = exported.read(path)
+    else:
+        network = build(teacher.network, teacher.builder, data.classes, data.channels)
         checkpoints.fit(network, checkpoints.read(path), str(path), teacher.builder or teacher.network)
     card = {"network": teacher.network, "builder": teacher.builder, "classes": real_data.class_names(data)}
     return _frozen(network, normalisation(teacher, data), card, data, sides, str(path), program, teacher)
 
 
-def _bare(path: Path, settings: Settings) -> tuple[nn.Module, bool]:
-    """The network that a file of weights is for, without these; or what torch.export wrote, whole, and True."""
-    if checkpoints.exported(path):
-        return exported.read(path), True
-    teacher, data = settings.teacher, settings.data
-    return build(teacher.network, teacher.builder, data.classes, data.channels), False
-
-
 def classes(settings: Settings) -> int:
-    """How many classes the network of `teacher.path` answers, whatever the settings say.
-
-    That of a builder or of torch.export is asked; one by its name, which is built for any number, has them in its file.
-    """
-    path, data = Path(settings.teacher.path), settings.data
-    if settings.teacher.builder or checkpoints.exported(path):
-        return probe.classes(_bare(path, settings)[0], data.channels, data.region, str(path))
-    return checkpoints.classes(checkpoints.read(path), str(path))
+    """How many classes the network of `teacher.path` answers; one by its name has any number: what its file holds."""
+    path, data, builder = Path(settings.teacher.path), settings.data, settings.teacher.builder
+    if not builder and not checkpoints.exported(path):
+        return checkpoints.classes(checkpoints.read(path), str(path))
+    network = exported.read(path) if checkpoints.exported(path) else build("", builder, 0, data.channels)
+    return probe.classes(network, data.channels, data.region, str(path))
 
 
 def build(network: str, builder: str, classes: int, channels: int) -> nn.Module:

@@ -38,6 +38,8 @@ def publish(names: Sequence[str], settings: Settings) -> list[Path]:
     UserError
         A run that is not good, or stale; a notebook that names a place of this machine or is too large.
     """
+    if paths.INSTALLED.is_dir():
+        raise UserError("the book is published in its repository, and this is an installed copy")
     if settings.seed != 0 or settings.overrides:
         raise UserError("only runs of a profile as it stands are published: leave out --seed and --set")
     if settings.file:

@@ -8,13 +8,18 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from dfnas import __version__
 from dfnas.runtime import paths
 
 
 def commit() -> tuple[str, bool]:
-    """The short commit of the repository and whether its tree is clean; ("unknown", False) without git."""
-    name = _git("rev-parse", "--short=10", "HEAD")
-    return (name, _git("status", "--porcelain") == "") if name else ("unknown", False)
+    """The short commit of the repository and whether its tree is clean; without git the version of the package.
+
+    An installation has no commit, whatever repository it may lie in, and counts as clean.
+    """
+    installed = paths.INSTALLED.is_dir()
+    name = "" if installed else _git("rev-parse", "--short=10", "HEAD")
+    return (name, _git("status", "--porcelain") == "") if name else (f"version {__version__}", installed)
 
 
 def code_digest(cells: list[Any]) -> str:

@@ -6,15 +6,18 @@ from pathlib import Path
 from dfnas.errors import UserError
 from dfnas.profiles import Settings, overrides_digest
 
+INSTALLED = Path(__file__).resolve().parents[1] / "sources"  # in a wheel: notebooks, benchmarks, the book's sources
+
 
 def root() -> Path:
-    """The repository's root (the package is installed in place)."""
-    return Path(__file__).resolve().parents[2]
+    """The folder of notebooks, benchmarks and the book's sources: the repository's, or of an installation its copy."""
+    return INSTALLED if INSTALLED.is_dir() else INSTALLED.parents[1]
 
 
 def runs() -> Path:
-    """The folder of artefacts, executed notebooks and records: $DFNAS_RUNS, else runs/ in the repository."""
-    return Path(os.environ.get("DFNAS_RUNS") or root() / "runs").expanduser().resolve()
+    """The folder of artefacts, executed notebooks and records: $DFNAS_RUNS, else runs/ in the repository, or here."""
+    home = Path.cwd() if INSTALLED.is_dir() else root()
+    return Path(os.environ.get("DFNAS_RUNS") or home / "runs").expanduser().resolve()
 
 
 def cache() -> Path:

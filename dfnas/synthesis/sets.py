@@ -178,10 +178,7 @@ def batch_count(settings: SynthesisSettings) -> int:
 
 
 def fitted(settings: SynthesisSettings, scales: Collection[int]) -> dict[str, Any]:
-    """The fields `stages` and `learning_rates` at scales that there are, 1 among them.
-
-    A stage goes by the next smaller scale, and those of one scale become one.
-    """
+    """The fields `stages` and `learning_rates`, each stage at the next smaller of `scales`; those of one become one."""
     merged: dict[int, tuple[int, str, float]] = {}
     for (scale, iterations, kind), rate in zip(settings.stages, settings.learning_rates, strict=True):
         scale = max(known for known in scales if known <= scale)

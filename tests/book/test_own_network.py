@@ -58,16 +58,20 @@ TINY = [
 JUDGED = {f"{name}-evaluation" for name in ("synthesis", "calibration", "distillation")}
 JUDGED |= {f"{name}-judged" for name in ("darts", "spos", "proxyless", "pruning")} | {"pruning-teacher"}
 BOTH = pytest.mark.parametrize("answered", [NONE, FEW], ids=["none", "few"])
+TAKEN = {  # by chapter: the name of the files that it leaves, and the stage that trained what is in them
+    "05-spos": ("found", "found-synthetic-0"),
+    "09-pruning": ("pruned", "trained-pruned_on_synthetic-0-0"),
+    "10-distillation": ("student", "full-synthetic-0"),
+}
 ALONE = """
-import importlib, os, sys
+import importlib, sys
 sys.modules["dfnas"] = None  # as where it is not installed
 import torch
 from safetensors.torch import load_file
-for folder in sys.argv[1:]:
+for stem, folder in zip(sys.argv[1::2], sys.argv[2::2]):
     sys.path.insert(0, folder)
     sys.modules.pop("architecture", None)
     network = importlib.import_module("architecture").build().eval()
-    (stem,) = [name for name in ("found", "pruned", "student") if os.path.exists(f"{folder}/{name}.pt2")]
     network.load_state_dict(load_file(f"{folder}/{stem}.safetensors"))
     program = torch.export.load(f"{folder}/{stem}.pt2").module()
     images = torch.load(f"{folder}/images.pt")
@@ -229,22 +233,22 @@ def test_a_train_part_leaves_what_is_free_of_data_as_it_is(own: Own, monkeypatch
 
 
 def test_what_one_takes_away_works_without_this_package(own: Own) -> None:
-    folders, expected = [], {}
+    arguments, expected = [], {}
     options = [word for item in own.overrides(NONE) for word in ("--set", item)]
-    for name, trained in (("05-spos", "found-synthetic-0"), ("10-distillation", "full-synthetic-0")):
+    for name, (stem, trained) in TAKEN.items():
         own.record(name, NONE)
         folder = own.folder / f"files of {name}"
         assert __main__.main(["export", name, "--profile", own.profile, *options, "--to", str(folder)]) == 0
-        facts = json.loads(next(folder.glob("*[dt].json")).read_bytes())
+        facts = json.loads((folder / f"{stem}.json").read_bytes())
         network = models.build((folder / "architecture.txt").read_text(encoding="utf-8").strip(), 7, 3).eval()
         network.load_state_dict(load_file(artefact(own, name, trained) / "model.safetensors"), strict=False)
         images = torch.randn(5, 3, facts["side"], facts["side"], generator=torch.Generator().manual_seed(0))
         torch.save(images, folder / "images.pt")
         with torch.no_grad():
             expected[folder] = network(images)
-        folders.append(str(folder))
+        arguments += [stem, str(folder)]
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
-    subprocess.run([sys.executable, "-c", ALONE, *folders], env=environment, cwd=own.folder, check=True)
+    subprocess.run([sys.executable, "-c", ALONE, *arguments], env=environment, cwd=own.folder, check=True)
     for folder, logits in expected.items():
         for theirs in torch.load(folder / "logits.pt"):
             assert torch.allclose(theirs, logits, atol=1e-5)

@@ -18,7 +18,7 @@ from dfnas.errors import UserError
 from dfnas.runtime import paths
 from dfnas.runtime.artefacts import Artefact
 
-SETTINGS = profiles.load("smoke", 1, ["synthesis.images=40"])
+SETTINGS = profiles.load("smoke", 1, ["synthesis.images=300"])
 COUNT = 12
 
 
@@ -84,11 +84,11 @@ def test_an_export_that_is_stopped_leaves_what_was_there(artefacts, tmp_path, mo
     collect(artefacts, tmp_path / "out")
     before = sorted(tmp_path.rglob("*"))
 
-    def stopped(*_):
+    def stopped(*_, **__):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(image_folder, "_picture", stopped)
+        patch.setattr(image_folder, "bar", stopped)
         for name in ("out", "new"):
             with pytest.raises(KeyboardInterrupt):
                 collect(artefacts, tmp_path / name, force=True)
@@ -97,14 +97,14 @@ def test_an_export_that_is_stopped_leaves_what_was_there(artefacts, tmp_path, mo
 
 def test_a_chapter_that_is_not_finished_has_to_be_run_first(artefacts, tmp_path):
     (artefacts["synthesis"].folder / "stage.json").unlink()
-    command = "python -m dfnas run 02-synthesis --profile smoke --seed 1 --set synthesis.images=40"
+    command = "python -m dfnas run 02-synthesis --profile smoke --seed 1 --set synthesis.images=300"
     with pytest.raises(UserError, match=f"run it first, with {command}"):
         collect(artefacts, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
 def test_the_line_at_the_end_names_the_folder_and_the_command(artefacts):
-    command = "python -m dfnas export 02-synthesis --profile smoke --seed 1 --set synthesis.images=40 --to FOLDER"
+    command = "python -m dfnas export 02-synthesis --profile smoke --seed 1 --set synthesis.images=300 --to FOLDER"
     line = exports.line(artefacts["export"], "02-synthesis", SETTINGS)
     assert line == f"files to take away: runs/stages/{artefacts['export'].folder.name} (or {command})"
 

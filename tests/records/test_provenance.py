@@ -47,12 +47,12 @@ def test_the_modules_recorded_are_those_imported() -> None:
     assert all(found.values())
 
 
-def test_outside_a_repository_the_commit_is_unknown_and_never_clean(
+def test_outside_a_repository_a_version_stands_for_the_commit_and_is_never_clean(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(paths, "root", lambda: tmp_path)
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
-    assert provenance.commit() == ("unknown", False)
+    assert provenance.commit() == ("version 0.1.0", False)
 
 
 def test_versions_and_machine_are_told() -> None:
