@@ -370,14 +370,13 @@ def prepare(base: Path, known: dict[str, Kind]) -> None:
     sets.set_stage("synthesis", settings, teachers.load(settings), settings.synthesis)
 
 
-def of_a_file(draw: random.Random, base: Path, folder: Path, known: dict[str, Kind]) -> Case:
-    """A command that reads a damaged file in a folder of its own."""
-    name = draw.choice([*known])
-    kind = known[name]
+def of_a_file(draw: random.Random, base: Path, folder: Path, name: str, kind: Kind, whole: bool = False) -> Case:
+    """A command that reads a damaged file, or a whole one, in a folder of its own."""
     shutil.copytree(base, folder)
     file = draw.choice(sorted(folder.glob(kind.file)))
     others = [path.read_bytes() for path in sorted(base.iterdir()) if path.is_file() and path.name != file.name]
-    file.write_bytes(damaged(file.read_bytes(), others, draw))
+    if not whole:
+        file.write_bytes(damaged(file.read_bytes(), others, draw))
     os.environ["DFNAS_RUNS"] = str(folder / "runs")
     places = {"file": file, "folder": file.parent, "base": base}
     return Case(name, draw.choice(kind.chapters), [word.format(**places) for word in kind.options], kind.other)
@@ -390,17 +389,24 @@ def run(share: float, seed: int, show: Callable[[str], Any] = print) -> tuple[Co
     virtual = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (virtual + BYTES, limit[1]))
     outcomes, faults, known = Counter[tuple[str, str]](), [], kinds()
+    numbers = range(round(share * (OVERRIDES + FILES)))
     with tempfile.TemporaryDirectory() as work, patched((os, "environ", os.environ.copy())):
-        prepare(Path(work, "base"), known)
-        for number in range(round(share * (OVERRIDES + FILES))):
-            draw, folder, start = random.Random(f"{seed} {number}"), Path(work, "case"), time.perf_counter()
-            if number % 7 < 2:  # FILES of all
-                case = of_a_file(draw, Path(work, "base"), folder, known)
+        base, folder = Path(work, "base"), Path(work, "case")
+        prepare(base, known)
+        for number in (*known, *numbers):
+            draw, start = random.Random(f"{seed} {number}"), time.perf_counter()
+            if isinstance(number, str):
+                case = of_a_file(draw, base, folder, number, known[number], whole=True)
+            elif number % 7 < 2:  # FILES of all
+                name = draw.choice([*known])
+                case = of_a_file(draw, base, folder, name, known[name])
             else:
-                shutil.copytree(Path(work, "base", "runs", "whole"), folder / "runs")
+                shutil.copytree(base / "runs" / "whole", folder / "runs")
                 os.environ["DFNAS_RUNS"] = str(folder / "runs")
                 case = of_overrides(draw)
             outcome, fault = judge(case)
+            if outcome == "refused" and isinstance(number, str):
+                fault = f"a whole file is refused: {call(['compute', case.chapter, *case.options])}"
             outcomes[case.kind, outcome] += 1
             if fault:
                 faults.append(f"{number}: {case.kind}: {outcome}: {case.chapter} {case.options}\n  {fault}")
