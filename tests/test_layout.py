@@ -2,8 +2,11 @@
 
 import ast
 from collections import defaultdict
+from collections.abc import Iterator
 from graphlib import TopologicalSorter
 from pathlib import Path
+
+import nbformat
 
 import dfnas
 from dfnas.chapters import index
@@ -101,3 +104,27 @@ def test_every_chapter_has_compute_and_plan_and_is_named_as_its_notebook() -> No
 def test_the_package_stays_thin() -> None:
     lines = sum(len(path.read_text(encoding="utf-8").splitlines()) for path in FILES)
     assert lines <= 20_400
+
+
+def sources() -> Iterator[tuple[Path, str]]:
+    """Every module, test and notebook of the repository, as Python."""
+    for room in ("dfnas", "benchmarks", "book/_ext", "tests"):
+        for path in (PACKAGE.parent / room).rglob("*.py"):
+            yield path, path.read_text(encoding="utf-8")
+    for path in (PACKAGE.parent / "notebooks").glob("*.ipynb"):
+        cells = [cell.source for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
+        yield path, "\n".join(cells)
+
+
+def test_text_is_read_and_written_as_utf_8_everywhere() -> None:
+    """Ruff's PLW1514 sees only what it knows to be a Path."""
+    least = {"read_text": 1, "write_text": 2}
+    wrong = [
+        f"{path.relative_to(PACKAGE.parent)}: {ast.unparse(node)}"
+        for path, text in sources()
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and len(node.args) + len(node.keywords) < least.get(node.func.attr, 0)
+    ]
+    assert wrong == []

@@ -1,11 +1,9 @@
 """A machine whose locale is not UTF-8: files are UTF-8 all the same, and a run stays what it is."""
 
-import ast
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import nbformat
@@ -54,27 +52,3 @@ def test_what_is_read_and_written_does_not_depend_on_the_locale(
     assert encoding.lower() not in ("utf-8", "utf8")  # or this test states nothing
     for name in ("02-synthesis-student.ipynb", "mine.ipynb"):
         assert len(nbformat.read(tmp_path / name, as_version=4).cells) > 10
-
-
-def sources() -> Iterator[tuple[Path, str]]:
-    """Every module, test and notebook of the repository, as Python."""
-    for room in ("dfnas", "benchmarks", "book/_ext", "tests"):
-        for path in (ROOT / room).rglob("*.py"):
-            yield path, path.read_text(encoding="utf-8")
-    for path in (ROOT / "notebooks").glob("*.ipynb"):
-        cells = [cell.source for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
-        yield path, "\n".join(cells)
-
-
-def test_text_is_read_and_written_as_utf_8_everywhere() -> None:
-    """Ruff's PLW1514 sees only what it knows to be a Path."""
-    least = {"read_text": 1, "write_text": 2}
-    wrong = [
-        f"{path.relative_to(ROOT)}: {ast.unparse(node)}"
-        for path, text in sources()
-        for node in ast.walk(ast.parse(text))
-        if isinstance(node, ast.Call)
-        and isinstance(node.func, ast.Attribute)
-        and len(node.args) + len(node.keywords) < least.get(node.func.attr, 0)
-    ]
-    assert wrong == []

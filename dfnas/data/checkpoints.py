@@ -107,10 +107,10 @@ def _trouble(path: Path, error: Exception) -> str:
     return "is damaged: a download or a copy broke off?" if known else "is nothing that torch or safetensors writes"
 
 
-def _flat(content: Mapping, place: str = "") -> Iterator[tuple[str, Tensor]]:
-    for name, value in content.items():
+def _flat(content: Mapping, place: str = "", above: tuple[int, ...] = ()) -> Iterator[tuple[str, Tensor]]:
+    for name, value in content.items() if id(content) not in above else ():
         if isinstance(value, Mapping) and not str(name).lower().startswith(BESIDE):
-            yield from _flat(value, f"{place}{name}.")
+            yield from _flat(value, f"{place}{name}.", (*above, id(content)))
         elif isinstance(value, Tensor):
             yield f"{place}{name}".replace("_orig_mod.", ""), value
 
@@ -140,8 +140,14 @@ def fit(network: nn.Module, tensors: dict[str, Tensor], where: str, called: str)
         raise UserError(f"the teacher at {where} holds several networks that fit (under {several}): keep one")
     if len(whole) > 1:
         note(f"{where}: took the network under {plain[0][0] or 'the top'!r}, and not its average")
+    part = found[plain[0]]
+    for name, value in wanted.items():
+        given = part.get(name, value)
+        if given.is_meta or (value.is_floating_point() and not given.is_floating_point()):
+            kind = "no values" if given.is_meta else f"{given.dtype} values".removeprefix("torch.")
+            raise UserError(f"the teacher at {where} has {kind} in {name}, and weights are floating-point: {ALONE}")
     try:
-        network.load_state_dict(found[plain[0]], strict=False)
+        network.load_state_dict(part, strict=False)
     except Exception as error:  # a network's own hooks may refuse too
         raise UserError(f"the teacher at {where} does not fit {called}: {reason(error)}") from None
 
@@ -202,5 +208,5 @@ def classes(tensors: dict[str, Tensor], where: str) -> int:
 
 
 def _last(tensors: dict[str, Tensor]) -> str:
-    heads = [name for name, value in tensors.items() if value.squeeze().dim() == 2]
+    heads = [name for name, value in tensors.items() if sum(side != 1 for side in value.shape) == 2]
     return max(heads, key=lambda name: (bool(HEAD.search(name)), heads.index(name)), default="")

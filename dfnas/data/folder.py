@@ -38,7 +38,7 @@ Part = dict[str, list[str]]  # files by class, in order
 
 def data_path() -> str:
     """The path that the user gave for real data: $DFNAS_DATA (the command line's --data sets it)."""
-    return os.environ.get("DFNAS_DATA", "")
+    return os.path.expanduser(os.environ.get("DFNAS_DATA", ""))
 
 
 def parts(where: Path) -> dict[str, Part]:
@@ -55,6 +55,8 @@ def parts(where: Path) -> dict[str, Part]:
         part: Part = defaultdict(list)
         for name in (name.removeprefix(f"{folder}/") for name in names if name.startswith(f"{folder}/")):
             kind, deeper, file = name.partition("/")
+            if not kind.isprintable():
+                raise UserError(f"{where} has a class folder {folder}/{ascii(kind)[1:-1]}: rename it in plain letters")
             if not deeper and name.lower().endswith(IMAGES):
                 raise UserError(f"{folder}/{name} in {where} lies in no class folder: move it to {folder}/<class>/")
             if deeper:
@@ -261,5 +263,5 @@ def opened(file: Path) -> Iterator[Any]:
     try:
         with safe_open(file, "pt") as handle:
             yield handle
-    except (SafetensorError, OSError) as error:
+    except (SafetensorError, OSError, KeyError, TypeError) as error:  # a header of other names, or of none
         raise UserError(f"{file} cannot be read ({reason(error)}): delete it and run again") from None

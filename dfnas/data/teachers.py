@@ -5,6 +5,7 @@ import hashlib
 import importlib
 import json
 import operator
+import os
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,7 @@ from dfnas.runtime import stages
 
 SHIPPED = Path(__file__).parent / "shipped"
 PROGRAM = "network.pt2"  # beside model.safetensors and card.json: the network itself, of torch.export
+CARD = {"network": str, "classes": list, "channels": int, "builder": str}  # what a card says of a network
 KEPT = 10  # answers to each image of the probe that artefacts hold: the first classes'
 
 
@@ -50,16 +52,14 @@ def load(settings: Settings) -> Teacher:
     """
     teacher, data = settings.teacher, settings.data
     if teacher.path:
-        path = Path(teacher.path).expanduser()
+        path = Path(teacher.path)
         shown = data.region if settings.synthesis.update == "region" else data.canvas
         sides = {shown // max(1, scale) for scale, *_ in settings.synthesis.stages}
         try:
-            return read(path, data, teacher, sides) if path.is_dir() else _from_file(path, settings, sides)
+            return read(path, data, teacher, sides) if os.path.isdir(path) else _from_file(path, settings, sides)
         except UserError as error:
             line = place(settings.file, str(error)) or place(settings.file, "teacher.path")
             raise UserError(f"{line}{error}") from None
-    if teacher.mean or teacher.std:
-        raise UserError("teacher.mean and teacher.std are of a network of one's own: give teacher.path too")
     if not teacher.shipped:
         raise UserError(f"profile {settings.profile} ships no teacher: give its weights with --set teacher.path=PATH")
     return read(SHIPPED / teacher.shipped, data)
@@ -73,11 +73,13 @@ def read(
     Without the settings of a teacher, one without statistics is fine, too: it has been let pass before.
     """
     try:
-        card = json.loads((folder / "card.json").read_text(encoding="utf-8"))
+        card = json.loads((folder / "card.json").read_bytes())
         state = load_file(folder / "model.safetensors")
-    except (OSError, ValueError, SafetensorError) as error:
+    except (OSError, ValueError, RecursionError, SafetensorError) as error:
         raise UserError(f"{folder} holds no teacher (card.json and model.safetensors): {reason(error)}") from None
-    lacking = [name for name in ("network", "classes", "channels") if name not in card]
+    card = card if isinstance(card, dict) else {}
+    lacking = [f"{name} ({kind.__name__})" for name, kind in CARD.items() if type(card.get(name, kind())) is not kind]
+    lacking = [name for name in CARD if name not in card and name != "builder"] or lacking
     if lacking:
         raise UserError(f"{folder / 'card.json'} lacks {', '.join(lacking)}")
     program = folder / PROGRAM
@@ -107,7 +109,7 @@ def digest(network: nn.Module, mean: Sequence[float], std: Sequence[float], code
 def _from_file(path: Path, settings: Settings, sides: Collection[int]) -> Teacher:
     """The user's own network, from a file of weights or of torch.export; no pickled code is run."""
     teacher, data = settings.teacher, settings.data
-    if not path.exists():
+    if not os.path.isfile(path):
         raise UserError(f"no teacher at {path}: give teacher.path a file of weights, of torch.export, or a folder")
     program = checkpoints.exported(path)
     if program:

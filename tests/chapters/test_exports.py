@@ -35,7 +35,7 @@ def artefacts(tmp_path, monkeypatch):
     monkeypatch.setattr(paths, "runs", lambda: tmp_path / "runs")
     made = Artefact("synthesis", "key", tmp_path / "made")
     synthetic.write(made.folder, shard(), 0, "c")
-    (made.folder / "stage.json").write_text("{}")
+    (made.folder / "stage.json").write_text("{}", encoding="utf-8")
     return {"synthesis": made, "export": exports.set_stage(made, SETTINGS, teachers.load(SETTINGS))}
 
 
@@ -56,28 +56,28 @@ def test_the_set_is_the_same_as_shards_as_png_and_as_a_dataset(artefacts, tmp_pa
         assert torch.equal(pil_to_tensor(picture.convert("L")), image)
         assert pictures.classes[number] == row[1] == rows[0][2 + int(label)]
         assert torch.allclose(torch.tensor([float(each) for each in row[2:]]), logits.float(), rtol=1e-4)
-    facts = json.loads((tmp_path / "out" / exports.MARK).read_text())
+    facts = json.loads((tmp_path / "out" / exports.MARK).read_bytes())
     assert (facts["chapter"], facts["seed"], facts["stage"]) == ("02-synthesis", 1, artefacts["export"].key)
 
 
 def test_a_second_export_is_refused_and_replaces_the_first_when_forced(artefacts, tmp_path):
     collect(artefacts, tmp_path / "out")
-    (tmp_path / "out" / "labels.csv").write_text("mine")
+    (tmp_path / "out" / "labels.csv").write_text("mine", encoding="utf-8")
     with pytest.raises(UserError, match="--force replaces it"):
         collect(artefacts, tmp_path / "out")
-    assert (tmp_path / "out" / "labels.csv").read_text() == "mine"
+    assert (tmp_path / "out" / "labels.csv").read_text(encoding="utf-8") == "mine"
     collect(artefacts, tmp_path / "out", force=True)
-    assert (tmp_path / "out" / "labels.csv").read_text() != "mine"
+    assert (tmp_path / "out" / "labels.csv").read_text(encoding="utf-8") != "mine"
 
 
 def test_a_folder_of_other_things_is_never_replaced(artefacts, tmp_path):
     (tmp_path / "home").mkdir()
-    (tmp_path / "home" / "thesis.tex").write_text("three years")
+    (tmp_path / "home" / "thesis.tex").write_text("three years", encoding="utf-8")
     with pytest.raises(UserError, match="it is no export"):
         collect(artefacts, tmp_path / "home", force=True)
     with pytest.raises(UserError, match="Not a directory"):
         collect(artefacts, tmp_path / "home" / "thesis.tex", force=True)
-    assert (tmp_path / "home" / "thesis.tex").read_text() == "three years"
+    assert (tmp_path / "home" / "thesis.tex").read_text(encoding="utf-8") == "three years"
 
 
 def test_an_export_that_is_stopped_leaves_what_was_there(artefacts, tmp_path, monkeypatch):

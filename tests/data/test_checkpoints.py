@@ -254,7 +254,7 @@ def refused(message, *arguments, **options):
 def test_a_card_s_normalisation_is_of_pixels_in_0_to_1(tmp_path, mean, std, message):
     save_file(STATE, tmp_path / "model.safetensors")
     card = {"network": "resnet5", "classes": list("0123456789"), "channels": 1, "mean": mean, "std": std}
-    (tmp_path / "card.json").write_text(json.dumps(card))
+    (tmp_path / "card.json").write_text(json.dumps(card), encoding="utf-8")
     refused(message, tmp_path)
 
 

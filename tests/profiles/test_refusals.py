@@ -138,7 +138,7 @@ def test_a_profile_file_a_variant_and_a_device_are_refused_alike(tmp_path: Path,
         variant(profiles.load("smoke"), student={"labels": "Online"})
     assert str(of_variant.value) == line
     (tmp_path / "mine.toml").write_text(
-        'base = "smoke"\n[student]\ntraining.steps = 9\nmixing = 0.5\nlabels = "hard"\n'
+        'base = "smoke"\n[student]\ntraining.steps = 9\nmixing = 0.5\nlabels = "hard"\n', encoding="utf-8"
     )
     with pytest.raises(UserError, match=r"mine\.toml, line 5: student\.mixing=0\.5: it must be 0 unless"):
         profiles.load(str(tmp_path / "mine.toml"))

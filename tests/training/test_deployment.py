@@ -98,7 +98,7 @@ def test_without_the_package_the_files_give_the_same_logits(files, family):
     _, channels, side = FAMILIES[family]
     (logits,) = session.run(None, {"images": images(channels, side).numpy()})
     assert torch.allclose(torch.from_numpy(logits), expected, atol=1e-4)
-    assert "dfnas" not in (folder / "architecture.py").read_text()
+    assert "dfnas" not in (folder / "architecture.py").read_text(encoding="utf-8")
     assert "Käfer/1, Käfer/2" in (folder / "README.txt").read_text(encoding="utf-8")
 
 
