@@ -17,14 +17,15 @@ def module(name: str) -> ModuleType:
 
 
 def compute(name: str, settings: Settings) -> dict[str, Artefact]:
-    """Compute a chapter's stages, or find them done.
+    """Compute a chapter's stages, or find them done; what can be refused is, before the first of them is made.
 
     Raises
     ------
     UserError
-        A chapter that the book or the profile does not have.
+        A chapter that the book or the profile does not have, data or a teacher that cannot be taken.
     """
-    profiles.require_chapter(name, settings)
+    plan(name, settings)
+    stage_keys(name, settings)
     return module(name).compute(settings)
 
 

@@ -52,12 +52,10 @@ def load(settings: Settings) -> Teacher:
     """
     teacher, data = settings.teacher, settings.data
     if teacher.path:
-        path = Path(teacher.path).expanduser()
+        path = Path(teacher.path)
         shown = data.region if settings.synthesis.update == "region" else data.canvas
         sides = {shown // max(1, scale) for scale, *_ in settings.synthesis.stages}
         return read(path, data, teacher, sides) if os.path.isdir(path) else _from_file(path, settings, sides)
-    if teacher.mean or teacher.std:
-        raise UserError("teacher.mean and teacher.std are of a network of one's own: give teacher.path too")
     if not teacher.shipped:
         raise UserError(f"profile {settings.profile} ships no teacher: give its weights with --set teacher.path=PATH")
     return read(SHIPPED / teacher.shipped, data)

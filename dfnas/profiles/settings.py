@@ -127,7 +127,7 @@ class TeacherSettings:
     builder: str = ""  # builds the network of `path`: module:function, module:function(width=2); "": `network`
     mean: tuple[Mean, ...] = ()  # normalisation that the network of `path` expects, in [0, 1]; (): the usual one
     std: tuple[Deviation, ...] = ()
-    shipped: str = ""  # name of the teacher in the package that this profile uses
+    shipped: Literal["", "digits-resnet8", "cifar10-resnet20"] = ""  # the teacher in the package that the profile uses
     without_statistics: bool = (
         False  # whether a network without batch norms will do; images then get a natural spectrum
     )

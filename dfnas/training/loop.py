@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from dfnas.data.sources import Sample
-from dfnas.errors import UserError
+from dfnas.errors import UserError, reason
 from dfnas.profiles import RunSettings, TrainingSettings
 from dfnas.runtime import devices, distributed, seeds, stages
 from dfnas.runtime.files import write_checkpoint, write_json, write_tensors
@@ -244,16 +244,19 @@ class _State:
         file = folder / CHECKPOINT
         if not file.exists():
             return
-        content = torch.load(file, weights_only=True, map_location=self.total.device)
-        self.network.load_state_dict(content["network"])
-        self.optimiser.load_state_dict(content["optimiser"])
-        for value, saved in zip(self.average, content["average"], strict=True):
-            value.copy_(saved)
-        self.total.copy_(content["total"])
-        if self.companion is not None:
-            self.companion.load_state_dict(content["companion"])
-        self.step, self.since = content["position"]["step"], content["position"]["since"]
-        self.history = History(**content["position"]["history"])
+        try:
+            content = torch.load(file, weights_only=True, map_location=self.total.device)
+            self.network.load_state_dict(content["network"])
+            self.optimiser.load_state_dict(content["optimiser"])
+            for value, saved in zip(self.average, content["average"], strict=True):
+                value.copy_(saved)
+            self.total.copy_(content["total"])
+            if self.companion is not None:
+                self.companion.load_state_dict(content["companion"])
+            self.step, self.since = content["position"]["step"], content["position"]["since"]
+            self.history = History(**content["position"]["history"])
+        except Exception as error:  # torch raises many kinds on damaged files
+            raise UserError(f"{file} is damaged ({reason(error)}): delete it, and the training starts anew") from None
 
 
 def _optimiser(parameters: list[nn.Parameter], settings: TrainingSettings) -> torch.optim.Optimizer:
