@@ -74,7 +74,7 @@ def write(
     changes, report = propose(before, teacher, weights, shape, _names(classes))
     report.append(_estimate(variant(before, **changes)))
     changes["teacher"]["path"] = os.path.relpath(weights, folder)
-    write_text(out, _text(base, changes, report))
+    write_text(out, text(base, changes, report))
     return "\n".join([*report, f"{out}: state mean and std there, then python -m dfnas run --profile {out}"])
 
 
@@ -167,7 +167,7 @@ def _estimate(settings: Settings) -> str:
     return f"estimated minutes: {known}; in all {sum(minutes.values()):.0f}"
 
 
-def _text(base: str, changes: dict[str, dict[str, Any]], report: list[str]) -> str:
+def text(base: str, changes: dict[str, dict[str, Any]], report: list[str]) -> str:
     """The profile file: what differs from the base, with comments."""
     lines = ["# A profile for a network of one's own. What is not said here is as in the base. The network:"]
     lines += [*(f"#   {line}" for line in report), "", f"base = {json.dumps(base)}"]

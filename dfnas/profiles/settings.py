@@ -8,6 +8,7 @@ from dfnas.profiles.kinds import PATH, Rule, within
 
 # The chapters of the book, in their order; a notebook, a module and a record share each name.
 CHAPTERS = (
+    "00-own-network",
     "01-teacher",
     "02-synthesis",
     "03-calibration",
@@ -398,6 +399,16 @@ class KernelsSettings:
 
 
 @dataclass(frozen=True)
+class OwnNetworkSettings:
+    """The whole way for the small network that ships, where it is shorter than the profile's chapters."""
+
+    images: Count
+    student_steps: Count
+    supernet_steps: Count
+    random: Spread  # architectures beside what is found
+
+
+@dataclass(frozen=True)
 class Settings:
     """A profile, resolved for one run."""
 
@@ -417,6 +428,7 @@ class Settings:
     pruning: PruningSettings = None  # type: ignore[assignment]
     distillation: DistillationSettings = None  # type: ignore[assignment]
     kernels: KernelsSettings = None  # type: ignore[assignment]
+    own_network: OwnNetworkSettings = None  # type: ignore[assignment]
     chapters: tuple[str, ...] = CHAPTERS
     seed: int = 0
     overrides: tuple[str, ...] = ()
