@@ -13,7 +13,7 @@ from dfnas.data import teachers
 from dfnas.errors import UserError
 from dfnas.synthesis import moments
 
-SHIPPED = sorted(path.name for path in teachers.SHIPPED.iterdir())
+SHIPPED = sorted(path.parent.name for path in teachers.SHIPPED.glob("*/card.json"))  # not the network of chapter 0
 
 
 @pytest.mark.parametrize("name", SHIPPED)
