@@ -176,7 +176,7 @@ def collect(chapter: str, artefacts: dict[str, Artefact], settings: Settings, to
         raise UserError(f"{chapter} leaves no files to take away; 00, 02, the searches, 09 and 10 do")
     if any(not (artefact.folder / "stage.json").exists() for artefact in artefacts.values()):
         raise UserError(f"{chapter} is not finished: run it first, with {command('run', chapter, settings)}")
-    partial = to.with_name(f".{to.name}.partial")
+    partial = to.parent / f".{to.name}.partial"
     try:
         if to.exists() and any(to.iterdir()) and not (force and (to / MARK).exists()):
             hint = "--force replaces it" if (to / MARK).exists() else "it is no export, so --force does not replace it"

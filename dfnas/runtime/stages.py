@@ -246,9 +246,8 @@ class _Sittings:
         self.path = path
         self.start = time.perf_counter()
         self.before: dict[str, Any] = {"seconds": 0.0, "peak_memory_mb": 0.0}
-        with contextlib.suppress(
-            OSError, ValueError, KeyError, TypeError
-        ):  # none yet, or a damaged file: no more than times
+        # There is none yet, or it is damaged: no more than times are lost.
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
             known = json.loads(path.read_bytes())
             self.before = {name: float(known[name]) for name in self.before} | {"precision": str(known["precision"])}
         self.precisions = set(filter(None, self.before.get("precision", "").split(", ")))
