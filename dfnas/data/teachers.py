@@ -73,11 +73,11 @@ def read(
     Without the settings of a teacher, one without statistics is fine, too: it has been let pass before.
     """
     try:
-        card = json.loads((folder / "card.json").read_bytes())
+        found = json.loads((folder / "card.json").read_bytes())
         state = load_file(folder / "model.safetensors")
     except (OSError, ValueError, RecursionError, SafetensorError) as error:
         raise UserError(f"{folder} holds no teacher (card.json and model.safetensors): {reason(error)}") from None
-    card = {"builder": ""} | (card if isinstance(card, dict) else {})
+    card: dict[str, Any] = {"builder": ""} | (found if isinstance(found, dict) else {})
     lacking = [f"{name} ({kind.__name__})" for name, kind in CARD.items() if not isinstance(card.get(name), kind)]
     if lacking:
         raise UserError(f"{folder / 'card.json'} lacks {', '.join(lacking)}")
