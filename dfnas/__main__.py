@@ -1,4 +1,4 @@
-"""The command line: python -m dfnas run | compute | status | plan | publish | render | handout."""
+"""The command line: python -m dfnas COMMAND."""
 
 import io
 import os

@@ -2,6 +2,8 @@
 
 import sys
 
+MOST = 300  # letters of somebody else's message
+
 
 class UserError(Exception):
     """Bad input: one line that says what is wrong and how to mend it (the command line exits with 2)."""
@@ -16,7 +18,7 @@ def reason(error: BaseException) -> str:
     if len(lines) > 1 and lines[0].endswith(":"):
         lines[0] += f" {lines[1]}"
     kind = type(error).__name__
-    return kind if not lines else lines[0] if " " in lines[0] else f"{kind}: {lines[0]}"
+    return kind if not lines else lines[0][:MOST] if " " in lines[0] else f"{kind}: {lines[0][:MOST]}"
 
 
 def note(text: str) -> None:

@@ -14,8 +14,10 @@ from dfnas.errors import reason
         (AssertionError(), "AssertionError"),
         (EOFError("\n"), "EOFError"),
         (KeyError("mean"), "KeyError: 'mean'"),
+        (ValueError("File name in directory and header differ " + "x" * 5000), "x" * 200),
     ],
 )
 def test_the_reason_of_an_error_is_one_line_that_says_something(error, text):
     assert reason(error).endswith(text)
     assert "\n" not in reason(error)
+    assert len(reason(error)) < 400

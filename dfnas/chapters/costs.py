@@ -70,8 +70,8 @@ def student(name: str, settings: Settings, student: StudentSettings, images: int
 
 @functools.lru_cache(maxsize=1)  # each row of a plan asks for it
 def teacher_network(settings: Settings) -> nn.Module:
-    """The network that is left of the data: the user's own, where one is given."""
-    if settings.teacher.path:
+    """The network that is left of the data: the user's own, where one is given, else the one of the profile."""
+    if settings.teacher.path or settings.teacher.shipped:
         return teachers.load(settings).network
     return models.build(settings.teacher.network, settings.data.classes, settings.data.channels)
 

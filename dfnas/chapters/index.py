@@ -13,18 +13,19 @@ from dfnas.runtime.artefacts import Artefact
 
 def module(name: str) -> ModuleType:
     """The module of a chapter, `chapters/darts` for 04-darts, with its `compute` and `plan`."""
-    return importlib.import_module(f"dfnas.chapters.{name.partition('-')[2]}")
+    return importlib.import_module(f"dfnas.chapters.{name.partition('-')[2].replace('-', '_')}")
 
 
 def compute(name: str, settings: Settings) -> dict[str, Artefact]:
-    """Compute a chapter's stages, or find them done.
+    """Compute a chapter's stages, or find them done; what can be refused is, before the first of them is made.
 
     Raises
     ------
     UserError
-        A chapter that the book or the profile does not have.
+        A chapter that the book or the profile does not have, data or a teacher that cannot be taken.
     """
-    profiles.require_chapter(name, settings)
+    plan(name, settings)
+    stage_keys(name, settings)
     return module(name).compute(settings)
 
 

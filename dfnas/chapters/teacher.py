@@ -25,8 +25,7 @@ VERSION = 2
 def compute(settings: Settings) -> dict[str, Artefact]:
     """Train the chapter's teacher, once, or report the one that `teacher.path` gives: {"teacher": artefact}."""
     teacher = settings.teacher
-    if not teacher.path and not presence.has_train(settings.data):
-        raise UserError("01-teacher trains on real images: give a data set with a train part, or teacher.path")
+    _require(settings)
     depends = {"network": teacher.network, "training": teacher.training, "seed": settings.seed}
     inputs = [real_data.digest(settings.data)]
     if teacher.path:
@@ -41,12 +40,19 @@ def compute(settings: Settings) -> dict[str, Artefact]:
 def plan(settings: Settings) -> list[dict[str, Any]]:
     """One training, unless a teacher is given."""
     if settings.teacher.path:
+        teachers.load(settings)
         return []
+    _require(settings)
     return [
         costs.train(
             "teacher", settings, settings.teacher.network, settings.teacher.training, costs.real_images(settings)
         )
     ]
+
+
+def _require(settings: Settings) -> None:
+    if not settings.teacher.path and not presence.has_train(settings.data):
+        raise UserError("01-teacher trains on real images: give a data set with a train part, or teacher.path")
 
 
 def _make(folder: Path, settings: Settings) -> None:
@@ -56,7 +62,7 @@ def _make(folder: Path, settings: Settings) -> None:
     if settings.teacher.path:
         given = teachers.load(settings)
         trained, history, normalised = given.network, loop.History(), given
-        path = Path(settings.teacher.path).expanduser()
+        path = Path(settings.teacher.path)
         path = path / teachers.PROGRAM if path.is_dir() else path
         if checkpoints.exported(path):
             shutil.copy(path, folder / teachers.PROGRAM)

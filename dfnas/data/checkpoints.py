@@ -204,8 +204,8 @@ def _difference(wanted: dict[str, Tensor], part: dict[str, Tensor]) -> str:
 
 def classes(tensors: dict[str, Tensor], where: str) -> int:
     """How many classes the last layer of a file's tensors has; UserError where it cannot be told."""
-    if _last(tensors):
-        return len(tensors[_last(tensors)])
+    if last := _last(tensors):
+        return len(tensors[last])
     raise UserError(f"the teacher at {where} has no last layer that tells its classes: name them, a line each")
 
 

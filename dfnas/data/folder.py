@@ -263,5 +263,5 @@ def opened(file: Path) -> Iterator[Any]:
     try:
         with safe_open(file, "pt") as handle:
             yield handle
-    except (SafetensorError, OSError) as error:
+    except (SafetensorError, OSError, KeyError, TypeError) as error:  # a header of other names, or of none
         raise UserError(f"{file} cannot be read ({reason(error)}): delete it and run again") from None

@@ -36,6 +36,10 @@ def _whole(settings: parts.Settings) -> Iterator[str]:
     data, teacher = settings.data, settings.teacher
     if teacher.builder and not teacher.path:
         yield f"teacher.builder={teacher.builder!r}: it has no weights: give teacher.path too"
+    if (teacher.mean or teacher.std) and not teacher.path:
+        yield "teacher.mean and teacher.std are of a network of one's own: give teacher.path too"
+    if {len(teacher.mean), len(teacher.std)} - {0, data.channels}:
+        yield f"teacher.mean and teacher.std must both give {data.channels} values, one a channel"
     for scale, iterations, kind in settings.synthesis.stages:
         if data.canvas % scale or data.region % scale:
             yield (

@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import platform
+import re
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -88,7 +89,7 @@ def stage(
                 # Another run may have made it meanwhile.
                 if distributed.first(forced or not (folder / "stage.json").exists()):
                     _work(name, key, folder, function, settings, inputs)
-        artefact = _read(folder, inputs)
+        artefact = _read(name, key, folder, inputs)
     artefacts.note(artefact)
     return artefact
 
@@ -191,11 +192,15 @@ def _work(
     try:
         function(own)
     except OSError as error:
-        said = error.strerror or error
-        raise UserError(f"stage {name} stopped ({said}): mend it and run again, finished work is kept") from error
+        why = error.strerror or error
+        raise UserError(f"stage {name} stopped ({why}): mend it and run again, finished work is kept") from error
     except (SafetensorError, json.JSONDecodeError, UnicodeDecodeError) as error:
         wrong = f"stage {name} stopped: a file that it reads is damaged ({reason(error)})"
         raise UserError(f"{wrong}: run with --force, which makes those of the chapter anew") from error
+    except (MemoryError, RuntimeError) as error:  # torch tells of a CPU's memory in its own words alone
+        if isinstance(error, RuntimeError) and not re.search("allocate memory|out of memory", str(error)):
+            raise
+        raise UserError(f"stage {name} needs more memory than there is: take a smaller batch or network") from error
     finally:
         _current.reset(token)
         sittings.close()
@@ -213,27 +218,27 @@ def _work(
     distributed.barrier()
 
 
-def _read(folder: Path, inputs: Sequence[Artefact | str]) -> Artefact:
+def _read(name: str, key: str, folder: Path, inputs: Sequence[Artefact | str]) -> Artefact:
+    """A finished stage; UserError where it says nothing of itself, or its network has answered otherwise then."""
     try:
         facts = json.loads((folder / "stage.json").read_bytes())
-        took = facts["seconds"], facts["peak_memory_mb"], facts["threads"]
-        artefact = Artefact(facts["name"], facts["key"], folder, *took, facts.get("precision", ""))
-    except (ValueError, LookupError, RecursionError, TypeError) as error:
-        raise UserError(f"{folder / 'stage.json'} is damaged ({reason(error)}): delete {folder.name}") from None
-    _compare(folder, facts.get("answers", {}), inputs)
-    return artefact
-
-
-def _compare(folder: Path, known: dict[Any, Sequence[float]], inputs: Sequence[Artefact | str]) -> None:
-    """Refuse an artefact of a network that has answered otherwise when it was made."""
+        took = float(facts["seconds"]), float(facts["peak_memory_mb"]), int(facts["threads"])
+        answers = {str(item): tuple(map(float, then)) for item, then in facts.get("answers", {}).items()}
+        if facts["key"] != key:
+            raise ValueError("it is of another stage")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise UserError(
+            f"{folder / 'stage.json'} is damaged ({reason(error)}): delete its folder and run again"
+        ) from None
     for item in inputs:
-        then, now = known.get(item, ()), getattr(item, "answers", ())
+        then, now = answers.get(item, ()) if isinstance(item, str) else (), getattr(item, "answers", ())
         most = max(map(abs, then), default=0.0)
         if len(then) == len(now) and any(abs(a - b) > TOLERANCE * most for a, b in zip(then, now, strict=True)):
             raise UserError(
                 f"{folder} was made by a network that answered otherwise, with the same weights: its code has changed; "
                 "run with --force, or delete that folder"
             )
+    return Artefact(name, key, folder, *took, str(facts.get("precision", "")))
 
 
 class _Sittings:
@@ -245,10 +250,10 @@ class _Sittings:
         self.path = path
         self.start = time.perf_counter()
         self.before: dict[str, Any] = {"seconds": 0.0, "peak_memory_mb": 0.0}
-        with contextlib.suppress(
-            OSError, RecursionError, ValueError
-        ):  # none yet, or damaged: seconds are lost, no more
-            self.before = json.loads(path.read_bytes())
+        # There is none yet, or it is damaged: no more than times are lost.
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
+            known = json.loads(path.read_bytes())
+            self.before = {name: float(known[name]) for name in self.before} | {"precision": str(known["precision"])}
         self.precisions = set(filter(None, self.before.get("precision", "").split(", ")))
 
     def total(self) -> dict[str, Any]:

@@ -246,17 +246,17 @@ class _State:
             return
         try:
             content = torch.load(file, weights_only=True, map_location=self.total.device)
-        except Exception as error:  # torch raises many kinds
-            raise UserError(f"{file} is damaged ({reason(error)}): delete it and run again") from None
-        self.network.load_state_dict(content["network"])
-        self.optimiser.load_state_dict(content["optimiser"])
-        for value, saved in zip(self.average, content["average"], strict=True):
-            value.copy_(saved)
-        self.total.copy_(content["total"])
-        if self.companion is not None:
-            self.companion.load_state_dict(content["companion"])
-        self.step, self.since = content["position"]["step"], content["position"]["since"]
-        self.history = History(**content["position"]["history"])
+            self.network.load_state_dict(content["network"])
+            self.optimiser.load_state_dict(content["optimiser"])
+            for value, saved in zip(self.average, content["average"], strict=True):
+                value.copy_(saved)
+            self.total.copy_(content["total"])
+            if self.companion is not None:
+                self.companion.load_state_dict(content["companion"])
+            self.step, self.since = content["position"]["step"], content["position"]["since"]
+            self.history = History(**content["position"]["history"])
+        except Exception as error:  # torch raises many kinds on damaged files
+            raise UserError(f"{file} is damaged ({reason(error)}): delete it, and the training starts anew") from None
 
 
 def _optimiser(parameters: list[nn.Parameter], settings: TrainingSettings) -> torch.optim.Optimizer:

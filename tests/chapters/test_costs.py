@@ -24,6 +24,27 @@ def test_a_chapter_without_settings_is_refused_before_anything_reads_them(name, 
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("chapter", "override", "words"),
+    [
+        ("01-teacher", "teacher.path=/nowhere.pt", "no teacher at /nowhere.pt"),
+        ("02-synthesis", "teacher.path=/nowhere.pt", "no teacher at /nowhere.pt"),
+        ("02-synthesis", "teacher.shipped=cifar10-resnet20", "must both give 1 values"),
+        ("02-synthesis", "evaluation.verifier_network=resnet9", "no network 'resnet9'"),
+        ("06-proxylessnas", "proxylessnas.latency_table=/nowhere.json", "no latency table at /nowhere.json"),
+        ("07-consistency", "consistency.table=/nowhere.csv", "cannot read the table /nowhere.csv"),
+    ],
+)
+def test_a_plan_refuses_what_is_not_there_and_so_does_compute_before_anything_is_made(
+    chapter, override, words, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("DFNAS_RUNS", str(tmp_path))
+    for ask in (index.plan, index.compute):
+        with pytest.raises(UserError, match=words):
+            ask(chapter, profiles.load("smoke", 0, [override]))
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("profile", NAMES)
 def test_a_profile_has_settings_for_each_of_its_chapters(profile):
     settings = profiles.load(profile)

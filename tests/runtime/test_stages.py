@@ -290,3 +290,43 @@ def test_what_a_kill_left_of_a_write_is_no_part_of_an_artefact(tmp_path):
 
     artefact = stages.stage("swept", work, {})
     assert {path.name for path in artefact.folder.iterdir()} == {"result", "stage.json", "sittings.json"}
+
+
+@pytest.mark.parametrize(
+    "damage", ["", "{", "[]", "null", "{}", '{"key": 3, "seconds": 1, "peak_memory_mb": 1, "threads": 1}']
+)
+def test_a_damaged_stage_json_is_one_line_and_its_folder_stays(damage):
+    made = stages.stage("a", count([]), {"x": 1})
+    (made.folder / "stage.json").write_text(damage, encoding="utf-8")
+    with pytest.raises(UserError, match=r"stage\.json is damaged .*: delete its folder and run again"):
+        stages.stage("a", count([]), {"x": 1})
+    assert (made.folder / "result").exists()
+
+
+@pytest.mark.parametrize("damage", ["", "[]", "{}", '{"seconds": "x"}'])
+def test_damaged_times_of_earlier_sittings_stop_nothing(damage, runs):
+    def work(folder):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        stages.stage("a", work, {})
+    (sittings,) = runs.glob("stages/*.partial/sittings.json")
+    sittings.write_text(damage, encoding="utf-8")
+    assert stages.stage("a", count([]), {}).seconds < 60
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9"), UserError),
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB."), UserError),
+        (MemoryError(), UserError),
+        (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), RuntimeError),
+    ],
+)
+def test_too_little_memory_is_one_line_and_other_errors_are_not_taken_for_it(error, expected):
+    def work(folder):
+        raise error
+
+    with pytest.raises(expected, match="stage a needs more memory" if expected is UserError else "shapes"):
+        stages.stage("a", work, {})

@@ -56,6 +56,18 @@ def test_a_stopped_run_goes_on_to_the_same_bits(tmp_path):
     assert vars(history) == vars(again)
 
 
+def test_a_damaged_checkpoint_is_one_line_and_stays(tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path, stop_at=7)
+    file = tmp_path / loop.CHECKPOINT
+    whole = file.read_bytes()
+    for damaged in (b"", whole[:-100], b"PK" + bytes(len(whole)), whole.replace(b"position", b"positiom")):
+        file.write_bytes(damaged)
+        with pytest.raises(UserError, match=r"checkpoint\.pt is damaged .*: delete it, and the training starts anew"):
+            train(tmp_path)
+        assert file.read_bytes() == damaged
+
+
 def test_a_diverged_run_is_one_line(tmp_path):
     with pytest.raises(UserError, match=r"training: the loss is (nan|inf) at step 12.*lower the learning_rate"):
         train(tmp_path, dataclasses.replace(RECIPE, learning_rate=1e20))

@@ -31,7 +31,7 @@ from dfnas.profiles import ConsistencySettings, Settings
 from dfnas.runtime import distributed, logs, processes, seeds, stages
 from dfnas.runtime.artefacts import Artefact
 from dfnas.runtime.progress import bar
-from dfnas.search import scratch
+from dfnas.search import scratch, tables
 from dfnas.synthesis import sets
 from dfnas.training import evaluation, loop, losses
 
@@ -74,6 +74,8 @@ def check(settings: Settings) -> None:
         raise UserError("consistency.architectures and candidates must be 3 or more, to be ranked, or 0 for none")
     if not (chapter.architectures or chapter.candidates):
         raise UserError("consistency.architectures and candidates are both 0: there is nothing to rank")
+    if chapter.table:
+        tables.read(Path(chapter.table))
     if chapter.candidates:
         spos.check(settings)
         count = len(shufflenet.CHOICES) ** len(spos.space_of(settings).blocks)

@@ -35,7 +35,7 @@ def compute(settings: Settings, origin: Origin, teacher: Teacher) -> dict[str, A
     """The second opinion's stages; none where no table is given."""
     if not settings.consistency.table:
         return {}
-    table = tables.read(Path(settings.consistency.table).expanduser())
+    table = tables.read(Path(settings.consistency.table))
     supernet = supernet_stage(table.kind, origin, settings, teacher)
     return {"table-supernet": supernet, "table-judged": judging_stage(table, origin, supernet, settings, teacher)}
 

@@ -80,6 +80,8 @@ def check(settings: Settings) -> None:
         raise UserError(
             f"proxylessnas.validation_each={chapter.validation_each} leaves no image for the supernet to learn from"
         )
+    if chapter.latency_table:
+        latency.table(settings)
 
 
 def space_of(settings: Settings) -> Space:

@@ -54,7 +54,7 @@ def table(settings: Settings) -> Artefact | Path:
     """
     chapter, _, _ = _chapter(settings)
     if chapter.latency_table:
-        path = Path(chapter.latency_table).expanduser()
+        path = Path(chapter.latency_table)
         costs(read(path), settings)
         return path
     return table_stage(settings)
