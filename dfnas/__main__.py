@@ -309,6 +309,9 @@ def main(arguments: list[str] | None = None) -> int:
         return _complain(str(error))
     except typer.TyperException as error:
         return _complain(f"{error.format_message()} (python -m dfnas --help says what there is)")
+    except UnicodeEncodeError as error:
+        where = ascii(error.object[max(0, error.start - 40) : error.end + 40])
+        return _complain(f"{where} has letters that this locale lacks: set PYTHONUTF8=1")
     except OSError as error:
         return _complain(f"{error.strerror or error}: {error.filename or ''}".rstrip(": "))
     except (KeyboardInterrupt, typer.Abort):

@@ -48,7 +48,7 @@ def start(words: list[str], runs: Path) -> int:
     code = 70
     try:
         os.environ["DFNAS_RUNS"] = str(runs)
-        log = os.open(f"{runs}.log", os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+        log = os.open(f"{runs}.log", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
         os.dup2(log, 1)
         os.dup2(log, 2)
         code = __main__.main(words)
@@ -172,7 +172,7 @@ def main(words: Sequence[str] | None = None) -> int:
     print("\n".join(wrong))
     by = ", ".join(f"{count} of {name}" for name, count in sorted(landed.items()))
     print(f"{asked.kills} kills ({by}) in {passes} passes:", end=" ")
-    print(f"{len(wrong)} of {len(whole)} outcomes differ, {time.perf_counter() - begin:.0f} s")
+    print(f"{len(wrong)} of {passes * len(whole)} outcomes differ, {time.perf_counter() - begin:.0f} s")
     if asked.folder is None:
         shutil.rmtree(folder)
     return 1 if wrong else 0

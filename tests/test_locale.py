@@ -17,7 +17,7 @@ from dfnas.runtime.files import write_json
 ROOT = paths.root()
 PLAIN = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
 SCRIPT = """
-import json, sys
+import json, os, sys
 from pathlib import Path
 from dfnas import __main__
 from dfnas.publishing import render
@@ -28,6 +28,9 @@ codes = [
     __main__.main(["handout", "02-synthesis", "--out", str(folder)]),
     __main__.main(["handout", "02-synthesis", "--teacher", "--out", str(folder / "mine.ipynb")]),
 ]
+mine = folder / os.fsdecode(b"\\xc3\\xa9.toml")
+mine.write_text('base = "smoke"')
+codes.append(__main__.main(["run", "12-results", "--profile", str(mine)]))
 dropped = render.drop_missing(folder)
 modules = provenance.module_digests(["dfnas.data.folder", "dfnas.records.claims"])
 print(json.dumps([codes, dropped, modules, open(folder / "any", "w").encoding]))
@@ -46,7 +49,8 @@ def test_what_is_read_and_written_does_not_depend_on_the_locale(
     assert done.returncode == 0, done.stderr
     assert b"failed (cell [3], `gr" in done.stdout
     codes, dropped, modules, encoding = json.loads(done.stdout.splitlines()[-1])
-    assert codes == [0, 0, 0]
+    assert codes == [0, 0, 0, 2]
+    assert done.stderr.endswith(b"has letters that this locale lacks: set PYTHONUTF8=1\n")
     assert dropped == ["gone"]
     assert modules == provenance.module_digests(list(modules))  # else the run is older code
     assert encoding.lower() not in ("utf-8", "utf8")  # or this test states nothing
