@@ -83,6 +83,8 @@ def _content(path: Path) -> Any:
             raise UserError(
                 f"the teacher at {path} is an archive (of {', '.join(names[:2])}): unpack it, give one file"
             )
+        if wrong := zipfile.ZipFile(path).testzip():
+            note(f"{path}: the checksum of {wrong} is wrong: the file is damaged, or was saved without checksums")
     with path.open("rb") as file:  # by its path, torch would go by the name
         return torch.load(file, weights_only=True, map_location="cpu")
 
