@@ -1,4 +1,4 @@
-"""The command line: python -m dfnas run | compute | status | plan | publish | render | handout."""
+"""The command line: python -m dfnas COMMAND."""
 
 import io
 import os
@@ -27,7 +27,6 @@ STOPPED = 130  # the shell's exit code for what Ctrl-C ended
 
 app = typer.Typer(
     add_completion=False,
-    no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     help="Data-free neural architecture search: run, judge, publish and render the book's chapters.",
@@ -118,7 +117,7 @@ def plan(
 
     rows = [{"chapter": name, **costs.on_devices(row, devices)} for name in names for row in index.plan(name, settings)]
     if out is not None:
-        write_json(out, {"profile": settings.profile, "devices": devices, "rows": rows})
+        write_json(Path(os.path.expanduser(out)), {"profile": settings.profile, "devices": devices, "rows": rows})
     took = "time" if devices == 1 else f"time on {devices}"
     heads = ["chapter", "stage", "iterations", "images", "MACs", "disk (MB)", "memory (MB)", took]
     print(tabulate(map(_plan_row, rows), heads, disable_numparse=True, stralign="right", colalign=("left", "left")))
@@ -221,10 +220,11 @@ def _settings(profile: str, seed: int = 0, overrides: list[str] | None = None, d
 
 
 def _use(data: Path | None) -> None:
-    if data is not None and not data.exists():
+    if data is None:
+        return
+    if not os.path.exists(os.path.expanduser(data)):
         raise UserError(f"no data at {data}: --data takes the folder (or zip) that holds the data set")
-    if data is not None:
-        os.environ["DFNAS_DATA"] = str(data.resolve())
+    os.environ["DFNAS_DATA"] = os.path.abspath(os.path.expanduser(data))
 
 
 def _run_chapters(
@@ -302,7 +302,8 @@ def main(arguments: list[str] | None = None) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a terminal that lacks a letter stops nothing
     try:
-        code = app(arguments, prog_name="python -m dfnas", standalone_mode=False) or 0
+        words = sys.argv[1:] if arguments is None else arguments
+        code = app(words or ["--help"], prog_name="python -m dfnas", standalone_mode=False) or 0
         return _stopped() if code == STOPPED else code
     except UserError as error:
         return _complain(str(error))

@@ -121,21 +121,17 @@ def _sets(settings: Settings, teacher: Teacher) -> dict[str, Artefact]:
     return artefacts
 
 
-def calibrated(settings: Settings) -> SynthesisSettings:
-    """The settings of the calibrated set: the profile's own where its slots suffice, as batches are independent."""
-    chapter, chosen = settings.calibration, settings.synthesis
-    enough = chosen.rounds == chapter.rounds and chosen.images >= chapter.images * chapter.rounds
-    if enough and chosen.keep_rounds == "all":
-        return chosen
-    return dataclasses.replace(chosen, images=chapter.images * chapter.rounds, rounds=chapter.rounds, keep_rounds="all")
-
-
 def set_settings(settings: Settings) -> tuple[SynthesisSettings, SynthesisSettings]:
-    """The settings of the calibrated set, and of its variants of one round; raises UserError where there are none."""
-    rounds = calibrated(settings)
-    single = dataclasses.replace(rounds, images=settings.calibration.images, rounds=1)
-    rules.whole_batches(single.images, 1, single.batch, "calibration.images")
-    return rounds, single
+    """The settings of the calibrated set, and of its variants of one round; raises UserError where there are none.
+
+    The former are the profile's own where its slots suffice, as batches are independent.
+    """
+    chapter, rounds = settings.calibration, settings.synthesis
+    rules.whole_batches(chapter.images, 1, rounds.batch, "calibration.images")
+    count = chapter.images * chapter.rounds
+    if (rounds.rounds, rounds.keep_rounds) != (chapter.rounds, "all") or rounds.images < count:
+        rounds = dataclasses.replace(rounds, images=count, rounds=chapter.rounds, keep_rounds="all")
+    return rounds, dataclasses.replace(rounds, images=chapter.images, rounds=1)
 
 
 def _real_stage(settings: Settings, seed: int) -> Artefact:

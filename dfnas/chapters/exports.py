@@ -1,6 +1,7 @@
 """What one takes away of a chapter: its set or its network as files, in a stage of its own and in a folder for others.
 
-A chapter that has something to take away ends with the stage `export`; the command of the same name copies it.
+A chapter that has something to take away ends with the stage `export`, or with several, `export-<name>`; the command
+`export` copies them.
 """
 
 import json
@@ -170,17 +171,22 @@ def collect(chapter: str, artefacts: dict[str, Artefact], settings: Settings, to
     ------
     UserError : a chapter without files or with stages to be made; a folder that holds something, or cannot be written.
     """
-    if "export" not in artefacts:
-        raise UserError(f"{chapter} leaves no files to take away; 02-synthesis, the searches and 09, 10 do")
+    found = {label.partition("-")[2]: each for label, each in artefacts.items() if label.startswith("export")}
+    if not found:
+        raise UserError(f"{chapter} leaves no files to take away; 00, 02, the searches, 09 and 10 do")
     if any(not (artefact.folder / "stage.json").exists() for artefact in artefacts.values()):
         raise UserError(f"{chapter} is not finished: run it first, with {command('run', chapter, settings)}")
-    partial = to.with_name(f".{to.name}.partial")
+    partial = to.parent / f".{to.name}.partial"
     try:
         if to.exists() and any(to.iterdir()) and not (force and (to / MARK).exists()):
             hint = "--force replaces it" if (to / MARK).exists() else "it is no export, so --force does not replace it"
             raise UserError(f"{to} holds something: name another folder ({hint})")
         shutil.rmtree(partial, ignore_errors=True)
-        _fill(partial, chapter, artefacts["export"], settings)
+        for name, export in found.items():
+            _fill(partial / name, export)
+        facts = {"chapter": chapter, "profile": settings.profile, "seed": settings.seed}
+        facts |= {"overrides": settings.overrides, "stages": [export.key for export in found.values()]}
+        write_json(partial / MARK, facts | {"commit": provenance.commit()[0], "versions": machine.versions()})
         shutil.rmtree(to, ignore_errors=True)
         os.replace(partial, to)
     except OSError as error:
@@ -189,11 +195,8 @@ def collect(chapter: str, artefacts: dict[str, Artefact], settings: Settings, to
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def _fill(folder: Path, chapter: str, export: Artefact, settings: Settings) -> None:
+def _fill(folder: Path, export: Artefact) -> None:
     shutil.copytree(export.folder, folder, ignore=shutil.ignore_patterns("stage.json", "sittings.json"))
     if (folder / SET).exists():
         given = SimpleNamespace(**json.loads((folder / SET).read_text(encoding="utf-8")))
         image_folder.write(folder, synthetic.load(folder / "shards", given), given.names)
-    facts = {"chapter": chapter, "profile": settings.profile, "seed": settings.seed, "overrides": settings.overrides}
-    facts |= {"stage": export.key, "commit": provenance.commit()[0], "versions": machine.versions()}
-    write_json(folder / MARK, facts)

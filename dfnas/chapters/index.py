@@ -13,7 +13,7 @@ from dfnas.runtime.artefacts import Artefact
 
 def module(name: str) -> ModuleType:
     """The module of a chapter, `chapters/darts` for 04-darts, with its `compute` and `plan`."""
-    return importlib.import_module(f"dfnas.chapters.{name.partition('-')[2]}")
+    return importlib.import_module(f"dfnas.chapters.{name.partition('-')[2].replace('-', '_')}")
 
 
 def compute(name: str, settings: Settings) -> dict[str, Artefact]:

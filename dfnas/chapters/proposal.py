@@ -74,7 +74,7 @@ def write(
     changes, report = propose(before, teacher, weights, shape, _names(classes))
     report.append(_estimate(variant(before, **changes)))
     changes["teacher"]["path"] = os.path.relpath(weights, folder)
-    write_text(out, _text(base, changes, report))
+    write_text(out, text(base, changes, report))
     return "\n".join([*report, f"{out}: state mean and std there, then python -m dfnas run --profile {out}"])
 
 
@@ -163,11 +163,11 @@ def _estimate(settings: Settings) -> str:
         rows = [row for row in index.plan(name, settings) if row["stage"] not in counted]
         counted |= {"synthesis", "held-out set"}
         minutes[name] = sum(row["seconds_estimate"] for row in rows) / 60
-    known = ", ".join(f"{name} {value:.1f}" for name, value in minutes.items() if value)
+    known = ", ".join(f"{name} {value:.1f}" for name, value in minutes.items() if value >= 0.05)
     return f"estimated minutes: {known}; in all {sum(minutes.values()):.0f}"
 
 
-def _text(base: str, changes: dict[str, dict[str, Any]], report: list[str]) -> str:
+def text(base: str, changes: dict[str, dict[str, Any]], report: list[str]) -> str:
     """The profile file: what differs from the base, with comments."""
     lines = ["# A profile for a network of one's own. What is not said here is as in the base. The network:"]
     lines += [*(f"#   {line}" for line in report), "", f"base = {json.dumps(base)}"]

@@ -83,6 +83,8 @@ def _content(path: Path) -> Any:
             raise UserError(
                 f"the teacher at {path} is an archive (of {', '.join(names[:2])}): unpack it, give one file"
             )
+        if wrong := zipfile.ZipFile(path).testzip():
+            note(f"{path}: the checksum of {wrong} is wrong: the file is damaged, or was saved without checksums")
     with path.open("rb") as file:  # by its path, torch would go by the name
         return torch.load(file, weights_only=True, map_location="cpu")
 
@@ -202,8 +204,8 @@ def _difference(wanted: dict[str, Tensor], part: dict[str, Tensor]) -> str:
 
 def classes(tensors: dict[str, Tensor], where: str) -> int:
     """How many classes the last layer of a file's tensors has; UserError where it cannot be told."""
-    if _last(tensors):
-        return len(tensors[_last(tensors)])
+    if last := _last(tensors):
+        return len(tensors[last])
     raise UserError(f"the teacher at {where} has no last layer that tells its classes: name them, a line each")
 
 

@@ -67,7 +67,7 @@ def parts(where: Path) -> dict[str, Part]:
             found[split] = _classes_in_a_table(where, f"{folder}/val_annotations.txt", part["images"])
             found.pop("test", None)  # its images have no classes
     if not any(files for part in found.values() for files in part.values()):
-        raise UserError(f"no images in {where}: it must hold train/<class>/*, and val/<class>/* or test/<class>/*")
+        raise UserError(f"no images in {where}: give test/<class>/* (or val), and train/<class>/* to learn from")
     return {split: part for split, part in sorted(found.items()) if part}
 
 
@@ -169,7 +169,8 @@ def own(settings: DataSettings) -> tuple[Path, dict[str, Part]]:
     where = Path(data_path())
     form = "a folder (or a zip of one) with val/<class>/* or test/<class>/*, and train/<class>/* if there is any"
     if not data_path() or not where.exists():
-        raise UserError(f"data.name is folder, and no images at {where}: give --data PATH (or DFNAS_DATA), {form}")
+        there = f"at {where}" if data_path() else "are given"
+        raise UserError(f"data.name is folder, and no images {there}: give --data PATH (or DFNAS_DATA), {form}")
     found = parts(where)
     if set(found) == {"train"}:
         raise UserError(f"{where} has no val or test to judge by: move some images of each class to test/<class>/")

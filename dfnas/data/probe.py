@@ -49,7 +49,7 @@ def examine(network: nn.Module, data: DataSettings, sides: Iterable[int], where:
         shapes = f"{list(outputs.shape)} for {IMAGES} images, {list(passes(images[:1]).shape)} for one"
         raise UserError(f"the teacher at {where} answers {shapes}: it must answer [images, classes]")
     if outputs.shape[1] != data.classes:
-        raise UserError(f"the teacher at {where} has {outputs.shape[1]} classes, and {data.name} has {data.classes}")
+        raise UserError(f"the teacher at {where} has {outputs.shape[1]} classes, and data.classes is {data.classes}")
     if not torch.isfinite(outputs).all():
         raise UserError(f"the teacher at {where} answers noise with values that are not finite: look at its weights")
     if not torch.allclose(outputs, again, atol=1e-3 * float(outputs.abs().max())):

@@ -21,7 +21,7 @@ from dfnas.data import checkpoints, exported, probe
 from dfnas.data import real as real_data
 from dfnas.errors import UserError, reason
 from dfnas.models import norms
-from dfnas.profiles import DataSettings, Settings, TeacherSettings
+from dfnas.profiles import DataSettings, Deviation, Mean, Settings, TeacherSettings, kinds, place
 from dfnas.runtime import stages
 
 SHIPPED = Path(__file__).parent / "shipped"
@@ -55,7 +55,11 @@ def load(settings: Settings) -> Teacher:
         path = Path(teacher.path)
         shown = data.region if settings.synthesis.update == "region" else data.canvas
         sides = {shown // max(1, scale) for scale, *_ in settings.synthesis.stages}
-        return read(path, data, teacher, sides) if os.path.isdir(path) else _from_file(path, settings, sides)
+        try:
+            return read(path, data, teacher, sides) if os.path.isdir(path) else _from_file(path, settings, sides)
+        except UserError as error:
+            line = place(settings.file, str(error)) or place(settings.file, "teacher.path")
+            raise UserError(f"{line}{error}") from None
     if not teacher.shipped:
         raise UserError(f"profile {settings.profile} ships no teacher: give its weights with --set teacher.path=PATH")
     return read(SHIPPED / teacher.shipped, data)
@@ -69,20 +73,19 @@ def read(
     Without the settings of a teacher, one without statistics is fine, too: it has been let pass before.
     """
     try:
-        card = json.loads((folder / "card.json").read_bytes())
+        found = json.loads((folder / "card.json").read_bytes())
         state = load_file(folder / "model.safetensors")
     except (OSError, ValueError, RecursionError, SafetensorError) as error:
         raise UserError(f"{folder} holds no teacher (card.json and model.safetensors): {reason(error)}") from None
-    card = card if isinstance(card, dict) else {}
-    lacking = [f"{name} ({kind.__name__})" for name, kind in CARD.items() if type(card.get(name, kind())) is not kind]
-    lacking = [name for name in CARD if name not in card and name != "builder"] or lacking
+    card: dict[str, Any] = {"builder": ""} | (found if isinstance(found, dict) else {})
+    lacking = [f"{name} ({kind.__name__})" for name, kind in CARD.items() if not isinstance(card.get(name), kind)]
     if lacking:
         raise UserError(f"{folder / 'card.json'} lacks {', '.join(lacking)}")
     program = folder / PROGRAM
     if program.exists():
         network: nn.Module = exported.read(program)
     else:
-        network = build(card["network"], card.get("builder", ""), len(card["classes"]), card["channels"])
+        network = build(card["network"], card["builder"], len(card["classes"]), card["channels"])
     checkpoints.fit(network, state, str(folder), card["network"])
     mean, std = (getattr(teacher, name, ()) or card.get(name) for name in ("mean", "std"))
     if mean is None or std is None:
@@ -186,7 +189,7 @@ def _frozen(
             f"the teacher at {where} keeps no batch-norm statistics, and so nothing of what its training images looked "
             "like: students will learn much less; --set teacher.without_statistics=true goes on with a natural spectrum"
         )
-    builder = card.get("builder", "")
+    builder = card["builder"]
     theirs = program or builder or card["network"].startswith(("torchvision:", "timm:"))
     code = probe.graph(network, data, builder.partition(":")[0]) if theirs else ""
     known = stages.Digest(digest(network, mean, std, code), answers[:, :KEPT].flatten().tolist())
@@ -194,16 +197,9 @@ def _frozen(
 
 
 def _checked(mean: Any, std: Any, data: DataSettings, where: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and deviation of pixels in [0, 1], a value a channel."""
-    try:
-        mean, std = tuple(map(float, mean)), tuple(map(float, std))
-    except (TypeError, ValueError):
-        raise UserError(f"the normalisation of the teacher at {where} is no list of numbers: {mean}, {std}") from None
-    if len(mean) != data.channels or len(std) != data.channels:
+    """Mean and deviation of pixels in [0, 1], a value a channel; of a card they are checked here first."""
+    mean = kinds.read(mean, tuple[Mean, ...], f"the teacher at {where}: mean")
+    std = kinds.read(std, tuple[Deviation, ...], f"the teacher at {where}: std")
+    if not len(mean) == len(std) == data.channels:
         raise UserError(f"teacher.mean and teacher.std must both give {data.channels} values, one a channel")
-    if not all(0 <= value <= 1 for value in mean) or not all(0 < value <= 1 for value in std):
-        hint = "; divide both by 255" if max(*mean, *std) > 1 else ""
-        raise UserError(
-            f"teacher.mean={mean}, teacher.std={std}: 0 <= mean <= 1 and 0 < std <= 1, of pixels in [0, 1]{hint}"
-        )
     return mean, std

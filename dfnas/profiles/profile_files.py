@@ -41,21 +41,12 @@ def parse(path: Path, text: str) -> dict[str, Any]:
         raise UserError(f"{path.name}, line {at[1] if at else text.count(chr(10)) + 1}: no TOML: {reason}") from None
 
 
-def place(file: str, setting: str) -> str:
-    """Where a profile file gives a setting, "mine.toml, line 7: " in front of a message; "" where none does."""
-    if not file:
-        return ""
-    path = Path(file)
-
-    def given(values: Any) -> bool:
-        for name in setting.split("."):
-            if not isinstance(values, dict) or name not in values:
-                return False
-            values = values[name]
-        return True
-
-    line = first_line(read(path), given)
-    return f"{path.name}, line {line}: " if line else ""
+def place(file: str, message: str) -> str:
+    """Where a profile file first gives a setting that a message names, "mine.toml, line 7: "; "" where it does not."""
+    names = re.findall(r"\b([a-z]+)\.([a-z_]+)\b", message)
+    text = read(Path(file)) if file else ""
+    line = first_line(text, lambda values: any(field in values.get(table, ()) for table, field in names))
+    return f"{Path(file).name}, line {line}: " if line else ""
 
 
 def first_line(text: str, holds: Callable[[dict[str, Any]], bool]) -> int:

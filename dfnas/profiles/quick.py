@@ -137,4 +137,5 @@ SETTINGS = settings.Settings(
         searched="spos:1;stem=8;stem_stride=1;widths=16,32,64;repeats=2,2,2;strides=2,2,1;tail=128;choices=300031",
     ),
     kernels=settings.KernelsSettings(benchmarks=("kernels", "loader"), pairs=3),
+    own_network=settings.OwnNetworkSettings(images=600, student_steps=300, supernet_steps=400, random=4),
 )

@@ -35,8 +35,8 @@ def load(profile: str, seed: int = 0, overrides: Sequence[str] = (), device: str
         Unknown profile, stage or field, a value of the wrong type, that is none of the choices or out of range, fields
         that do not fit one another, a seed that is no whole number; of a file with the line that is wrong.
     """
-    if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
-        raise UserError(f"seed must be a whole number from 0 up, not {seed!r}")
+    if not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed < 2**32:
+        raise UserError(f"seed must be a whole number from 0 up, of at most 32 bits, not {seed!r}")
     if isinstance(overrides, str) or not all(isinstance(item, str) for item in overrides):
         raise UserError(f'overrides must be a list of "stage.field=value", not {overrides!r}')
     settings = _from_file(Path(profile)) if profile_files.is_file(str(profile)) else _named(profile)

@@ -8,6 +8,7 @@ from dfnas.profiles.kinds import PATH, Rule, within
 
 # The chapters of the book, in their order; a notebook, a module and a record share each name.
 CHAPTERS = (
+    "00-own-network",
     "01-teacher",
     "02-synthesis",
     "03-calibration",
@@ -107,12 +108,10 @@ class TrainingSettings:
     clip_norm: Amount = 0.0  # largest norm of the gradient of all weights; 0: no limit
     decay_vectors: bool = True  # whether weight decay acts on biases and batch norms too
     cutout: SideOrNone = 0  # side of the square that is blanked out in each image; 0: none
-    optimiser: Literal["sgd", "adam"] = (
-        "sgd"  # of adam, momentum is the first beta, the second is 0.999; nesterov is unread
-    )
-    crop: Literal["window", "resized"] = (
-        "window"  # window: of the region | resized: 8 % of the canvas or more, scaled to it
-    )
+    # Of adam, momentum is the first beta, the second is 0.999; nesterov is unread.
+    optimiser: Literal["sgd", "adam"] = "sgd"
+    # window: of the region | resized: 8 % of the canvas or more, scaled to it
+    crop: Literal["window", "resized"] = "window"
     jitter: tuple[Share, ...] = ()  # most of brightness, contrast, saturation and hue (of a turn); (): none
 
 
@@ -127,9 +126,7 @@ class TeacherSettings:
     mean: tuple[Mean, ...] = ()  # normalisation that the network of `path` expects, in [0, 1]; (): the usual one
     std: tuple[Deviation, ...] = ()
     shipped: Literal["", "digits-resnet8", "cifar10-resnet20"] = ""  # the teacher in the package that the profile uses
-    without_statistics: bool = (
-        False  # whether a network without batch norms will do; images then get a natural spectrum
-    )
+    without_statistics: bool = False  # whether one without batch norms will do; images then get a natural spectrum
 
 
 def _is_view(text: str) -> bool:
@@ -143,9 +140,8 @@ class SynthesisSettings:
     images: Count  # in all, over the rounds kept
     batch: Count
     rounds: Repeats  # R, the paper's outer iterations
-    stages: tuple[
-        tuple[Side, Count, Literal["pool", "grow"]], ...
-    ]  # (scale, iterations, how); scale 4 is a quarter of the side
+    # (scale, iterations, how); scale 4 is a quarter of the side
+    stages: tuple[tuple[Side, Count, Literal["pool", "grow"]], ...]
     learning_rates: tuple[Positive, ...]  # one a stage
     batch_norm_weight: Amount
     total_variation_l2: Amount
@@ -169,9 +165,8 @@ class StudentSettings:
 
     network: str
     training: TrainingSettings
-    labels: Literal["online", "stored", "hard"] = (
-        "online"  # online: teacher on the augmented crop | stored: logits of the set | hard: slot class
-    )
+    # online: teacher on the augmented crop | stored: logits of the set | hard: slot class
+    labels: Literal["online", "stored", "hard"] = "online"
     temperature: Positive = 1.0
     seeds: Repeats = 3
     side: SideOrNone = 0  # side of what the student sees; 0: the region, else the region is shrunk to it
@@ -404,6 +399,16 @@ class KernelsSettings:
 
 
 @dataclass(frozen=True)
+class OwnNetworkSettings:
+    """The whole way for the small network that ships, where it is shorter than the profile's chapters."""
+
+    images: Count
+    student_steps: Count
+    supernet_steps: Count
+    random: Spread  # architectures beside what is found
+
+
+@dataclass(frozen=True)
 class Settings:
     """A profile, resolved for one run."""
 
@@ -423,6 +428,7 @@ class Settings:
     pruning: PruningSettings = None  # type: ignore[assignment]
     distillation: DistillationSettings = None  # type: ignore[assignment]
     kernels: KernelsSettings = None  # type: ignore[assignment]
+    own_network: OwnNetworkSettings = None  # type: ignore[assignment]
     chapters: tuple[str, ...] = CHAPTERS
     seed: int = 0
     overrides: tuple[str, ...] = ()

@@ -88,4 +88,5 @@ SETTINGS = variant(
         "seeds": 2,
     },
     kernels={"benchmarks": ("kernels",), "pairs": 1},
+    own_network={"images": 200, "student_steps": 20, "supernet_steps": 8, "random": 2},
 )

@@ -13,6 +13,7 @@ lines of plain Python that see these names and everything above them. Each asser
 """
 
 import ast
+import os
 import textwrap
 from pathlib import Path
 from typing import Any
@@ -46,8 +47,8 @@ def write(name: str, teacher: bool = False, out: Path | None = None) -> Path:
     """
     if name not in profiles.CHAPTERS:
         raise UserError(f"no chapter {name!r}; there are {', '.join(profiles.CHAPTERS)}")
-    path = out or Path()
-    if path.suffix != ".ipynb":
+    path = Path(os.path.expanduser(out or ""))
+    if path.suffix.lower() != ".ipynb":
         path = path / f"{name}-{'teacher' if teacher else 'student'}.ipynb"
     if path.exists():
         raise UserError(f"{path} is there already: remove it, or name another file with --out")

@@ -35,8 +35,10 @@ def read_notebook(path: Path) -> Any:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # missing cell ids are added below us, which is fine
-            return nbformat.read(path, as_version=4)
-    except (OSError, ValueError, nbformat.ValidationError) as error:
+            notebook = nbformat.read(path, as_version=4)
+            nbformat.validate(notebook)
+            return notebook
+    except Exception as error:  # nbformat raises many kinds
         raise UserError(f"cannot read {path}: {reason(error)}") from None
 
 

@@ -153,7 +153,7 @@ def read(path: Path) -> dict[str, Any] | None:
     """A record, or None where there is none that can be read."""
     try:
         record = json.loads(path.read_bytes())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     return record if isinstance(record, dict) else None
 

@@ -24,6 +24,7 @@ from dfnas.errors import UserError
 
 T = TypeVar("T")
 
+GROUP = ("RANK", "WORLD_SIZE", "MASTER_PORT", "MASTER_ADDR")  # what torchrun tells each of its processes
 WAIT = 0.2  # seconds between two looks at work that others have in hand
 PATIENCE = datetime.timedelta(days=7)  # a process may wait for another's stage as long as the stage takes
 
@@ -45,11 +46,15 @@ def session(device: str = "auto") -> Iterator[None]:
     Raises
     ------
     UserError
-        More processes on this machine than GPUs, where GPUs are used.
+        More processes on this machine than GPUs, where GPUs are used; a group of processes that torchrun did not start.
     """
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+    if os.environ.get("WORLD_SIZE", "1") == "1":
         yield
         return
+    said = [os.environ.get(name, "") for name in GROUP]
+    if not (all(map(str.isdecimal, said[:3])) and int(said[0]) < int(said[1]) and said[3]):
+        words = ", ".join(map("=".join, zip(GROUP, said, strict=True)))
+        raise UserError(f"no group of processes ({words}): start them with torchrun, or unset WORLD_SIZE")
     gpu = device != "cpu" and torch.cuda.is_available()
     if gpu:
         local, there = int(os.environ.get("LOCAL_RANK", "0")), torch.cuda.device_count()

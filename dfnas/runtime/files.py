@@ -21,9 +21,11 @@ def replacing(path: Path) -> Iterator[Path]:
     Raises
     ------
     UserError
-        The disk is full or the folder cannot be written.
+        The disk is full, the folder cannot be written, or the path is of something else than a file.
     """
     paths.make_folder(path.parent)
+    if os.path.exists(path) and not os.path.isfile(path):  # as /dev/null, whose place nothing must take
+        raise UserError(f"cannot write {path}: a folder or a device is there, name another file")
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:
         yield temporary

@@ -17,7 +17,7 @@ def root() -> Path:
 def runs() -> Path:
     """The folder of artefacts, executed notebooks and records: $DFNAS_RUNS, else runs/ in the repository, or here."""
     home = Path.cwd() if INSTALLED.is_dir() else root()
-    return Path(os.environ.get("DFNAS_RUNS") or home / "runs").expanduser().resolve()
+    return Path(os.path.expanduser(os.environ.get("DFNAS_RUNS") or home / "runs")).resolve()
 
 
 def cache() -> Path:
@@ -45,10 +45,10 @@ def make_folder(folder: Path) -> Path:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        wrong = "" if os.access(folder, os.W_OK) else "read-only"
     except OSError as error:
-        raise UserError(
-            f"cannot write to {folder} ({error.strerror}): set DFNAS_RUNS to a folder that can be written"
-        ) from None
-    if not os.access(folder, os.W_OK):
-        raise UserError(f"cannot write to {folder} (read-only): set DFNAS_RUNS to a folder that can be written")
+        wrong = error.strerror or str(error)
+    if wrong:
+        name = "set DFNAS_RUNS to" if folder.absolute().is_relative_to(runs()) else "name"
+        raise UserError(f"cannot write to {folder} ({wrong}): {name} a folder that can be written")
     return folder

@@ -22,6 +22,7 @@ from typing import Any
 import numpy
 import torch
 from filelock import FileLock
+from safetensors import SafetensorError
 
 from dfnas.errors import UserError, reason
 from dfnas.profiles import RunSettings
@@ -193,6 +194,9 @@ def _work(
     except OSError as error:
         why = error.strerror or error
         raise UserError(f"stage {name} stopped ({why}): mend it and run again, finished work is kept") from error
+    except (SafetensorError, json.JSONDecodeError, UnicodeDecodeError) as error:
+        wrong = f"stage {name} stopped: a file that it reads is damaged ({reason(error)})"
+        raise UserError(f"{wrong}: run with --force, which makes those of the chapter anew") from error
     except (MemoryError, RuntimeError) as error:  # torch tells of a CPU's memory in its own words alone
         if isinstance(error, RuntimeError) and not re.search("allocate memory|out of memory", str(error)):
             raise
@@ -222,7 +226,7 @@ def _read(name: str, key: str, folder: Path, inputs: Sequence[Artefact | str]) -
         answers = {str(item): tuple(map(float, then)) for item, then in facts.get("answers", {}).items()}
         if facts["key"] != key:
             raise ValueError("it is of another stage")
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise UserError(
             f"{folder / 'stage.json'} is damaged ({reason(error)}): delete its folder and run again"
         ) from None
@@ -246,9 +250,8 @@ class _Sittings:
         self.path = path
         self.start = time.perf_counter()
         self.before: dict[str, Any] = {"seconds": 0.0, "peak_memory_mb": 0.0}
-        with contextlib.suppress(
-            OSError, ValueError, KeyError, TypeError
-        ):  # none yet, or a damaged file: no more than times
+        # There is none yet, or it is damaged: no more than times are lost.
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
             known = json.loads(path.read_bytes())
             self.before = {name: float(known[name]) for name in self.before} | {"precision": str(known["precision"])}
         self.precisions = set(filter(None, self.before.get("precision", "").split(", ")))

@@ -1,7 +1,10 @@
 """A network as files that others can use: weights with its text form, source of its own, torch.export, ONNX."""
 
+import functools
 import io
 import json
+import statistics
+import timeit
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +14,6 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor, nn
-from torch.utils.benchmark import Timer
 
 from dfnas import models
 from dfnas.errors import UserError
@@ -38,14 +40,16 @@ In PyTorch, without dfnas:
     network = build().eval()
     network.load_state_dict(load_file("{stem}.safetensors"))
 
-{stem}.safetensors  the weights
-{stem}.pt2          the same for torch.export.load(...).module(), any number of images
-{stem}.onnx         the same for ONNX: images -> logits
-{stem}.json         all of this page for programs, with size and latency: {parameters:,} values, {macs:,} multiply-adds
-                    an image, milliseconds for so many images at once on one thread: {latency_ms}
-architecture.py     the network as plain torch modules; needs torch alone
-architecture.txt    the network as dfnas reads it: dfnas.models.build(text, {classes}, {channels})
-architecture.svg    the network drawn, where it was searched for
+It has {parameters:,} parameters and takes {macs:,} multiply-adds an image. Where it was made ({machine[cpu]}, one
+thread) an image took {latency_ms[1]} ms, and 32 at once took {latency_ms[32]} ms.
+
+{stem}.safetensors: the weights
+{stem}.pt2: weights and network for torch.export.load(...).module(), any number of images
+{stem}.onnx: the same for ONNX, images -> logits
+{stem}.json: all that this page says, for programs
+architecture.py: the network as plain torch modules, which need torch alone
+architecture.txt: the network as dfnas reads it, dfnas.models.build(text, {classes}, {channels})
+architecture.svg: the network drawn, where a search found it
 """
 
 
@@ -130,6 +134,10 @@ def _source(network: nn.Module, shape: tuple[int, int, int], text: str, classes:
 @torch.no_grad()
 def _latency(network: nn.Module, shape: tuple[int, int, int]) -> dict[int, float]:
     """Median milliseconds on one thread of this machine's processor, by the number of images at once."""
-    given = {batch: {"network": network, "images": torch.zeros(batch, *shape)} for batch in BATCHES}
-    timers = {batch: Timer("network(images)", globals=names) for batch, names in given.items()}
-    return {batch: round(1000 * timer.blocked_autorange(min_run_time=0.1).median, 4) for batch, timer in timers.items()}
+    threads, found = torch.get_num_threads(), {}
+    torch.set_num_threads(1)
+    for batch in BATCHES:  # torch's own timer would warn, in a notebook, of a CUDA compiler without a GPU
+        seconds = timeit.repeat(functools.partial(network, torch.zeros(batch, *shape)), number=1, repeat=15)
+        found[batch] = round(1000 * statistics.median(seconds), 3)
+    torch.set_num_threads(threads)
+    return found

@@ -53,6 +53,7 @@ def test_every_chapter_runs_and_its_record_is_good(runs, name):
 
 def test_records_hold_the_metrics_that_every_profile_has(runs):
     chapters = {
+        "00-own-network": {"classes", "side", "batch_norm_layers", "images", "student_agreement", "files"},
         "01-teacher": {"teacher_accuracy", "teacher_macs", "teacher_parameters"},
         "02-synthesis": {
             "images",

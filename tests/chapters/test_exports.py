@@ -3,6 +3,7 @@
 import csv
 import json
 import runpy
+from pathlib import Path
 
 import pytest
 import torch
@@ -57,7 +58,7 @@ def test_the_set_is_the_same_as_shards_as_png_and_as_a_dataset(artefacts, tmp_pa
         assert pictures.classes[number] == row[1] == rows[0][2 + int(label)]
         assert torch.allclose(torch.tensor([float(each) for each in row[2:]]), logits.float(), rtol=1e-4)
     facts = json.loads((tmp_path / "out" / exports.MARK).read_bytes())
-    assert (facts["chapter"], facts["seed"], facts["stage"]) == ("02-synthesis", 1, artefacts["export"].key)
+    assert (facts["chapter"], facts["seed"], facts["stages"]) == ("02-synthesis", 1, [artefacts["export"].key])
 
 
 def test_a_second_export_is_refused_and_replaces_the_first_when_forced(artefacts, tmp_path):
@@ -75,6 +76,8 @@ def test_a_folder_of_other_things_is_never_replaced(artefacts, tmp_path):
     (tmp_path / "home" / "thesis.tex").write_text("three years", encoding="utf-8")
     with pytest.raises(UserError, match="it is no export"):
         collect(artefacts, tmp_path / "home", force=True)
+    with pytest.raises(UserError, match="it is no export"):
+        collect(artefacts, Path("/"), force=True)
     with pytest.raises(UserError, match="Not a directory"):
         collect(artefacts, tmp_path / "home" / "thesis.tex", force=True)
     assert (tmp_path / "home" / "thesis.tex").read_text(encoding="utf-8") == "three years"

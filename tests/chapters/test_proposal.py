@@ -183,7 +183,7 @@ def test_networks_by_name_and_files_that_hold_their_network(own: list[str]) -> N
         ({"mine.toml": "mine"}, "must end in .toml"),
         ({"mine.toml": "no/mine.toml"}, "in a folder that is there"),
         ({"mine.toml": "there.toml"}, "--force"),
-        ({"names.txt": "six.txt"}, "has 7 classes, and none has 6"),
+        ({"names.txt": "six.txt"}, "has 7 classes, and data.classes is 6"),
         ({"names.txt": "weights.pt"}, "is no UTF-8 text"),
         ({"smoke": "there.toml"}, "--base there.toml: there are smoke"),
     ],

@@ -243,10 +243,10 @@ def refused(message, *arguments, **options):
 @pytest.mark.parametrize(
     ("mean", "std", "message"),
     [
-        ((125.3,), (63.0,), "divide both by 255"),
-        ((0.5,), (-0.25,), "0 < std <= 1"),
-        ((0.5,), (0.0,), "0 < std <= 1"),
-        ((-0.1,), (0.5,), "0 <= mean <= 1"),
+        ((125.3,), (63.0,), "mean=125.3: it must be from 0 to 1: divide values of 0 to 255 by 255"),
+        ((0.5,), (-0.25,), "std=.*above 0, at most 1"),
+        ((0.5,), (0.0,), "std=.*above 0, at most 1"),
+        ((-0.1,), (0.5,), "mean=-0.1: it must be from 0 to 1"),
         ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5), "must both give 1 values"),
         ((0.5,), (), "must both give 1 values"),
     ],

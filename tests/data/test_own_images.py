@@ -120,7 +120,7 @@ def test_classes_are_sorted_or_as_the_settings_order_them(give) -> None:
 
 
 WRONG = {
-    "nothing given": (None, {}, "no images at.*give --data"),
+    "nothing given": (None, {}, "no images are given: give --data"),
     "no split": ({f"{name}/0.png": b"" for name in NAMES}, {}, "no images in.*train/<class>"),
     "train alone": (images(train=3), {}, "no val or test to judge by"),
     "other classes": (images(test=2), {"classes": 7}, r"3 classes \(ant, bee, cow\).*data.classes=7"),

@@ -13,7 +13,7 @@ from dfnas.data import teachers
 from dfnas.errors import UserError
 from dfnas.synthesis import moments
 
-SHIPPED = sorted(path.name for path in teachers.SHIPPED.iterdir())
+SHIPPED = sorted(path.parent.name for path in teachers.SHIPPED.glob("*/card.json"))  # not the network of chapter 0
 
 
 @pytest.mark.parametrize("name", SHIPPED)
@@ -81,7 +81,7 @@ def no_batch_norm():
     ("overrides", "message"),
     [
         (["teacher.path=/nowhere.safetensors"], "no teacher at"),
-        (["teacher.path={seven}", f"teacher.builder={__name__}:seven"], "has 7 classes, and digits has 10"),
+        (["teacher.path={seven}", f"teacher.builder={__name__}:seven"], "has 7 classes, and data.classes is 10"),
         (["teacher.path={other}"], "does not fit"),
         (["teacher.path={other}", "teacher.builder=nothing"], "module:function"),
         (["teacher.path={flat}", f"teacher.builder={__name__}:no_batch_norm"], "no batch-norm statistics"),

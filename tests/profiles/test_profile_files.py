@@ -7,6 +7,7 @@ import pytest
 import tiny
 
 from dfnas import __main__, profiles
+from dfnas.data import teachers
 from dfnas.errors import UserError
 from dfnas.profiles.resolve import variant
 from dfnas.publishing import publish, runner, status
@@ -126,8 +127,22 @@ def test_what_is_no_file_is_one_line(mine: Path) -> None:
 
 
 def test_where_a_setting_stands(mine: Path) -> None:
-    assert profiles.place(str(mine), "darts.search.resolutions") == "mine.toml, line 13: "
+    assert profiles.place(str(mine), "my.pt does not fit: darts.search is 3") == "mine.toml, line 11: "
+    assert profiles.place(str(mine), "data.region and teacher.mean") == "mine.toml, line 7: "
     assert profiles.place(str(mine), "data.region") == profiles.place("", "data.validation") == ""
+
+
+@pytest.mark.parametrize(
+    ("new", "line", "what"),
+    [
+        ("", 6, "a download or a copy broke off"),
+        ("builder = 'nowhere:net'", 7, "No module named 'nowhere'"),
+    ],
+)
+def test_a_teacher_that_will_not_do_is_a_line_of_the_file(mine: Path, new: str, line: int, what: str) -> None:
+    mine.write_text(MINE.replace("mean = [0.5]", new), encoding="utf-8")
+    with pytest.raises(UserError, match=rf"^mine\.toml, line {line}: .*{what}"):
+        teachers.load(profiles.load(str(mine)))
 
 
 def test_modules_beside_the_file_are_found(mine: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -34,7 +34,9 @@ class ChapterList(SphinxDirective):
     def run(self) -> list[nodes.Node]:
         """Parse one chapter a line."""
         chapters = nodes.enumerated_list("", classes=["chapter-list"], enumtype="arabic", prefix="", suffix=".")
-        for line in filter(str.strip, self.content):
+        lines = list(filter(str.strip, self.content))
+        chapters["start"] = int(lines[0][:2])  # the first page is chapter 0: it stands before the numbered ones
+        for line in lines:
             name, title, text = (part.strip() for part in line.split("|", 2))
             paragraph = nodes.paragraph()
             paragraph += [self.heading(name, title), nodes.Text(" ")]
