@@ -108,7 +108,7 @@ ROWS = [
     ),
     ("together", "teacher.builder=m:f", "teacher.builder='m:f': it has no weights: give teacher.path too"),
     ("together", "student.training.steps=0", "student.training.steps=0: it must be above 0, or epochs must be"),
-    ("together", "student.training.jitter=(0.1,) & data.name=none & data.channels=3", "(0.1,): it must have four values"),
+    ("together", "student.training.jitter=(0.1,) & data.name=none & data.channels=3", "it must have four values"),
     ("together", "spos.search.resolutions=((8, 0.7), (9, 0.7))", "spos.search.resolutions=((8, 0.7), (9, 0.7)): the s"),
     ("together", "student.mixing=0.5 & student.labels=stored", "student.mixing=0.5: it must be 0 unless labels is onl"),
     ("together", "calibration.student.mixing=0.1", "calibration.student.mixing=0.1: it must be 0, as arms differ in"),
@@ -120,7 +120,7 @@ ROWS = [
     ("together", "spos.bins=(5,)", "spos.bins=(5,): it must be two or more numbers that rise, or none"),
     ("together", "spos.bins=(5, 5)", "spos.bins=(5, 5): it must be two or more numbers that rise, or none"),
     ("together", "teacher.mean=(0.5, 0.5) & teacher.path=x", "teacher.mean and teacher.std must both give 1 values"),
-    ("together", "teacher.mean=(0.5,)", "teacher.mean and teacher.std are of a network of one's own: give teacher.path"),
+    ("together", "teacher.mean=(0.5,)", "teacher.mean and teacher.std are of a network of one's own: give"),
     ("range", "darts.cells=2", "darts.cells=2: it must be from 3 to 1,000"),
     ("together", "spos.space.widths=(16,)", "spos.space.widths=(16,): widths, repeats and strides must each have a va"),
 ]  # fmt: skip
