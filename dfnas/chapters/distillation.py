@@ -158,10 +158,9 @@ def compute(settings: Settings) -> dict[str, Artefact]:
         version=VERSION,
         run=settings.run,
     )
-    student, best = settings.student, artefacts[f"full-synthetic-{settings.seed}"]
-    artefacts["export"] = exports.network_stage(
-        "distillation", "student", student.network, best, settings, teacher, student.side
-    )
+    student, trained = settings.student, artefacts[f"full-synthetic-{settings.seed}"]
+    common = (trained, settings, teacher, student.side)
+    artefacts["export"] = exports.network_stage("distillation", "student", student.network, *common)
     return artefacts
 
 

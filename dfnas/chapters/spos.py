@@ -238,11 +238,7 @@ def search(folder: Path, source: Source, supernet: Supernet, settings: Settings)
         evaluate=judge_of(supernet, source, settings),
     )
     visited = evolution.search(
-        problem,
-        chapter.evolution,
-        settings.seed,
-        folder,
-        description=f"evolution on {source.name}",
+        problem, chapter.evolution, settings.seed, folder, description=f"evolution on {source.name}"
     )
     best = evolution.ranked(visited)[0]
     scratch.write_architectures(folder, [shufflenet.to_text(best.candidate, space)], score=best.scores[0])

@@ -96,11 +96,7 @@ def _train(folder: Path, settings: Settings, data: splits.Dataset) -> tuple[nn.M
 
 
 def _card(
-    settings: Settings,
-    data: splits.Dataset,
-    network: nn.Module,
-    normalised: Normalised,
-    accuracy: float,
+    settings: Settings, data: splits.Dataset, network: nn.Module, normalised: Normalised, accuracy: float
 ) -> dict[str, Any]:
     shape = (settings.data.channels, settings.data.region, settings.data.region)
     return {

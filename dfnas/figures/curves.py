@@ -93,15 +93,7 @@ def label_entropy_by_round(entropies: Sequence[Any], classes: int, real: Any = N
     if real is not None:
         axes.axhline(_quantiles(real)[2], color=theme.PALETTE[1], linestyle="--", label="median, real images")
     axes.axhline(np.log(classes), **theme.REFERENCE)
-    axes.text(
-        0.99,
-        np.log(classes),
-        "log K",
-        transform=axes.get_yaxis_transform(),
-        fontsize=9,
-        va="bottom",
-        ha="right",
-    )
+    axes.text(0.99, np.log(classes), "log K", transform=axes.get_yaxis_transform(), fontsize=9, va="bottom", ha="right")
     axes.set(xlabel="round", ylabel="entropy of the label (nats)", ylim=(0, 1.12 * np.log(classes)))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     figure.legend(loc="outside lower center", ncols=2)

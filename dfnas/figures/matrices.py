@@ -32,10 +32,7 @@ def confusion_matrix(counts: Any, class_names: Sequence[str]) -> Figure:
 
 @theme.themed
 def class_similarity(
-    first: Any,
-    second: Any,
-    class_names: Sequence[str],
-    titles: tuple[str, str] = ("real images", "synthetic images"),
+    first: Any, second: Any, class_names: Sequence[str], titles: tuple[str, str] = ("real images", "synthetic images")
 ) -> Figure:
     """Two class similarities [K, K] side by side: the mean label (columns) of each class's images (rows).
 
@@ -95,10 +92,7 @@ def batch_norm_memory(running: Mapping[str, Any], batches: Mapping[str, Mapping[
     """
     figure, axes = theme.panels(len(batches), 2, height=2.4 * len(batches) + 0.3, sharex="col", sharey="col")
     for row, (name, batch) in enumerate(batches.items()):
-        look: dict[str, Any] = {
-            "marker": theme.MARKERS[row % 8],
-            "color": theme.PALETTE[row % len(theme.PALETTE)],
-        }
+        look: dict[str, Any] = {"marker": theme.MARKERS[row % 8], "color": theme.PALETTE[row % len(theme.PALETTE)]}
         for panel, kind in zip(axes[2 * row : 2 * row + 2], ("mean", "variance"), strict=True):
             x, y = (np.asarray(values[kind], dtype=float) for values in (running, batch))
             panel.scatter(x, y, s=9, alpha=0.6, linewidths=0, rasterized=len(x) > 300, **look)

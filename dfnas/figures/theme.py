@@ -73,10 +73,7 @@ def line(axes: Axes, x: Any, y: Any, number: int, label: str, **options: Any) ->
     """The `number`-th curve of a plot: its own colour, dashes and marks; NaN is skipped, not a gap."""
     x, y = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
     known = ~np.isnan(y)
-    look: dict[str, Any] = {
-        "color": PALETTE[number % len(PALETTE)],
-        "linestyle": DASHES[number % len(DASHES)],
-    }
+    look: dict[str, Any] = {"color": PALETTE[number % len(PALETTE)], "linestyle": DASHES[number % len(DASHES)]}
     if known.sum() <= 15:  # few points are shown one by one; a single one would else be invisible
         look |= {"marker": MARKERS[number % len(MARKERS)], "markersize": 4}
     look |= options

@@ -13,18 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dfnas.kernels.dispatch import (
-    Traffic,
-    blocks,
-    channels_last,
-    choose,
-    dense,
-    index_type,
-    jit,
-    launch,
-    like,
-    tl,
-)
+from dfnas.kernels.dispatch import Traffic, blocks, channels_last, choose, dense, index_type, jit, launch, like, tl
 
 BLOCK = 1024  # values of each tensor that a program holds
 

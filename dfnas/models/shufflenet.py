@@ -18,7 +18,7 @@ from dfnas.profiles import SpaceSettings
 
 CHOICES = ("shuffle_3x3", "shuffle_5x5", "shuffle_7x7", "xception")
 _FIELDS = {  # of the text form, in its order
-    **{"stem": NUMBER, "stem_stride": NUMBER, "widths": LIST, "repeats": LIST, "strides": LIST, "tail": NUMBER},
+    **{"stem": NUMBER, "stem_stride": NUMBER, "widths": LIST, "repeats": LIST, "strides": LIST, "tail": NUMBER}
 }
 _FORM = Form("spos", "SPOS", _FIELDS, len(CHOICES))
 

@@ -99,9 +99,7 @@ SETTINGS = settings.Settings(
         held_out=0.0,  # each learns from all 50,000 images of its source
         # NAS-Bench-201's one-shot searches: batch 64, 250 epochs, rate 0.025.
         tabular=settings.TabularSettings(
-            training=variant(SEARCH, epochs=250, nesterov=True, weight_decay=5e-4),
-            architectures=1000,
-            recalibration=25,
+            training=variant(SEARCH, epochs=250, nesterov=True, weight_decay=5e-4), architectures=1000, recalibration=25
         ),
     ),
 )

@@ -149,7 +149,7 @@ SETTINGS = settings.Settings(
                 decay_vectors=False,
                 crop="resized",
                 jitter=(0.4, 0.4, 0.4, 0.1),
-            ),
+            )
         ),
     ),
     # The appendix gives the SPOS part: 1000 architectures, three supernets.

@@ -19,11 +19,17 @@ def check(part: Any, place: str = "") -> None:
     UserError
         With the part's path and the fields.
     """
-    for fault in FAULTS[type(part)](part) if type(part) in FAULTS else ():
-        raise UserError(f"{place}{fault}")
+    for where, each in _parts(part, place):
+        for fault in FAULTS[type(each)](each) if type(each) in FAULTS else ():
+            raise UserError(f"{where}{fault}")
+
+
+def _parts(part: Any, place: str = "") -> Iterator[tuple[str, Any]]:
+    """A part of the settings and all parts of it, with the beginnings of their fields' paths."""
+    yield place, part
     for field in dataclasses.fields(part):
         if dataclasses.is_dataclass(value := getattr(part, field.name)):
-            check(value, f"{place}{field.name}.")
+            yield from _parts(value, f"{place}{field.name}.")
 
 
 def whole_batches(images: int, rounds: int, batch: int, name: str) -> None:
@@ -40,6 +46,9 @@ def _whole(settings: parts.Settings) -> Iterator[str]:
         yield "teacher.mean and teacher.std are of a network of one's own: give teacher.path too"
     if {len(teacher.mean), len(teacher.std)} - {0, data.channels}:
         yield f"teacher.mean and teacher.std must both give {data.channels} values, one a channel"
+    for place, part in _parts(settings):
+        if isinstance(part, parts.TrainingSettings) and part.jitter and data.channels != 3:
+            yield f"{place}jitter={part.jitter}: it must be () unless data.channels is 3, as it moves colours"
     for scale, iterations, kind in settings.synthesis.stages:
         if data.canvas % scale or data.region % scale:
             yield (
@@ -101,6 +110,11 @@ def _evolution(search: parts.EvolutionSettings) -> Iterator[str]:
         yield f"population={search.population}: it must be mutations + crossovers or more, {made}"
 
 
+def _spos(chapter: parts.SposSettings) -> Iterator[str]:
+    if len(chapter.bins) == 1 or list(chapter.bins) != sorted(set(chapter.bins)):
+        yield f"bins={chapter.bins}: it must be two or more numbers that rise, or none"
+
+
 def _darts(chapter: parts.DartsSettings) -> Iterator[str]:
     if chapter.search.averaging:
         yield f"search.averaging={chapter.search.averaging}: it must be 0, as these weights move the architecture"
@@ -123,6 +137,7 @@ FAULTS: dict[type, Callable[[Any], Iterator[str]]] = {
     parts.SpaceSettings: _space,
     parts.MobileSpaceSettings: _space,
     parts.EvolutionSettings: _evolution,
+    parts.SposSettings: _spos,
     parts.DartsSettings: _darts,
     parts.ProxylessSettings: _proxylessnas,
 }

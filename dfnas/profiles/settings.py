@@ -212,7 +212,7 @@ class DartsSettings:
     """DARTS: differentiable search; cells of `channels` at the start, and those that are judged."""
 
     channels: Width
-    cells: Depth
+    cells: Annotated[int, within(3, 1000)]  # two of them reduce, and one at least does not
     search: TrainingSettings  # of the supernet's weights; its batch is the architecture's too
     scratch: ScratchSettings
     scratch_channels: Width

@@ -137,11 +137,7 @@ def papermill_notebook(path: Path, output: Path, settings: Settings, staging: Pa
             papermill.execute_notebook(
                 path,
                 output,
-                parameters={
-                    "profile": settings.argument,
-                    "seed": settings.seed,
-                    "overrides": list(settings.overrides),
-                },
+                parameters={"profile": settings.argument, "seed": settings.seed, "overrides": list(settings.overrides)},
                 kernel_name="python3",
                 language="python",
                 cwd=os.getcwd(),

@@ -9,16 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-PACKAGES = (
-    "torch",
-    "torchvision",
-    "numpy",
-    "scipy",
-    "scikit-learn",
-    "matplotlib",
-    "safetensors",
-    "papermill",
-)
+PACKAGES = ("torch", "torchvision", "numpy", "scipy", "scikit-learn", "matplotlib", "safetensors", "papermill")
 
 
 def versions() -> dict[str, str]:

@@ -48,11 +48,7 @@ class Visited:
 
 
 def search(
-    problem: Problem,
-    settings: EvolutionSettings,
-    seed: int,
-    folder: Path | None = None,
-    description: str = "evolution",
+    problem: Problem, settings: EvolutionSettings, seed: int, folder: Path | None = None, description: str = "evolution"
 ) -> list[Visited]:
     """All candidates that the search visited, in order; `ranked` sorts them.
 

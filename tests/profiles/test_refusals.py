@@ -108,7 +108,7 @@ ROWS = [
     ),
     ("together", "teacher.builder=m:f", "teacher.builder='m:f': it has no weights: give teacher.path too"),
     ("together", "student.training.steps=0", "student.training.steps=0: it must be above 0, or epochs must be"),
-    ("together", "student.training.jitter=(0.1, 0.2)", "student.training.jitter=(0.1, 0.2): it must have four values"),
+    ("together", "student.training.jitter=(0.1,) & data.name=none & data.channels=3", "it must have four values"),
     ("together", "spos.search.resolutions=((8, 0.7), (9, 0.7))", "spos.search.resolutions=((8, 0.7), (9, 0.7)): the s"),
     ("together", "student.mixing=0.5 & student.labels=stored", "student.mixing=0.5: it must be 0 unless labels is onl"),
     ("together", "calibration.student.mixing=0.1", "calibration.student.mixing=0.1: it must be 0, as arms differ in"),
@@ -116,6 +116,12 @@ ROWS = [
     ("together", "darts.search.averaging=0.9", "darts.search.averaging=0.9: it must be 0, as these weights move"),
     ("together", "proxylessnas.warm_up.averaging=0.9", "proxylessnas.warm_up.averaging=0.9: it must be 0, as paths"),
     ("together", "spos.evolution.mutations=9", "spos.evolution.population=6: it must be mutations + crossovers or mor"),
+    ("together", "darts.search.jitter=(0.1, 0.1, 0.1, 0.1)", "darts.search.jitter=(0.1, 0.1, 0.1, 0.1): it must be"),
+    ("together", "spos.bins=(5,)", "spos.bins=(5,): it must be two or more numbers that rise, or none"),
+    ("together", "spos.bins=(5, 5)", "spos.bins=(5, 5): it must be two or more numbers that rise, or none"),
+    ("together", "teacher.mean=(0.5, 0.5) & teacher.path=x", "teacher.mean and teacher.std must both give 1 values"),
+    ("together", "teacher.mean=(0.5,)", "teacher.mean and teacher.std are of a network of one's own: give"),
+    ("range", "darts.cells=2", "darts.cells=2: it must be from 3 to 1,000"),
     ("together", "spos.space.widths=(16,)", "spos.space.widths=(16,): widths, repeats and strides must each have a va"),
 ]  # fmt: skip
 

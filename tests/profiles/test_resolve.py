@@ -97,8 +97,8 @@ def test_overrides_keep_the_types_of_their_fields():
 def test_a_variant_differs_in_what_is_named_alone():
     base = profiles.load("smoke")
     before = dataclasses.asdict(base)
-    new = variant(base, seed=7, spos=None, darts={"cells": 2, "search": {"steps": 3, "resolutions": [[8, 0.5]]}})
-    assert (new.seed, new.spos, new.darts.cells) == (7, None, 2)
+    new = variant(base, seed=7, spos=None, darts={"cells": 4, "search": {"steps": 3, "resolutions": [[8, 0.5]]}})
+    assert (new.seed, new.spos, new.darts.cells) == (7, None, 4)
     assert new.darts.search == dataclasses.replace(base.darts.search, steps=3, resolutions=((8, 0.5),))
     darts = dataclasses.replace(new.darts, cells=base.darts.cells, search=base.darts.search)
     assert dataclasses.replace(new, seed=base.seed, spos=base.spos, darts=darts) == base

@@ -109,11 +109,7 @@ def judging_stage(table: Table, origin: Origin, supernet: Artefact, settings: Se
 
 
 def judge_all(
-    folder: Path,
-    supernet: Supernet,
-    source: Source,
-    rows: list[tuple[str, float, float, float]],
-    settings: Settings,
+    folder: Path, supernet: Supernet, source: Source, rows: list[tuple[str, float, float, float]], settings: Settings
 ) -> None:
     """Judge each architecture that the log does not have yet, with batch-norm statistics of its own."""
     chapter, parts = settings.consistency.tabular, _split(source, settings)

@@ -48,9 +48,9 @@ def compute(settings: Settings) -> dict[str, Artefact]:
     artefacts |= networks.judged(artefacts, settings, teacher)
     if presence.has_test(settings.data):
         artefacts["teacher"] = networks.teacher_stage(settings, teacher)
-    best = artefacts[f"trained-pruned_on_synthetic-0-{settings.seed}"]
+    trained = artefacts[f"trained-pruned_on_synthetic-0-{settings.seed}"]
     found, side = artefacts["search-synthetic-0"], networks.side_of(settings)
-    artefacts["export"] = exports.network_stage("pruning", "pruned", found, best, settings, teacher, side)
+    artefacts["export"] = exports.network_stage("pruning", "pruned", found, trained, settings, teacher, side)
     return artefacts
 
 
