@@ -33,8 +33,8 @@ from dfnas.chapters import index
 SMOKE = profiles.load("smoke").chapters
 EACH = 5
 OFTEN = ("--set", "run.checkpoint_seconds=0")  # so that a kill finds a training amid its checkpoints; no key has it
-# Of the computation, not computed: how long it took, in what memory.
-TIMES = {"seconds", "peak_memory_mb"}
+# Of the computation, not computed: how long it took, how quick it was, in what memory.
+TIMES = {"seconds", "peak_memory_mb", "image_iterations_per_second"}
 # Stages that measure times, which differ between any two runs, and what is said of them or of what records there are.
 MEASURED = ("proxyless-latency", "benchmarks", "06-proxylessnas", "11-kernels", "results", "12-results")
 LEFT_OUT = {".locks", "sittings.json"}  # no result: who waits for whom, and seconds again
