@@ -150,5 +150,5 @@ SETTINGS = variant(
         "searched": SEARCHED,
     },
     kernels={"benchmarks": (), "pairs": 5},
-    own_network={"images": 3000, "student_steps": 900, "supernet_steps": 1500, "random": 4},
+    own_network={"images": 3000, "student_steps": 500, "supernet_steps": 1000, "random": 4},
 )

@@ -176,7 +176,7 @@ def write(folder: Path, repository: str = "") -> Path:
     config["repository"]["url"] = repository
     (folder / "_config.yml").write_text(yaml.safe_dump(config), encoding="utf-8")
     toc = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
-    front = [part for part in toc["parts"] if part["caption"] != "Chapters"]
+    front = [part for part in toc["parts"] if not part["chapters"][0]["file"].startswith("book/executed/")]
     chapters = {
         "caption": "Chapters",
         "numbered": True,
