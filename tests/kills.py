@@ -47,6 +47,7 @@ def start(words: list[str], runs: Path) -> int:
         return process
     code = 70
     try:
+        os.setsid()  # whatever a runner sends to its group stays there
         os.environ["DFNAS_RUNS"] = str(runs)
         log = os.open(f"{runs}.log", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
         os.dup2(log, 1)
@@ -166,6 +167,9 @@ def main(words: Sequence[str] | None = None) -> int:
         passes += 1
         runs = folder / f"killed-{passes}"
         landed += killed(asked.chapters, runs, times, left, asked.runs, chance)
+        print(
+            f"pass {passes}: {left} kills were left, now {asked.kills - landed['run'] - landed['compute']}", flush=True
+        )
         found = outcomes(runs)
         there = {name for name in whole if "/" in name} | set(found)  # a chapter that `compute` ended has no record
         wrong += [f"killed-{passes}: {name}" for name in sorted(there) if found.get(name) != whole.get(name)]
