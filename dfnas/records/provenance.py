@@ -36,7 +36,8 @@ def is_injected(cell: Any) -> bool:
 def imported_modules() -> dict[str, str]:
     """The digest of every module of dfnas that this process has imported."""
     names = sorted(name for name in list(sys.modules) if name == "dfnas" or name.startswith("dfnas."))
-    return module_digests([name for name in names if name != "dfnas.__main__"])
+    files = [name for name in names if getattr(sys.modules[name], "__file__", None)]  # a bare folder has no code
+    return module_digests([name for name in files if name != "dfnas.__main__"])
 
 
 def module_digests(names: list[str]) -> dict[str, str]:

@@ -8,7 +8,7 @@ import identities
 import pytest
 import torch
 
-from dfnas.chapters import calibration, distillation, synthesis
+from dfnas.chapters import calibration, distillation, exports, synthesis
 from dfnas.data import splits, synthetic
 from dfnas.data.synthetic import Shard
 from dfnas.data.teachers import Teacher
@@ -29,6 +29,7 @@ def _chapters(tmp_path, monkeypatch):
     monkeypatch.setenv("DFNAS_RUNS", str(tmp_path / "runs"))
     for chapter in (calibration, distillation, synthesis):
         monkeypatch.setattr(chapter, "load_teacher", lambda settings: TEACHER)
+    monkeypatch.setattr(exports, "network_stage", lambda *_: None)  # students here have no weights
     monkeypatch.setattr(sets, "synthesise", lambda folder, *_: write(folder))
     monkeypatch.setattr(sets, "make_noise", lambda folder, *_: write(folder, rounds=1, slots=200, grey=99))
 

@@ -43,7 +43,7 @@ WORDS = {
     "crop": ("window", "resized"),
     "order": ("first", "second"),
     "cost": ("macs", "latency"),
-    "network": ("resnet8", "resnet14"),
+    "network": ("resnet8", "resnet5"),
     "verifier_network": ("resnet5", "resnet8"),
     "narrow": ("resnet8x0.5", "resnet5"),
     "precision": ("fp32", "bf16"),
