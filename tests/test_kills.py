@@ -13,16 +13,8 @@ from dfnas.runtime import paths
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="it looks for processes where Linux lists them")
 def test_of_ten_kills_nothing_is_left(tmp_path: Path) -> None:
-    command = [
-        sys.executable,
-        kills.__file__,
-        "--kills",
-        "10",
-        "--folder",
-        str(tmp_path),
-        "01-teacher",
-        "03-calibration",
-    ]
+    command = [sys.executable, kills.__file__, "--kills", "10", "--runs", "0.1", "--folder", str(tmp_path)]
+    command += ["01-teacher", "02-synthesis"]
     done = subprocess.run(command, cwd=paths.root(), capture_output=True, encoding="utf-8", check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "10 kills" in done.stdout

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import matplotlib
 from matplotlib.figure import Figure
 from safetensors.torch import load_file
 
@@ -112,7 +113,8 @@ def network_stage(
         deployment.write(folder, stem, text, weights, facts | {"mean": normal.mean, "std": normal.std})
         figure = picture(text)
         if figure is not None:
-            figure.savefig(folder / "architecture.svg", bbox_inches="tight", metadata={"Date": None})
+            with matplotlib.rc_context({"svg.hashsalt": "dfnas"}):  # the same bytes each time
+                figure.savefig(folder / "architecture.svg", bbox_inches="tight", metadata={"Date": None})
 
     depends = {"stem": stem, "real": real, **facts}
     inputs = [network, trained, teacher.digest]
