@@ -9,7 +9,6 @@ import json
 import os
 import struct
 import sys
-import zipfile
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from image_sets import write
 from PIL import Image
 from safetensors.torch import load, save
 
@@ -148,51 +148,38 @@ FILES = {
 }
 
 
-def placed(where: Path, files: dict[str, bytes]) -> Path:
-    """Files as a folder; as a zip where the name says so."""
-    if where.suffix == ".zip":
-        with zipfile.ZipFile(where, "w") as archive:
-            for name, content in files.items():
-                archive.writestr(name, content)
-        return where
-    for name, content in files.items():
-        (where / name).parent.mkdir(parents=True, exist_ok=True)
-        (where / name).write_bytes(content)
-    return where
-
-
 def under(change: Callable[[str], str], name: str = "set") -> Callable[[Path], Path]:
     """A set whose files have other names."""
-    return lambda where: placed(where / name, {change(file): content for file, content in FILES.items()})
+    return lambda where: write(where / name, {change(file): content for file, content in FILES.items()})
 
 
 def strangely_packed(where: Path) -> Path:
     """A zip of a compression that nobody knows."""
-    path = placed(where / "set.zip", FILES)
+    path = write(where / "set.zip", FILES)
     path.write_bytes(path.read_bytes().replace(b"\x14\0\0\0\0\0", b"\x14\0\0\0\x61\0"))
     return path
 
 
 def latin_1(where: Path) -> Path:
-    path = placed(where / "set", FILES)
+    path = write(where / "set", FILES)
     for split in ("train", "val"):
         os.rename(path / split / "a", os.fsencode(path / split) + b"/\xe9")
     return path
 
 
 def with_a_pipe(where: Path) -> Path:
-    os.mkfifo(placed(where / "set", FILES) / "train" / "a" / "pipe.png")
+    os.mkfifo(write(where / "set", FILES) / "train" / "a" / "pipe.png")
     return where / "set"
 
 
 def at_home(where: Path) -> str:
-    placed(where / "set", FILES)
+    write(where / "set", FILES)
     return "~/set"
 
 
 SETS: dict[str, tuple[Callable[[Path], Path | str], str]] = {
     "at home": (at_home, TAKEN),
-    "with a slash behind": (lambda where: f"{placed(where / 'set', FILES)}/", TAKEN),
+    "with a slash behind": (lambda where: f"{write(where / 'set', FILES)}/", TAKEN),
     "with a pipe among images": (with_a_pipe, TAKEN),
     "a class that is called train": (under(lambda name: name.replace("/a/", "/train/")), TAKEN),
     "images without endings": (under(lambda name: name.removesuffix(".png")), TAKEN),
@@ -200,31 +187,40 @@ SETS: dict[str, tuple[Callable[[Path], Path | str], str]] = {
     "a zip with names from the root": (under(lambda name: f"/{name}", "set.zip"), TAKEN),
     "a zip with dots before names": (under(lambda name: f"./{name}", "set.zip"), TAKEN),
     "a zip of an unknown compression": (strangely_packed, "train/a/0.png.*compression method"),
-    "a zip of nothing": (lambda where: placed(where / "set.zip", {}), "no images in"),
+    "a zip of nothing": (lambda where: write(where / "set.zip", {}), "no images in"),
     "a class in Latin-1": (latin_1, r"class folder val/\\udce9: rename it"),
     "a class with a line's end": (under(lambda name: name.replace("/a/", "/a\n/")), r"class folder val/a\\n"),
     "classes in two cases": (under(lambda name: name.replace("val/a/", "val/A/")), r"3 classes \(A, a, b\)"),
     "classes above splits": (under(lambda name: "/".join(np.array(name.split("/"))[[1, 0, 2]])), "more than one set"),
-    "the train folder alone": (lambda where: placed(where / "set", FILES) / "train", "no images in.*train/<class>"),
+    "the train folder alone": (
+        lambda where: write(where / "set", FILES) / "train",
+        "no images in.*train/<class>",
+    ),
     "a notation beside its image": (
-        lambda where: placed(where / "set", FILES | {"train/a/0.xml": b"<a/>"}),
+        lambda where: write(where / "set", FILES | {"train/a/0.xml": b"<a/>"}),
         "train/a/0.xml.*no image",
     ),
-    "one image": (lambda where: placed(where / "set", FILES) / "val/a/0.png", "neither a folder nor a whole zip"),
+    "one image": (
+        lambda where: write(where / "set", FILES) / "val/a/0.png",
+        "neither a folder nor a whole zip",
+    ),
     "a device": (lambda where: "/dev/null", "neither a folder nor a whole zip"),
     "an address": (lambda where: "https://host/set.zip", "no images at"),
-    "in quotes": (lambda where: f'"{placed(where / "set", FILES)}"', "no images at"),
+    "in quotes": (lambda where: f'"{write(where / "set", FILES)}"', "no images at"),
 }
 PLACES: dict[str, tuple[Callable[[Path], str], str]] = {
     "a link to nothing": (lambda where: os.symlink("nothing", where / "link") or f"{where}/link", "no teacher at"),
     "a link to itself": (lambda where: os.symlink("link", where / "link") or f"{where}/link", "no teacher at"),
     "a pipe": (lambda where: os.mkfifo(where / "pipe") or f"{where}/pipe", "no teacher at"),
     "a device without end": (lambda where: "/dev/zero", "no teacher at /dev/zero"),
-    "below a file": (lambda where: f"{placed(where, {'file': b''})}/file/x", "no teacher at"),
+    "below a file": (lambda where: f"{write(where, {'file': b''})}/file/x", "no teacher at"),
     "a name of three hundred letters": (lambda where: "a" * 300, "no teacher at"),
     "of nobody's home": (lambda where: "~nobody-has-this-name/x", "no teacher at"),
     "an address": (lambda where: "https://host/weights.pth", "no teacher at"),
-    "a folder of another library": (lambda where: str(placed(where, {"config.json": b"{}"})), "holds no teacher"),
+    "a folder of another library": (
+        lambda where: str(write(where, {"config.json": b"{}"})),
+        "holds no teacher",
+    ),
 }
 NO_GROUP = r"no group of processes \(RANK=.*torchrun, or unset WORLD_SIZE"
 RESULTS = ["compute", "12-results", *SMOKE]
@@ -304,7 +300,7 @@ def take_weights(given: bytes, where: Path, patch: pytest.MonkeyPatch) -> None:
 
 
 def take_card(given: Any, where: Path, patch: pytest.MonkeyPatch) -> None:
-    placed(
+    write(
         where,
         {
             "card.json": given if isinstance(given, bytes) else json.dumps(given).encode(),
@@ -335,7 +331,7 @@ def take_set(given: Callable[[Path], Path | str], where: Path, patch: pytest.Mon
 def take_command(given: tuple[list[str], dict[str, str]], where: Path, patch: pytest.MonkeyPatch) -> None:
     """What a command says in its one line, as a UserError where its exit code is 2."""
     words, environment = given
-    placed(where, {"file": b"", "a.ipynb/x": b""})
+    write(where, {"file": b"", "a.ipynb/x": b""})
     for name, value in environment.items():
         patch.setenv(name, value.replace("@", str(where)))
     patch.chdir(where)

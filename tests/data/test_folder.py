@@ -4,12 +4,12 @@ import io
 import multiprocessing
 import os
 import pickle
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from image_sets import write
 from PIL import Image
 
 from dfnas import profiles
@@ -53,22 +53,6 @@ def cifar(side: int = 32, count: int = 2, root: str = "") -> dict[str, bytes]:
         for number, name in enumerate(splits.CIFAR10_CLASSES)
         for k in range(count)
     }
-
-
-def write(where: Path, files: dict[str, bytes]) -> Path:
-    """Files as a folder, or as a zip where the name says so."""
-    if where.suffix == ".zip":
-        with zipfile.ZipFile(where, "w") as archive:
-            for name, content in files.items():
-                archive.writestr(name, content)
-        return where
-    for name, content in files.items():
-        (where / name).parent.mkdir(parents=True, exist_ok=True)
-        if not name.endswith("/"):
-            (where / name).write_bytes(content)
-        else:
-            (where / name).mkdir(exist_ok=True)
-    return where
 
 
 @pytest.fixture(autouse=True)

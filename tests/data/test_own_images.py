@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from image_sets import write
 
 from dfnas import profiles
 from dfnas.data import presence, splits
@@ -17,7 +18,7 @@ from dfnas.runtime import stages
 from dfnas.synthesis import inversion, sets
 from dfnas.training import students
 
-from .test_folder import encoded, write
+from .test_folder import encoded
 
 SETTINGS = DataSettings("folder", channels=3, classes=3, region=8, canvas=10)
 SMOKE = profiles.load("smoke")
