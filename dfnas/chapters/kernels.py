@@ -41,7 +41,7 @@ def measure(folder: Path, chapter: KernelsSettings) -> None:
     """
     command = [sys.executable, "-m", "benchmarks", *chapter.benchmarks, "--pairs", str(chapter.pairs)]
     command += ["--out", str(folder / "results.json")]
-    env = {**os.environ, "DFNAS_RUNS": str(paths.runs())}
+    env = {**os.environ, "DFNAS_RUNS": str(paths.runs()), "DFNAS_PARENT": str(os.getpid())}
     done = subprocess.run(command, cwd=paths.root(), env=env, capture_output=True, encoding="utf-8", errors="replace")
     if done.returncode:
         last = done.stderr.strip().splitlines()[-1:] or ["no message"]
