@@ -32,7 +32,8 @@ def test_the_control_has_its_classes_evenly_where_noise_has_one(tmp_path, teache
     controls.make_control(tmp_path / "control", SETTINGS, teacher, 600)
     controls.make_noise(tmp_path / "noise", SETTINGS, teacher, 600)
     alive, dead = (synthetic.load(tmp_path / name, teacher) for name in ("control", "noise"))
-    assert len(alive) == len(dead) == 600 and alive.images.shape == dead.images.shape
+    assert len(alive) == len(dead) == 600
+    assert alive.images.shape == dead.images.shape
     assert largest_class(alive.targets) < 0.2 < 0.5 < largest_class(dead.targets)
     crops = center_crop(alive.images, SETTINGS.data.region)
     assert torch.equal(evaluation.answers(teacher, crops, SETTINGS.run).half(), alive.targets.half())
@@ -49,15 +50,18 @@ def test_amplitudes_fall_with_frequency_at_the_stated_slope(monkeypatch, slope):
 
 def test_structured_noise_is_a_function_of_seed_and_block():
     first, again, other = (controls.structured(4, SETTINGS, number) for number in (0, 0, 1))
-    assert torch.equal(first, again) and not torch.equal(first, other)
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
 
 
 def test_soft_real_images_are_the_hard_ones_with_the_teachers_logits(teacher):
     origins = sets.origins_of(SETTINGS, teacher, NAMES)
     assert tuple(origins) == NAMES
     hard, soft = (origins[name].load(SETTINGS, teacher) for name in ("real", "real_soft"))
-    assert torch.equal(hard.images, soft.images) and torch.equal(hard.classes, soft.classes)
-    assert soft.soft and (soft.targets.argmax(1) == soft.classes).double().mean() > 0.9
+    assert torch.equal(hard.images, soft.images)
+    assert torch.equal(hard.classes, soft.classes)
+    assert soft.soft
+    assert (soft.targets.argmax(1) == soft.classes).double().mean() > 0.9
 
 
 def test_what_only_looks_real_is_guarded_and_soft_labels_are_not(teacher):
