@@ -8,9 +8,9 @@ from torch import nn
 
 from dfnas import models
 from dfnas.data import folder, presence, teachers
-from dfnas.data.origins import names
 from dfnas.models import cost
 from dfnas.profiles import ScratchSettings, Settings, StudentSettings, SynthesisSettings, TrainingSettings
+from dfnas.search.scratch import searches
 from dfnas.synthesis import sets
 from dfnas.synthesis.held_out import smaller
 from dfnas.training import loop
@@ -26,7 +26,8 @@ CPU_BANDWIDTH, GPU_BANDWIDTH, TRAFFIC = 1e10, 1e12, 4
 
 def from_scratch(settings: Settings, scratch: ScratchSettings, text: str) -> dict[str, Any]:
     """The trainings of what the searches found, and of the random architectures beside it."""
-    count, learn = len(names(settings.data)) * scratch.seeds + scratch.random, presence.has_train(settings.data)
+    count = len(searches(settings, scratch)) * scratch.seeds + scratch.random
+    learn = presence.has_train(settings.data)
     images = real_images(settings) if learn else settings.synthesis.images
     row = train(f"from scratch x {count}", settings, text, scratch.training, images, scratch.side)
     return times(row, count)

@@ -2,8 +2,10 @@
 
 import contextlib
 import functools
+import itertools
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ from torch import Tensor, nn
 
 from dfnas.chapters import costs, exports
 from dfnas.data import sources
-from dfnas.data.origins import Origin, held, names
+from dfnas.data.origins import Origin, held
 from dfnas.data.sources import Source
 from dfnas.data.teachers import Teacher
 from dfnas.data.teachers import load as load_teacher
@@ -23,7 +25,7 @@ from dfnas.models import darts as space
 from dfnas.models import darts_supernet
 from dfnas.models.darts_supernet import Supernet
 from dfnas.profiles import DartsSettings, Settings
-from dfnas.runtime import devices, distributed, processes, stages
+from dfnas.runtime import devices, distributed, processes, stages, statistics
 from dfnas.runtime.artefacts import Artefact
 from dfnas.runtime.files import write_tensors
 from dfnas.search import scratch, standings
@@ -39,18 +41,19 @@ def compute(settings: Settings) -> dict[str, Artefact]:
     """The chapter's stages: a search on each source, random architectures of like cost, all trained from scratch."""
     check(settings)
     chapter, teacher = settings.darts, load_teacher(settings)
-    origins = sets.origins_of(settings, teacher)
-    artefacts = held(origins)
-    runs = [(f"search-{name}", name, settings.seed) for name in origins]
-    more = range(settings.seed + 1, settings.seed + chapter.search_seeds)
-    runs += [(f"search-synthetic-{seed}", "synthetic", seed) for seed in more]
+    origins = sets.origins_of(settings, teacher, dict(chapter.scratch.searches))
     calls = {
-        label: functools.partial(search_stage, origins[name], settings, teacher, seed) for label, name, seed in runs
+        f"search-{label}": functools.partial(search_stage, origins[name], settings, teacher, seed)
+        for label, (name, seed) in scratch.searches(settings, chapter.scratch).items()
     }
-    artefacts |= processes.made(calls, settings.run, "searches")
-    searches = [artefacts[f"search-{name}"] for name in origins]
+    searches = processes.made(calls, settings.run, "searches")
+    artefacts = held(origins) | searches
     artefacts["random"] = scratch.random_stage(
-        "darts-random", settings, chapter.scratch, searches, lambda generator: _random_text(chapter, generator)
+        "darts-random",
+        settings,
+        chapter.scratch,
+        list(searches.values()),
+        lambda generator: _random_text(chapter, generator),
     )
     temperature = chapter.temperature
     artefacts |= scratch.band(settings, chapter.scratch, "darts", artefacts, teacher, temperature=temperature)
@@ -62,7 +65,7 @@ def plan(settings: Settings) -> list[dict[str, Any]]:
     """The searches, each step of which takes several passes, and the trainings of what they find."""
     check(settings)
     chapter = settings.darts
-    searches = len(names(settings.data)) + chapter.search_seeds - 1
+    searches = len(scratch.searches(settings, chapter.scratch))
     network = darts_network(settings)
     half, recipe = settings.synthesis.images // 2, chapter.search
     row = costs.train(f"searches x {searches}", settings, network, recipe, half, chapter.side)
@@ -107,7 +110,7 @@ def search_stage(origin: Origin, settings: Settings, teacher: Teacher, seed: int
         with origin.guarded():
             search(folder, origin.load(settings, teacher), settings, seed)
 
-    depends = stages.without(settings.darts, "scratch", "search_seeds")
+    depends = stages.without(settings.darts, "scratch")
     depends |= {"source": origin.name, "seed": seed, "images": settings.synthesis.images}
     name, inputs = f"darts-search-{origin.name}-{seed}", [origin.given, teacher.digest]
     version = VERSION + (settings.darts.order == "second")  # whose unrolled step is in float64 since
@@ -366,37 +369,50 @@ def chance_agreement(seed: int, pairs: int = 1000) -> Tensor:
     return torch.tensor([agreement(*pair) for pair in zip(texts[::2], texts[1::2], strict=True)])
 
 
-def metrics(searches: Mapping[str, Artefact], artefacts: Mapping[str, Artefact], settings: Settings) -> dict[str, Any]:
-    """For the record: how the searches ended, what the finds are worth, and the settings that prose quotes.
-
-    `searches` has one on each source, and "synthetic, second seed"; `artefacts` are those of `compute`.
-    """
-    chance = chance_agreement(settings.seed)
-    found: dict[str, Any] = standings.told(artefacts, settings.darts.scratch.tolerance) | outcomes(searches)
+def metrics(artefacts: Mapping[str, Artefact], settings: Settings) -> dict[str, Any]:
+    """For the record, of the artefacts of `compute`: how the searches ended, what finds are worth, and settings."""
+    chance, searches = chance_agreement(settings.seed), searches_of(artefacts)
+    found: dict[str, Any] = standings.told(artefacts, settings.darts.scratch) | outcomes(searches)
     found |= {"agreement_random": float(chance.mean()), "agreement_random_high": float(chance.quantile(0.95))}
     trained = json.loads((artefacts["random-0"].folder / "scratch.json").read_bytes())
     found["scratch_steps"] = trained["history"]["step"][-1]
-    found["search_steps"] = _history(searches["synthetic"])["step"][-1]
+    found["search_steps"] = _history(next(iter(searches.values())))["step"][-1]
     found["images"] = settings.synthesis.images
     fields = ("order", "architecture_rate", "cells", "channels", "scratch_cells", "scratch_channels")
     return found | {field: getattr(settings.darts, field) for field in fields}
 
 
-def outcomes(searches: Mapping[str, Artefact]) -> dict[str, float]:
-    """For the record: what each search came to after its last step, and the `agreement` of those that are compared."""
-    found: dict[str, float] = {}
-    texts = {label: scratch.read_architectures(search.folder)[0] for label, search in searches.items()}
+def searches_of(artefacts: Mapping[str, Artefact]) -> dict[str, Artefact]:
+    """The searches among artefacts, by <source>-<seed>."""
+    return {label.removeprefix("search-"): each for label, each in artefacts.items() if label.startswith("search-")}
+
+
+def outcomes(searches: Mapping[str, Artefact]) -> dict[str, Any]:
+    """For the record: means over each source's searches after the last step, and `agreement` of finds.
+
+    Agreements are means over all pairs: of two sources, and of different searches on one, again_<source>.
+    """
+    found: dict[str, Any] = {"entropy_start": math.log(len(space.PRIMITIVES))}
+    texts: dict[str, list[str]] = {}
     for label, search in searches.items():
-        alphas, key = snapshots(search), label.replace(", ", "_").replace(" ", "_")
-        found[f"entropy_{key}"] = float(entropy(alphas)[-1])
-        found[f"skip_weight_{key}"] = float(skip_share(alphas)[-1])
-        found[f"skip_connections_{key}"] = texts[label].count("skip_connect")
-        found[f"held_out_{key}"] = _history(search)["validation_accuracy"][-1]
-    for one, other in (*standings.COMPARED, ("synthetic", "synthetic, second seed")):
-        if not {one, other} <= set(texts):
-            continue
-        found[f"agreement_{one}_{other.rpartition(' ')[2]}"] = agreement(texts[one], texts[other])
+        texts.setdefault(label.rpartition("-")[0], []).append(scratch.read_architectures(search.folder)[0])
+    for source, several in texts.items():
+        made = [search for label, search in searches.items() if label.rpartition("-")[0] == source]
+        alphas = [snapshots(search) for search in made]
+        found[f"entropy_end_{source}"] = statistics.summary([float(entropy(each)[-1]) for each in alphas])
+        found[f"skip_weight_{source}"] = statistics.mean([float(skip_share(each)[-1]) for each in alphas])
+        found[f"skip_connections_{source}"] = statistics.mean([text.count("skip_connect") for text in several])
+        found[f"held_out_{source}"] = statistics.mean([_history(each)["validation_accuracy"][-1] for each in made])
+        if len(several) > 1:
+            found[f"agreement_again_{source}"] = _agreements(itertools.combinations(several, 2))
+    for one, other in standings.COMPARED:
+        if {one, other} <= set(texts):
+            found[f"agreement_{one}_{other}"] = _agreements(itertools.product(texts[one], texts[other]))
     return found
+
+
+def _agreements(pairs: Iterable[tuple[str, str]]) -> float:
+    return statistics.mean(list(itertools.starmap(agreement, pairs)))
 
 
 def _history(search: Artefact) -> dict[str, list[Any]]:

@@ -124,8 +124,9 @@ def network_stage(
 def find_stage(
     chapter: str, artefacts: dict[str, Artefact], judged: ScratchSettings, settings: Settings, teacher: Teacher
 ) -> Artefact:
-    """`network_stage` for what a search found on the synthetic set, with the weights of its first training."""
-    found, trained = artefacts["search-synthetic"], artefacts[f"found-synthetic-{settings.seed}"]
+    """`network_stage` for what the first search on the synthetic set found, with the weights of its first training."""
+    first = f"synthetic-{settings.seed}"
+    found, trained = artefacts[f"search-{first}"], artefacts[f"found-{first}-{settings.seed}"]
     return network_stage(chapter, "found", found, trained, settings, teacher, judged.side, real=True)
 
 

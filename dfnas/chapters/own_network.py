@@ -49,7 +49,10 @@ def own(settings: Settings) -> Settings:
         teacher={"mean": (0.5,) * 3, "std": (0.25,) * 3},
         synthesis={"images": chapter.images, "flip": "random", "batch_norm_weight": 1.0},
         student={"training": {"steps": chapter.student_steps}},
-        spos={"search": {"steps": chapter.supernet_steps}, "scratch": {"random": chapter.random}},
+        spos={
+            "search": {"steps": chapter.supernet_steps},
+            "scratch": {"random": chapter.random, "searches": (("synthetic", 1), ("noise", 1))},
+        },
     )
 
 
@@ -176,4 +179,4 @@ def metrics(artefacts: Mapping[str, Artefact], given: Settings, teacher: Teacher
             found[f"{arm}_{measure}"] = statistics.summary(values) if len(values) > 1 else values[0]
     if count:
         found["gap"] = 100 * (found["student_agreement"].mean - found["student_accuracy"].mean)
-    return found | standings.told(artefacts, settings.spos.scratch.tolerance)
+    return found | standings.told(artefacts, settings.spos.scratch)

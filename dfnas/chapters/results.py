@@ -1,15 +1,15 @@
 """Results: every experiment beside the paper's number, from run records alone."""
 
 import hashlib
-import html
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from dfnas import profiles, records
+from dfnas.figures.html_table import Table
 from dfnas.profiles import Settings
 from dfnas.records import claims
 from dfnas.runtime import paths, stages
@@ -61,29 +61,6 @@ EXPERIMENTS = (
     Experiment("Knowledge transfer", "10-distillation", "student_accuracy", IMAGENET),
     Experiment("… by as many real images", "10-distillation", "student_accuracy_real_same_count", IMAGENET),
 )
-
-
-@dataclass(frozen=True)
-class Table:
-    """Rows of text under a head; Jupyter shows it as HTML. The first entry of a row is its heading."""
-
-    head: Sequence[str]
-    rows: Sequence[Sequence[str]]
-    caption: str
-
-    def _repr_html_(self) -> str:
-        head = "".join(f'<th scope="col">{html.escape(name)}</th>' for name in self.head)
-        body = "".join(
-            f'<tr><th scope="row">{html.escape(row[0])}</th>'
-            + "".join(f"<td>{html.escape(entry)}</td>" for entry in row[1:])
-            + "</tr>"
-            for row in self.rows
-        )
-        caption = html.escape(self.caption)
-        inside = f"<caption>{caption}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody>"
-        # Wide tables scroll by themselves, by keyboard too.
-        box = f'<div class="results-table" role="region" tabindex="0" aria-label="{caption}">'
-        return f'{box}<table class="table">{inside}</table></div>'
 
 
 def compute(settings: Settings) -> dict[str, Artefact]:

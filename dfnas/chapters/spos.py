@@ -1,7 +1,9 @@
 """SPOS: a supernet trained a random path at a time, then searched by evolution (SPOS paper, section 3)."""
 
+import dataclasses
 import functools
 import itertools
+import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from dfnas.chapters import costs, exports
-from dfnas.data import origins, sources
+from dfnas.data import sources
 from dfnas.data.origins import Origin, held
 from dfnas.data.sources import Source
 from dfnas.data.teachers import Teacher
@@ -22,6 +24,7 @@ from dfnas.models.shufflenet import Choices, Space, Supernet
 from dfnas.profiles import Settings
 from dfnas.runtime import processes, stages, statistics
 from dfnas.runtime.artefacts import Artefact
+from dfnas.runtime.files import write_json
 from dfnas.search import evolution, scratch, standings, supernets
 from dfnas.synthesis import sets
 from dfnas.training import evaluation
@@ -33,12 +36,21 @@ def compute(settings: Settings) -> dict[str, Artefact]:
     """The chapter's stages: a supernet and a search on each source, random architectures, all trained from scratch."""
     check(settings)
     chapter, teacher = settings.spos, load_teacher(settings)
-    origins = sets.origins_of(settings, teacher)
-    artefacts = held(origins)
-    calls = {name: functools.partial(_on_source, origin, settings, teacher) for name, origin in origins.items()}
-    for name, (supernet, search) in processes.made(calls, settings.run, "searches").items():
-        artefacts |= {f"supernet-{name}": supernet, f"search-{name}": search}
-    searches = [artefacts[f"search-{name}"] for name in origins]
+    origins = sets.origins_of(settings, teacher, dict(chapter.scratch.searches))
+    artefacts, labels = held(origins), scratch.searches(settings, chapter.scratch)
+    calls = {
+        label: functools.partial(_on_source, origins[name], settings, teacher, seed)
+        for label, (name, seed) in labels.items()
+    }
+    for label, (supernet, search) in processes.made(calls, settings.run, "searches").items():
+        artefacts |= {f"supernet-{label}": supernet, f"search-{label}": search}
+    for label, (name, seed) in labels.items():
+        if seed == settings.seed + 1:
+            first = artefacts[f"search-{name}-{settings.seed}"]
+            artefacts[f"again-{name}"] = again_stage(
+                origins[name], artefacts[f"supernet-{label}"], first, settings, teacher
+            )
+    searches = [artefacts[f"search-{label}"] for label in labels]
     artefacts["random"] = scratch.random_stage(
         "spos-random", settings, chapter.scratch, searches, lambda generator: _random_text(settings, generator)
     )
@@ -55,7 +67,7 @@ def plan(settings: Settings) -> list[dict[str, Any]]:
     space, side = space_of(settings), chapter.side or data.region
     path = _middling(space)
     text = shufflenet.to_text(path, space)
-    held_out, count = chapter.validation_each * data.classes, len(origins.names(data))
+    held_out, count = chapter.validation_each * data.classes, len(scratch.searches(settings, chapter.scratch))
     learnt = settings.synthesis.images - held_out
     candidates = chapter.evolution.population * (chapter.evolution.generations + 1)
     images = candidates * (min(chapter.recalibration * chapter.search.batch, learnt) + held_out)
@@ -100,9 +112,9 @@ def _middling(space: Space) -> Choices:
     return tuple(index % len(shufflenet.CHOICES) for index in range(len(space.blocks)))
 
 
-def _on_source(origin: Origin, settings: Settings, teacher: Teacher) -> tuple[Artefact, Artefact]:
-    supernet = supernet_stage(origin, settings, teacher)
-    return supernet, search_stage(origin, supernet, settings, teacher)
+def _on_source(origin: Origin, settings: Settings, teacher: Teacher, seed: int) -> tuple[Artefact, Artefact]:
+    supernet = supernet_stage(origin, settings, teacher, seed)
+    return supernet, search_stage(origin, supernet, settings, teacher, seed)
 
 
 def check(settings: Settings) -> None:
@@ -145,24 +157,30 @@ def macs(settings: Settings, choices: Choices | list[int]) -> int:
 
 
 def _random_text(settings: Settings, generator: torch.Generator) -> str:
+    """A random path that keeps to the search's own limit, or one that does not where a thousand draws hold none."""
     space = space_of(settings)
-    return shufflenet.to_text(shufflenet.random_choices(space, generator), space)
+    for _ in range(1000):
+        path = shufflenet.random_choices(space, generator)
+        if macs(settings, path) <= settings.spos.limit_macs:
+            break
+    return shufflenet.to_text(path, space)
 
 
-def supernet_stage(origin: Origin, settings: Settings, teacher: Teacher) -> Artefact:
+def supernet_stage(origin: Origin, settings: Settings, teacher: Teacher, seed: int) -> Artefact:
     """The stage that trains a supernet on one source; writes model.safetensors and history.json."""
     chapter = settings.spos
 
     def work(folder: Path) -> None:
         with origin.guarded():
-            train_supernet(folder, origin.load(settings, teacher), settings, teacher)
+            source = origin.load(settings, teacher)  # the same images, whatever the search's seed
+            train_supernet(folder, source, dataclasses.replace(settings, seed=seed), teacher)
 
     depends = stages.without(chapter, "scratch", "evolution", "recalibration", "limit_macs")
-    depends |= {"source": origin.name, "seed": settings.seed, "images": settings.synthesis.images}
+    depends |= {"source": origin.name, "seed": seed, "images": settings.synthesis.images}
     if chapter.bins:  # of multiply-adds, at the side that paths are judged at
         depends["cost_side"] = _side(settings)
-    inputs = [origin.given, teacher.digest]
-    return stages.stage(f"spos-supernet-{origin.name}", work, depends, inputs=inputs, version=VERSION, run=settings.run)
+    name, inputs = f"spos-supernet-{origin.name}-{seed}", [origin.given, teacher.digest]
+    return stages.stage(name, work, depends, inputs=inputs, version=VERSION, run=settings.run)
 
 
 def _split(source: Source, settings: Settings) -> tuple[Source, Source]:
@@ -212,19 +230,38 @@ def read(artefact: Artefact, settings: Settings) -> Supernet:
     return supernet
 
 
-def search_stage(origin: Origin, supernet: Artefact, settings: Settings, teacher: Teacher) -> Artefact:
+def search_stage(origin: Origin, supernet: Artefact, settings: Settings, teacher: Teacher, seed: int) -> Artefact:
     """The stage that searches a supernet by evolution; writes architectures.json and the log of all it visited."""
     chapter = settings.spos
 
     def work(folder: Path) -> None:
         with origin.guarded():
-            search(folder, origin.load(settings, teacher), read(supernet, settings), settings)
+            source, apart = origin.load(settings, teacher), dataclasses.replace(settings, seed=seed)
+            search(folder, source, read(supernet, settings), apart)
 
     # What trained the supernet is in its key.
     depends = stages.without(chapter, "scratch", "search", "bins", "labels", "temperature", "space", "validation_each")
-    depends |= {"cost_side": _side(settings), "batch": chapter.search.batch, "seed": settings.seed}
+    depends |= {"cost_side": _side(settings), "batch": chapter.search.batch, "seed": seed}
+    name = f"spos-search-{origin.name}-{seed}"
+    return stages.stage(name, work, depends, inputs=[supernet], version=VERSION, run=settings.run)
+
+
+def again_stage(origin: Origin, supernet: Artefact, first: Artefact, settings: Settings, teacher: Teacher) -> Artefact:
+    """The stage in which the second supernet of a source judges the random candidates that the first search began with.
+
+    How far two supernets of the same images agree is the most that those of two sources could: scores.json.
+    """
+
+    def work(folder: Path) -> None:
+        rows = [row.candidate for row in evolution.load(first.folder / evolution.LOG) if row.generation == 0]
+        with origin.guarded():
+            apart = dataclasses.replace(settings, seed=settings.seed + 1)
+            judge = judge_of(read(supernet, settings), origin.load(settings, teacher), apart)
+        write_json(folder / "scores.json", [judge(row)[0] for row in rows])
+
+    depends = {"recalibration": settings.spos.recalibration, "batch": settings.spos.search.batch}
     return stages.stage(
-        f"spos-search-{origin.name}", work, depends, inputs=[supernet], version=VERSION, run=settings.run
+        f"spos-again-{origin.name}", work, depends, inputs=[supernet, first], version=VERSION, run=settings.run
     )
 
 
@@ -267,16 +304,20 @@ def metrics(
 ) -> dict[str, Any]:
     """For the record: how the searches went, what the finds are worth, and the settings that prose quotes.
 
-    `visited` are the candidates of the search on each source, `artefacts` are those of `compute`.
+    `visited` are the candidates of the first search on each source, `artefacts` are those of `compute`.
     """
     chapter, blocks = settings.spos, len(space_of(settings).blocks)
-    found: dict[str, Any] = standings.told(artefacts, chapter.scratch.tolerance) | outcomes(visited, settings)
-    for name in visited:
-        text = scratch.read_architectures(artefacts[f"search-{name}"].folder)[0]
+    found: dict[str, Any] = standings.told(artefacts, chapter.scratch) | outcomes(visited, settings)
+    for name, rows in visited.items():
+        text = scratch.read_architectures(artefacts[f"search-{name}-{settings.seed}"].folder)[0]
         found[f"found_on_{name}_architecture"] = text
+        if f"again-{name}" in artefacts:
+            scores = json.loads((artefacts[f"again-{name}"].folder / "scores.json").read_bytes())
+            first = [row.scores[0] for row in rows if row.generation == 0]
+            found[f"spearman_again_{name}"] = statistics.correlation(first, scores, "spearman")
     names = ("limit_macs", "labels", "temperature", "recalibration")
     found |= {name: getattr(chapter, name) for name in names} | vars(chapter.evolution)
-    found |= {"tolerance": chapter.scratch.tolerance, "paths": "binned" if chapter.bins else "uniform"}
+    found["paths"] = "binned" if chapter.bins else "uniform"
     return found | {"blocks": blocks, "space": len(shufflenet.CHOICES) ** blocks}
 
 

@@ -18,11 +18,10 @@ from dfnas.runtime.artefacts import Artefact
 # real has true classes, real_soft the teacher's labels on the same images; control is structured noise that could win,
 # noise the paper's.
 NAMES = ("synthetic", "real", "real_soft", "control", "noise")
-SEARCHED = ("synthetic", "real", "noise")
 
 
-def names(data: DataSettings, among: Iterable[str] = SEARCHED) -> tuple[str, ...]:
-    """Those sources that there are: without real images to learn from, the others."""
+def names(data: DataSettings, among: Iterable[str] = NAMES) -> tuple[str, ...]:
+    """Those of some sources that there are: where there are no real images to learn from, the others."""
     return tuple(name for name in among if not name.startswith("real") or presence.has_train(data))
 
 

@@ -71,7 +71,6 @@ SETTINGS = settings.Settings(
         search=SEARCH,
         order="second",  # open: DARTS's better figures come from it
         architecture_rate=3e-4,
-        search_seeds=2,
         scratch_channels=36,  # A.B.2
         scratch_cells=20,  # A.B.2
         scratch=settings.ScratchSettings(

@@ -9,8 +9,11 @@ STUDENT = settings.StudentSettings(
     temperature=2.0,
     seeds=3,
 )
+SEARCHES: tuple = (("synthetic", 2), ("real", 2), ("control", 1))
 FROM_SCRATCH = settings.ScratchSettings(
-    settings.TrainingSettings(batch=64, learning_rate=0.2, steps=100, averaging=0.95, decay_vectors=False)
+    settings.TrainingSettings(batch=64, learning_rate=0.2, steps=100, averaging=0.95, decay_vectors=False),
+    searches=SEARCHES,
+    alike=4,
 )
 
 SETTINGS = settings.Settings(
@@ -65,7 +68,7 @@ SETTINGS = settings.Settings(
         scratch_channels=4,
         scratch_cells=3,
         scratch=settings.ScratchSettings(
-            settings.TrainingSettings(batch=64, learning_rate=0.1, steps=40, averaging=0.95)
+            settings.TrainingSettings(batch=64, learning_rate=0.1, steps=40, averaging=0.95), searches=SEARCHES, alike=4
         ),
     ),
     spos=settings.SposSettings(

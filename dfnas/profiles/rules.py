@@ -110,6 +110,12 @@ def _evolution(search: parts.EvolutionSettings) -> Iterator[str]:
         yield f"population={search.population}: it must be mutations + crossovers or more, {made}"
 
 
+def _scratch(scratch: parts.ScratchSettings) -> Iterator[str]:
+    named = [name for name, _ in scratch.searches]
+    if "synthetic" not in named or len(set(named)) < len(named):
+        yield f"searches={scratch.searches}: it must name synthetic, and each source once"
+
+
 def _spos(chapter: parts.SposSettings) -> Iterator[str]:
     if len(chapter.bins) == 1 or list(chapter.bins) != sorted(set(chapter.bins)):
         yield f"bins={chapter.bins}: it must be two or more numbers that rise, or none"
@@ -137,6 +143,7 @@ FAULTS: dict[type, Callable[[Any], Iterator[str]]] = {
     parts.SpaceSettings: _space,
     parts.MobileSpaceSettings: _space,
     parts.EvolutionSettings: _evolution,
+    parts.ScratchSettings: _scratch,
     parts.SposSettings: _spos,
     parts.DartsSettings: _darts,
     parts.ProxylessSettings: _proxylessnas,

@@ -49,6 +49,7 @@ Benchmark = Literal[
     "synthesis_step", "darts_step", "searches", "candidates", "kernels", "loader", "memory", "kept_memory", "precision",
     "small_networks", "processes", "growth"
 ]  # fmt: skip
+SourceName = Literal["synthetic", "real", "real_soft", "control", "noise"]  # what is searched on; see data.origins
 Labels = Literal["stored", "online"]  # logits of the set, or the teacher on the augmented crop
 
 
@@ -198,10 +199,13 @@ class ScratchSettings:
     """How a found architecture is judged: trained from scratch on real data, beside random ones of like cost."""
 
     training: TrainingSettings
-    seeds: Spread = 3  # of each found architecture
+    seeds: Spread = 2  # trainings of each found architecture
     side: SideOrNone = 0  # side of what the network sees; 0: the region, else the region is shrunk to it
-    random: Spread = 8  # random architectures, one seed each, in equal shares about the costs of the finds
-    tolerance: Positive = 0.15  # between multiply-adds of a find and of those it is compared with, at most
+    # How many searches on each source, by seeds from the run's on; an interval over searches takes two or more.
+    searches: tuple[tuple[SourceName, Repeats], ...] = (("synthetic", 1), ("real", 1), ("control", 1), ("noise", 1))
+    random: Spread = 8  # random architectures, one training each, in equal shares about the costs of the finds
+    tolerance: Positive = 0.05  # between multiply-adds of a find and of those it is compared with, as far as they reach
+    alike: Spread = 8  # random architectures that a find is compared with, at least: the nearest in cost
     auxiliary_weight: Amount = 0.0  # of the auxiliary head's loss (DARTS); 0: no such head
     drop_path: Decay = 0.0  # rate that drop-path reaches at the end (DARTS)
     recalibration: Number = 0  # batches that the batch-norm statistics are taken from anew at the end; 0: none
@@ -222,7 +226,6 @@ class DartsSettings:
     architecture_rate: Positive = 3e-4
     architecture_betas: tuple[Decay, Decay] = (0.5, 0.999)
     architecture_decay: Amount = 1e-3
-    search_seeds: Spread = 2  # searches on synthetic data, to see whether they agree; other sources have one
     temperature: Positive = 1.0
 
 

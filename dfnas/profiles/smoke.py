@@ -3,7 +3,7 @@
 from dfnas.profiles import quick
 from dfnas.profiles.resolve import variant
 
-FROM_SCRATCH = {"seeds": 2, "random": 2, "tolerance": 0.5}
+FROM_SCRATCH = {"random": 3, "alike": 2, "searches": (("synthetic", 2), ("real", 1), ("control", 1))}
 RECALIBRATED = {
     **FROM_SCRATCH,
     "training": {"batch": 32, "learning_rate": 0.1, "steps": 10, "averaging": 0.0},

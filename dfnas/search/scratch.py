@@ -32,6 +32,22 @@ from dfnas.training import evaluation, loop, losses
 VERSION = 2
 
 
+def searches(settings: Settings, scratch: ScratchSettings) -> dict[str, tuple[str, int]]:
+    """A search chapter's searches by label, <source>-<seed>: their sources, of those that there are, and seeds."""
+    there = origins.names(settings.data, dict(scratch.searches))
+    return {
+        f"{source}-{seed}": (source, seed)
+        for source, count in scratch.searches
+        for seed in range(settings.seed, settings.seed + count)
+        if source in there
+    }
+
+
+def firsts(settings: Settings, scratch: ScratchSettings) -> dict[str, str]:
+    """The label of the first search on each source."""
+    return {source: label for label, (source, seed) in searches(settings, scratch).items() if seed == settings.seed}
+
+
 def write_architectures(folder: Path, texts: Iterable[str], **facts: Any) -> None:
     """What a search, or a draw of random architectures, leaves behind for those who build them."""
     write_json(folder / "architectures.json", {"architectures": list(texts), **facts})
@@ -46,17 +62,17 @@ def random_stage(
     name: str,
     settings: Settings,
     scratch: ScratchSettings,
-    searches: list[Artefact],
+    found: list[Artefact],
     draw: Callable[[torch.Generator], str],
 ) -> Artefact:
     """The stage that draws random architectures whose cost is like that of the found ones, some for each of these."""
 
     def work(folder: Path) -> None:
-        costs = [macs(read_architectures(search.folder)[0], settings, scratch) for search in searches]
+        costs = [macs(read_architectures(search.folder)[0], settings, scratch) for search in found]
         write_architectures(folder, like_cost(draw, costs, settings, scratch), costs=costs)
 
     depends = {"random": scratch.random, "tolerance": scratch.tolerance, "side": scratch.side, "seed": settings.seed}
-    return stages.stage(name, work, depends, inputs=searches, version=VERSION)
+    return stages.stage(name, work, depends, inputs=found, version=VERSION)
 
 
 def like_cost(
@@ -120,8 +136,8 @@ def stage(
         train(folder, read_architectures(search.folder)[index], settings, scratch, seed, dropout, instead)
 
     # How many trainings there are, and how costs are matched, one training does not know.
-    depends = {"scratch": stages.without(scratch, "seeds", "random", "tolerance"), "index": index, "seed": seed}
-    depends["dropout"] = dropout
+    recipe = stages.without(scratch, "seeds", "searches", "random", "tolerance", "alike")
+    depends = {"scratch": recipe, "index": index, "seed": seed, "dropout": dropout}
     inputs: list[Artefact | str] = [search]
     if instead is None:
         inputs.append(real_data.digest(settings.data))
@@ -230,17 +246,17 @@ def band(
 ) -> dict[str, Artefact]:
     """Every training of a search chapter: `seeds` of each source's find, one of each random architecture.
 
-    `artefacts` holds the searches as `search-<source>`, the draw as `random`, and as `synthetic` the set from which the
-    networks learn, by soft labels at `temperature`, where nothing can learn from real images.
+    `artefacts` holds `searches` as `search-<source>-<seed>`, the draw as `random`, and as `synthetic` the set from
+    which the networks learn, by soft labels at `temperature`, where nothing can learn from real images.
     """
     calls = {}
     learn = presence.has_train(settings.data)
     instead = None if learn else Instead(artefacts["synthetic"], teacher, temperature)
     make = functools.partial(stage, dropout=dropout, instead=instead)
-    for source in origins.names(settings.data):
+    for search in searches(settings, scratch):
         for seed in range(settings.seed, settings.seed + scratch.seeds):
-            label, search = f"found-{source}-{seed}", artefacts[f"search-{source}"]
-            calls[label] = functools.partial(make, f"{chapter}-{label}", settings, scratch, search, 0, seed)
+            label, given = f"found-{search}-{seed}", artefacts[f"search-{search}"]
+            calls[label] = functools.partial(make, f"{chapter}-{label}", settings, scratch, given, 0, seed)
     for index in range(scratch.random):
         label, seed = f"random-{index}", settings.seed + index
         calls[label] = functools.partial(

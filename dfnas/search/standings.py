@@ -5,19 +5,26 @@ from collections.abc import Mapping
 from typing import Any
 
 from dfnas.data import origins
+from dfnas.profiles import ScratchSettings
 from dfnas.runtime import statistics
 from dfnas.runtime.artefacts import Artefact
 from dfnas.synthesis.held_out import WORDS
 
-COMPARED = (("synthetic", "real"), ("synthetic", "noise"), ("real", "noise"))  # finds, paired by seed
+# Finds on the one source beside finds on the other.
+COMPARED = (
+    *(("synthetic", other) for other in ("real", "real_soft", "control", "noise")),
+    *(("real", other) for other in ("control", "noise")),
+)
+COLUMNS = ("accuracy", "macs", "parameters", "architecture", "search")
 Arms = Mapping[str, Mapping[str, list[Any]]]  # arm, column: a value a training
 
 
 def results(trained: Mapping[str, Artefact], measure: str = "accuracy") -> dict[str, dict[str, list[Any]]]:
-    """What trainings came to, by arm: found_on_<source> (a value a seed) and random (all).
+    """What trainings came to, by arm: found_on_<source> (a value a training) and random (all).
 
-    The columns are multiply-adds, parameters, texts, and as `accuracy` what came out by `measure`: the accuracy itself,
-    or the agreement with the teacher on held-out images, where there is one. Without that measure there are no arms.
+    The columns are `COLUMNS`: the text of an architecture, its cost, the seed of the search that found it (0 for random
+    ones), and as `accuracy` what came out by `measure`: the accuracy itself, or the agreement with the teacher on
+    held-out images, where there is one. Without that measure there are no arms.
     """
     judged: dict[str, dict[str, float]] = {}
     if "judged" in trained:
@@ -26,45 +33,49 @@ def results(trained: Mapping[str, Artefact], measure: str = "accuracy") -> dict[
     for label, artefact in trained.items():
         if not label.startswith(("found-", "random-")):
             continue
-        kind, _, rest = label.partition("-")
-        arm = "random" if kind == "random" else f"found_on_{rest.rpartition('-')[0]}"
+        arm, search = "random", 0
+        if label.startswith("found-"):
+            source, seed, _ = label.removeprefix("found-").rsplit("-", 2)
+            arm, search = f"found_on_{source}", int(seed)
         facts = json.loads((artefact.folder / "scratch.json").read_bytes()) | judged.get(label, {})
         if measure not in facts:
             continue
-        facts["accuracy"] = facts[measure]
-        columns = arms.setdefault(arm, {"accuracy": [], "macs": [], "parameters": [], "architecture": []})
+        facts |= {"accuracy": facts[measure], "search": search}
+        columns = arms.setdefault(arm, {column: [] for column in COLUMNS})
         for column, values in columns.items():
             values.append(facts[column])
     return arms
 
 
-def compared(arms: Arms, tolerance: float) -> dict[str, Mapping[str, list[Any]]]:
+def compared(arms: Arms, scratch: ScratchSettings) -> dict[str, Mapping[str, list[Any]]]:
     """The finds of `results`, and of the random ones those that each is compared with: `random_for_<source>`.
 
     `random` is `random_for_synthetic`; in `results` it is all of them.
     """
     finds = {arm: values for arm, values in arms.items() if arm != "random"}
-    alike = {f"random_for_{name}": _alike(arms, name, tolerance) for name in _sources(arms)}
+    alike = {f"random_for_{name}": _alike(arms, name, scratch) for name in sources(arms)}
     return {**finds, "random": alike["random_for_synthetic"], **alike}
 
 
-def _alike(arms: Arms, name: str, tolerance: float) -> dict[str, list[Any]]:
-    """The random ones whose multiply-adds differ from a find's by `tolerance` at most, and the nearest where few do.
+def _alike(arms: Arms, name: str, scratch: ScratchSettings) -> dict[str, list[Any]]:
+    """The random ones that any find on a source is compared with.
 
-    There are as many as were drawn for it at least, and two, which a spread needs.
+    For each find, those whose multiply-adds differ by `tolerance` at most, and the nearest where fewer than `alike` do.
     """
-    pool, goal = arms["random"], statistics.mean(arms[f"found_on_{name}"]["macs"])
-    far = [abs(value / goal - 1) for value in pool["macs"]]
-    count = max(2, len(far) // len(_sources(arms)), sum(value <= tolerance for value in far))
-    rows = sorted(sorted(range(len(far)), key=far.__getitem__)[:count])
-    return {column: [values[row] for row in rows] for column, values in pool.items()}
+    pool, rows = arms["random"], set[int]()
+    for goal in set(arms[f"found_on_{name}"]["macs"]):
+        far = [abs(value / goal - 1) for value in pool["macs"]]
+        count = max(scratch.alike, sum(value <= scratch.tolerance for value in far))
+        rows |= set(sorted(range(len(far)), key=far.__getitem__)[:count])
+    return {column: [values[row] for row in sorted(rows)] for column, values in pool.items()}
 
 
-def _sources(arms: Arms) -> list[str]:
+def sources(arms: Arms) -> list[str]:
+    """The sources whose finds are among arms."""
     return [name for name in origins.NAMES if f"found_on_{name}" in arms]
 
 
-def told(trained: Mapping[str, Artefact], tolerance: float) -> dict[str, Any]:
+def told(trained: Mapping[str, Artefact], scratch: ScratchSettings) -> dict[str, Any]:
     """For a record, of the trainings of `band`: `worth`, `differences` and `ahead_of`, by all that judged them.
 
     Names are plain for networks that learned from real images, on test images; for those that did not they begin with
@@ -75,11 +86,11 @@ def told(trained: Mapping[str, Artefact], tolerance: float) -> dict[str, Any]:
     for measure in WORDS:
         arms: Arms = results(trained, measure)
         if arms:
-            arms = compared(arms, tolerance)
-            ahead = {f"found_on_{name}_ahead_of": ahead_of(arms, name) for name in _sources(arms)}
+            arms = compared(arms, scratch)
+            ahead = {f"found_on_{name}_ahead_of": ahead_of(arms, name) for name in sources(arms)}
             values = worth(arms) | differences(arms) | ahead
             found |= {f"{fronts[measure]}{name}": value for name, value in values.items()}
-    return found
+    return found | {"tolerance": scratch.tolerance, "alike": scratch.alike, "trainings": scratch.seeds}
 
 
 def worth(arms: Arms) -> dict[str, Any]:
@@ -114,7 +125,7 @@ def differences(arms: Arms) -> dict[str, Any]:
     paired by the seed of training, and the interval is that of these two finds alone. `searches_<source>` are counts,
     `arms` those of `compared`.
     """
-    finds = {name: by_search(arms[f"found_on_{name}"]) for name in _sources(arms)}
+    finds = {name: by_search(arms[f"found_on_{name}"]) for name in sources(arms)}
     ours = {name: repeats(arms[f"found_on_{name}"]) for name in finds}
     found: dict[str, Any] = {f"searches_{name}": len(each) for name, each in finds.items()}
     for one, other in COMPARED:

@@ -15,7 +15,7 @@ from torch import Tensor
 from dfnas.data import real as real_data
 from dfnas.data import splits, synthetic
 from dfnas.data.images import center_crop, from_input, random_crop
-from dfnas.data.origins import SEARCHED, Origin, names
+from dfnas.data.origins import NAMES, Origin, names
 from dfnas.data.teachers import Teacher
 from dfnas.errors import UserError
 from dfnas.kernels import image_update
@@ -30,7 +30,7 @@ VERSION = 3
 COMPILE_FROM = 8  # batches: a smaller set is made before compiling has paid
 
 
-def origins_of(settings: Settings, teacher: Teacher, among: Iterable[str] = SEARCHED) -> dict[str, Origin]:
+def origins_of(settings: Settings, teacher: Teacher, among: Iterable[str] = NAMES) -> dict[str, Origin]:
     """Where those of `origins.NAMES` come from, by name, which there are: stages that are asked for, or real data."""
     count = settings.synthesis.images
     made: dict[str, Callable[[], Artefact | str]] = {

@@ -7,7 +7,7 @@ import pytest
 
 from dfnas import profiles, records
 from dfnas.chapters import results
-from dfnas.figures import comparisons
+from dfnas.figures import comparisons, html_table
 from dfnas.figures import intervals as drawn
 from dfnas.records import claims
 from dfnas.runtime import artefacts, paths, stages
@@ -113,7 +113,7 @@ def test_an_estimate_goes_into_the_page_s_record_whole():
 
 
 def test_tables_are_escaped_and_their_rows_have_headings():
-    text = results.Table(["a", "<b>"], [["1 < 2", "c & d"]], "the words")._repr_html_()
+    text = html_table.Table(["a", "<b>"], [["1 < 2", "c & d"]], "the words")._repr_html_()
     assert '<th scope="row">1 &lt; 2</th><td>c &amp; d</td>' in text
     assert '<th scope="col">&lt;b&gt;</th>' in text
     assert text.count("<tr>") == 2

@@ -44,7 +44,7 @@ def compute(settings: Settings) -> dict[str, Artefact]:
     """The stages, of the parts that the profile has: networks from scratch, paths of supernets, a table."""
     check(settings)
     chapter, teacher = settings.consistency, load_teacher(settings)
-    origins = sets.origins_of(settings, teacher)
+    origins = sets.origins_of(settings, teacher, map(source_of, ARMS))
     artefacts = held(origins)
     if chapter.architectures:
         artefacts["drawn"] = draw_stage(settings)
@@ -232,13 +232,12 @@ def _paths_of(arm: str, origin: Origin, settings: Settings, teacher: Teacher) ->
 
 def supernet_stage(arm: str, origin: Origin, settings: Settings, teacher: Teacher) -> Artefact:
     """The SPOS chapter's stage that trains a supernet; for the ceiling, the one of real data under the next seed."""
-    return spos.supernet_stage(origin, _seeded(arm, settings), teacher)
+    return spos.supernet_stage(origin, _of_images(arm, settings), teacher, settings.seed + (arm == "again"))
 
 
-def _seeded(arm: str, settings: Settings) -> Settings:
-    # The supernets of the SPOS chapter all have the run's seed, and are not trained anew here, unless the ones of real
-    # data have as many images as there are (0), where the chapter takes as many as the synthetic set has.
-    settings = dataclasses.replace(settings, seed=settings.seed + (arm == "again"))
+def _of_images(arm: str, settings: Settings) -> Settings:
+    # The supernets are the SPOS chapter's where it has them, unless the ones of real data have as many images as there
+    # are (0), where that chapter takes as many as the synthetic set has.
     if source_of(arm) == "real" and settings.consistency.whole_real:
         return dataclasses.replace(settings, synthesis=dataclasses.replace(settings.synthesis, images=0))
     return settings
@@ -249,7 +248,8 @@ def judging_stage(arm: str, origin: Origin, supernet: Artefact, settings: Settin
     chapter, paths = settings.consistency, settings.spos
 
     def work(folder: Path) -> None:
-        judge_all(folder, origin, supernet, settings, _seeded(arm, settings), teacher)
+        seed = settings.seed + (arm == "again")
+        judge_all(folder, origin, supernet, settings, _of_images(arm, settings), seed, teacher)
 
     depends = {
         "candidates": chapter.candidates,
@@ -262,16 +262,23 @@ def judging_stage(arm: str, origin: Origin, supernet: Artefact, settings: Settin
 
 
 def judge_all(
-    folder: Path, origin: Origin, supernet: Artefact, settings: Settings, trained: Settings, teacher: Teacher
+    folder: Path,
+    origin: Origin,
+    supernet: Artefact,
+    settings: Settings,
+    trained: Settings,
+    seed: int,
+    teacher: Teacher,
 ) -> None:
-    """Judge the random paths that the log does not have yet; `trained` are the settings of the supernet's training.
+    """Judge the random paths that the log does not have yet; `trained` and `seed` are those of the supernet's training.
 
     Statistics come from the source's own images, and so does the first score; the second is of real validation images.
     """
     chapter, validation = settings.consistency, real_data.load(settings.data).validation
     with origin.guarded():
         source = origin.load(trained, teacher)
-        judge = spos.judge_of(spos.read(supernet, trained), source, trained)
+        apart = dataclasses.replace(trained, seed=seed)
+        judge = spos.judge_of(spos.read(supernet, apart), source, apart)
     real = real_images(validation, chapter.validation_images, source, settings, settings.spos.side)
     logs.mend(folder / LOG)
     drawn, done = candidates(settings), len(logs.read(folder / LOG))

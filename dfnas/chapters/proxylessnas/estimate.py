@@ -6,16 +6,16 @@ import torch
 
 from dfnas.chapters import costs
 from dfnas.chapters.proxylessnas import experiment, latency
-from dfnas.data.origins import names
 from dfnas.models import cost, mbconv
 from dfnas.models.mbconv import Supernet
 from dfnas.profiles import Settings, TrainingSettings
+from dfnas.search.scratch import searches
 
 
 def plan(settings: Settings) -> list[dict[str, Any]]:
     """Latencies, warm-ups and searches of the supernet, the paths judged in them, and the trainings of the finds."""
     experiment.check(settings)
-    chapter, data, count = settings.proxylessnas, settings.data, len(names(settings.data))
+    chapter, data, count = settings.proxylessnas, settings.data, len(searches(settings, settings.proxylessnas.scratch))
     held_out = chapter.validation_each * data.classes
     images = settings.synthesis.images - held_out
     judged = chapter.updates * min(chapter.judged_batch, held_out)

@@ -3,6 +3,7 @@
 The weights learn on one source's images; the architecture parameters on images that were held out from them.
 """
 
+import dataclasses
 import functools
 from pathlib import Path
 
@@ -40,15 +41,18 @@ def compute(settings: Settings) -> dict[str, Artefact]:
     check(settings)
     chapter, teacher = settings.proxylessnas, load_teacher(settings)
     table = latency.table(settings)
-    origins = sets.origins_of(settings, teacher)
-    artefacts = held(origins)
+    origins = sets.origins_of(settings, teacher, dict(chapter.scratch.searches))
+    artefacts, labels = held(origins), scratch.searches(settings, chapter.scratch)
     if isinstance(table, Artefact):
         artefacts["latency"] = table
     artefacts["latency-networks"] = latency.networks_stage(latency.table_stage(settings), settings)
-    calls = {name: functools.partial(_on_source, origin, table, settings, teacher) for name, origin in origins.items()}
-    for name, (warm_up, search) in processes.made(calls, settings.run, "searches").items():
-        artefacts |= {f"warm-up-{name}": warm_up, f"search-{name}": search}
-    searches = [artefacts[f"search-{name}"] for name in origins]
+    calls = {
+        label: functools.partial(_on_source, origins[name], table, settings, teacher, seed)
+        for label, (name, seed) in labels.items()
+    }
+    for label, (warm_up, search) in processes.made(calls, settings.run, "searches").items():
+        artefacts |= {f"warm-up-{label}": warm_up, f"search-{label}": search}
+    searches = [artefacts[f"search-{label}"] for label in labels]
     artefacts["random"] = scratch.random_stage(
         "proxyless-random", settings, chapter.scratch, searches, lambda generator: random_text(settings, generator)
     )
@@ -59,10 +63,10 @@ def compute(settings: Settings) -> dict[str, Artefact]:
 
 
 def _on_source(
-    origin: Origin, table: Artefact | Path, settings: Settings, teacher: Teacher
+    origin: Origin, table: Artefact | Path, settings: Settings, teacher: Teacher, seed: int
 ) -> tuple[Artefact, Artefact]:
-    warm_up = warm_up_stage(origin, settings, teacher)
-    return warm_up, search_stage(origin, warm_up, table, settings, teacher)
+    warm_up = warm_up_stage(origin, settings, teacher, seed)
+    return warm_up, search_stage(origin, warm_up, table, settings, teacher, seed)
 
 
 def check(settings: Settings) -> None:
@@ -109,19 +113,18 @@ def costs_of(settings: Settings, table: Artefact | Path) -> binarisation.Costs:
     return binarisation.Costs(fixed, rows, chapter.reference or mean)
 
 
-def warm_up_stage(origin: Origin, settings: Settings, teacher: Teacher) -> Artefact:
+def warm_up_stage(origin: Origin, settings: Settings, teacher: Teacher, seed: int) -> Artefact:
     """The stage that trains a supernet's weights alone, on one source; writes model.safetensors and history.json."""
 
     def work(folder: Path) -> None:
         with origin.guarded():
-            warm_up(folder, origin.load(settings, teacher), settings, teacher)
+            source = origin.load(settings, teacher)  # the same images, whatever the search's seed
+            warm_up(folder, source, dataclasses.replace(settings, seed=seed), teacher)
 
     depends = stages.without(settings.proxylessnas, "search", "scratch", *ARCHITECTURE)
-    depends |= {"source": origin.name, "seed": settings.seed, "images": settings.synthesis.images}
-    inputs = [origin.given, teacher.digest]
-    return stages.stage(
-        f"proxyless-warm-up-{origin.name}", work, depends, inputs=inputs, version=VERSION, run=settings.run
-    )
+    depends |= {"source": origin.name, "seed": seed, "images": settings.synthesis.images}
+    name, inputs = f"proxyless-warm-up-{origin.name}-{seed}", [origin.given, teacher.digest]
+    return stages.stage(name, work, depends, inputs=inputs, version=VERSION, run=settings.run)
 
 
 def warm_up(folder: Path, source: Source, settings: Settings, teacher: Teacher) -> None:
@@ -140,22 +143,21 @@ def warm_up(folder: Path, source: Source, settings: Settings, teacher: Teacher) 
 
 
 def search_stage(
-    origin: Origin, warm: Artefact, table: Artefact | Path, settings: Settings, teacher: Teacher
+    origin: Origin, warm: Artefact, table: Artefact | Path, settings: Settings, teacher: Teacher, seed: int
 ) -> Artefact:
     """The stage that searches on one source: architectures.json, alphas.safetensors, updates.json, model, history."""
     chapter = settings.proxylessnas
 
     def work(folder: Path) -> None:
         with origin.guarded():
-            source, supernet = origin.load(settings, teacher), read(warm, settings)
-            search(folder, source, supernet, costs_of(settings, table), settings, teacher)
+            source, apart = origin.load(settings, teacher), dataclasses.replace(settings, seed=seed)
+            search(folder, source, read(warm, settings), costs_of(settings, table), apart, teacher)
 
     depends = stages.without(chapter, "scratch", "warm_up", "latency", "latency_table")
-    depends |= {"cost_side": chapter.scratch.side, "seed": settings.seed}
+    depends |= {"cost_side": chapter.scratch.side, "seed": seed}
     inputs = [warm, latency.identity(table)] if chapter.cost == "latency" else [warm]
-    return stages.stage(
-        f"proxyless-search-{origin.name}", work, depends, inputs=inputs, version=VERSION, run=settings.run
-    )
+    name = f"proxyless-search-{origin.name}-{seed}"
+    return stages.stage(name, work, depends, inputs=inputs, version=VERSION, run=settings.run)
 
 
 def search(

@@ -60,7 +60,7 @@ def space_of(settings: Settings) -> Space:
 
 def sources_of(settings: Settings) -> list[str]:
     """The sources of the chapter's PruningNets: synthetic, and real where there is something real to learn from."""
-    return [name for name in origins.names(settings.data) if name != "noise"]
+    return list(origins.names(settings.data, ("synthetic", "real")))
 
 
 def side_of(settings: Settings) -> int:

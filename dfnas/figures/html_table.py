@@ -1,0 +1,79 @@
+"""Tables as Jupyter shows them, and those of the chapters that search."""
+
+import html
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from dfnas.runtime import statistics
+from dfnas.search import standings
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of text under a head; Jupyter shows it as HTML. The first entry of a row is its heading."""
+
+    head: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    caption: str
+
+    def _repr_html_(self) -> str:
+        head = "".join(f'<th scope="col">{html.escape(name)}</th>' for name in self.head)
+        body = "".join(
+            f'<tr><th scope="row">{html.escape(row[0])}</th>'
+            + "".join(f"<td>{html.escape(entry)}</td>" for entry in row[1:])
+            + "</tr>"
+            for row in self.rows
+        )
+        caption = html.escape(self.caption)
+        inside = f"<caption>{caption}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody>"
+        # Wide tables scroll by themselves, by keyboard too.
+        box = f'<div class="results-table" role="region" tabindex="0" aria-label="{caption}">'
+        return f'{box}<table class="table">{inside}</table></div>'
+
+
+def finds(arms: standings.Arms, what: str) -> Table:
+    """What was found on each source beside random architectures of like cost: the arms of `standings.compared`."""
+    told, rows = standings.worth(arms) | standings.differences(arms), []
+    for name in standings.sources(arms):
+        found, random = told[f"found_on_{name}"], told[f"random_for_{name}"]
+        searches = told[f"searches_{name}"]
+        repeats = f"{searches} searches" if searches > 1 else f"1 search, {found.number} trainings"
+        cost = f"{told[f'found_on_{name}_macs'] / 1e6:.2f}"
+        beside = f"{_spread(random)} ({random.number}, {told[f'random_for_{name}_macs'] / 1e6:.2f})"
+        rows.append([name.replace("_", " "), _spread(found), repeats, cost, beside, _points(told, f"{name}_random")])
+    head = ("found on", "mean ± deviation", "over", "million multiply-adds", "random (number, million)", "difference")
+    caption = f"{what[0].upper()}{what[1:]}, and how far it lies above random architectures of like cost, in points."
+    return Table(head, rows, caption)
+
+
+def between_finds(arms: standings.Arms, what: str) -> Table:
+    """The differences between finds of two sources, in points, with their intervals."""
+    told = standings.differences(arms)
+    pairs = [pair for pair in standings.COMPARED if f"difference_{'_'.join(pair)}" in told]
+    rows = [
+        [f"{one} \N{MINUS SIGN} {other}".replace("_", " "), _points(told, f"{one}_{other}")] for one, other in pairs
+    ]
+    return Table(("finds", "difference"), rows, f"Differences in {what}, in points.")
+
+
+def _spread(found: statistics.Summary) -> str:
+    deviation = f" ± {100 * found.deviation:.1f}" if found.number > 1 else ""
+    return f"{100 * found.mean:.1f}{deviation} %"
+
+
+def _points(told: Mapping[str, Any], pair: str) -> str:
+    found = told[f"difference_{pair}"]
+    value, low, high = (f"{end:+.1f}".replace("-", "\N{MINUS SIGN}") for end in found)
+    return f"{value} ({low} to {high})" if found.known else f"{value} (one value)"
+
+
+def by_source(found: Mapping[str, Any], sources: Iterable[str], rows: Mapping[str, str], caption: str) -> Table:
+    """A column a source, of a chapter's metrics: `rows` maps what is shown to <metric>|<format>, without the source."""
+    sources, lines = list(sources), []
+    for title, entry in rows.items():
+        metric, _, spec = entry.partition("|")
+        values = [found.get(f"{metric}_{source}", "") for source in sources]
+        means = [value.mean if isinstance(value, statistics.Summary) else value for value in values]
+        lines.append([title, *(value if value == "" else format(value, spec) for value in means)])
+    return Table(["", *(source.replace("_", " ") for source in sources)], lines, caption)
