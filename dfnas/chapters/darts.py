@@ -392,13 +392,14 @@ def outcomes(searches: Mapping[str, Artefact]) -> dict[str, Any]:
 
     Agreements are means over all pairs: of two sources, and of different searches on one, again_<source>.
     """
-    found: dict[str, Any] = {"entropy_start": math.log(len(space.PRIMITIVES))}
+    found: dict[str, Any] = {}
     texts: dict[str, list[str]] = {}
     for label, search in searches.items():
         texts.setdefault(label.rpartition("-")[0], []).append(scratch.read_architectures(search.folder)[0])
     for source, several in texts.items():
         made = [search for label, search in searches.items() if label.rpartition("-")[0] == source]
         alphas = [snapshots(search) for search in made]
+        found[f"entropy_start_{source}"] = math.log(len(space.PRIMITIVES))
         found[f"entropy_end_{source}"] = statistics.summary([float(entropy(each)[-1]) for each in alphas])
         found[f"skip_weight_{source}"] = statistics.mean([float(skip_share(each)[-1]) for each in alphas])
         found[f"skip_connections_{source}"] = statistics.mean([text.count("skip_connect") for text in several])

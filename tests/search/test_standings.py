@@ -1,9 +1,11 @@
 """What is said of finds, and of the random ones beside them."""
 
+import dataclasses
 import json
 
 import pytest
 
+from dfnas import profiles
 from dfnas.runtime import statistics
 from dfnas.runtime.artefacts import Artefact
 from dfnas.search import standings
@@ -11,7 +13,10 @@ from dfnas.search import standings
 
 def test_results_are_gathered_by_arm(tmp_path):
     made = {}
-    for label, accuracy in (("found-synthetic-0", 0.5), ("found-synthetic-1", 0.6), ("random-0", 0.4)):
+    for label, accuracy in (
+        *(("found-real_soft-0-0", 0.5), ("found-real_soft-0-1", 0.6), ("found-real_soft-7-0", 0.7)),
+        ("random-0", 0.4),
+    ):
         folder = tmp_path / label
         folder.mkdir()
         facts = {"accuracy": accuracy, "macs": 10, "parameters": 5, "architecture": "darts:…"}
@@ -19,9 +24,10 @@ def test_results_are_gathered_by_arm(tmp_path):
         made[label] = Artefact(label, "", folder)
     made["random"] = Artefact("random", "", tmp_path)  # the draw itself has no accuracy
     arms = standings.results(made)
-    assert arms["found_on_synthetic"]["accuracy"] == [0.5, 0.6]
+    assert arms["found_on_real_soft"]["accuracy"] == [0.5, 0.6, 0.7]
+    assert arms["found_on_real_soft"]["search"] == [0, 0, 7]
     assert arms["random"]["accuracy"] == [0.4]
-    assert set(arms) == {"found_on_synthetic", "random"}
+    assert set(arms) == {"found_on_real_soft", "random"}
 
 
 ARMS = {
@@ -34,7 +40,8 @@ ARMS = {
         "parameters": [3, 6, 3, 8, 5, 7],
     },
 }
-COMPARED = standings.compared(ARMS, 0.15)
+SCRATCH = dataclasses.replace(profiles.load("smoke").darts.scratch, alike=2, tolerance=0.15)
+COMPARED = standings.compared(ARMS, SCRATCH)
 
 
 def test_a_find_is_compared_with_random_ones_of_its_cost_or_the_nearest():
@@ -43,7 +50,16 @@ def test_a_find_is_compared_with_random_ones_of_its_cost_or_the_nearest():
     assert likes == {"synthetic": [9, 9], "real": [19, 22], "noise": [9, 9]}
     assert COMPARED["random_for_real"]["accuracy"] == [0.375, 0.75]
     assert COMPARED["random"] == COMPARED["random_for_synthetic"]
-    assert standings.compared(ARMS, 0.25)["random_for_synthetic"]["macs"] == [9, 12, 9]
+    wider = dataclasses.replace(SCRATCH, tolerance=0.25)
+    assert standings.compared(ARMS, wider)["random_for_synthetic"]["macs"] == [9, 12, 9]
+    more = dataclasses.replace(SCRATCH, alike=4)
+    assert standings.compared(ARMS, more)["random_for_real"]["macs"] == [12, 30, 19, 22]
+
+
+def test_each_of_several_finds_has_random_ones_of_its_own_cost():
+    found = {"accuracy": [0.5, 0.5], "macs": [9, 30], "parameters": [1, 1], "search": [0, 1]}
+    alike = standings.compared({"found_on_synthetic": found, "random": ARMS["random"]}, SCRATCH)
+    assert alike["random_for_synthetic"]["macs"] == [9, 9, 30, 22]
     assert COMPARED["found_on_real"] is ARMS["found_on_real"]
 
 

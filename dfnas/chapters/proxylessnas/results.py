@@ -31,6 +31,7 @@ def metrics(artefacts: Mapping[str, Artefact], settings: Settings) -> dict[str, 
     for name in dict(labels.values()):
         made = [moves(artefacts[f"search-{label}"]) for label, (source, _) in labels.items() if source == name]
         found |= {f"{what}_{name}": statistics.mean([each[what] for each in made]) for what in made[0]}
+        found[f"entropy_start_{name}"] = log["entropy"][0]
         found[f"entropy_end_{name}"] = statistics.summary([each["entropy"] for each in made])
     networks = _read(artefacts["latency-networks"], "networks")
     latencies = latency.errors(networks) | {name: table[name] for name in ("batch", "threads", "repeats")}
