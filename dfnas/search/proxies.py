@@ -31,8 +31,8 @@ def synflow(network: nn.Module, inputs: Tensor) -> float:
             weight.abs_()
     answers = network(torch.ones_like(inputs[:1], dtype=torch.float64))
     gradients = torch.autograd.grad(answers.sum(), weights, allow_unused=True)  # of what leads nowhere there is none
-    pairs = [(w, g) for w, g in zip(weights, gradients, strict=True) if g is not None]
-    return float(torch.stack([(weight * gradient).abs().sum() for weight, gradient in pairs]).sum().log())
+    parts = [(w.detach() * g).abs().sum() for w, g in zip(weights, gradients, strict=True) if g is not None]
+    return float(torch.stack(parts).sum().log())
 
 
 @torch.no_grad()
@@ -58,8 +58,8 @@ def jacov(network: nn.Module, inputs: Tensor) -> float:
     The v are the eigenvalues of the gradients' correlations [N, N], with 1e-5 added.
     """
     given = inputs.clone().requires_grad_(True)
-    gradients = torch.autograd.grad(network.train()(given).sum(), given)[0].flatten(1).double()
-    if not bool((gradients.std(1) > 0).all()):
+    (gradients,) = torch.autograd.grad(network.train()(given).sum(), given, allow_unused=True)
+    if gradients is None or not bool((gradients.flatten(1).std(1) > 0).all()):
         return NOTHING
-    values = torch.linalg.eigvalsh(gradients.corrcoef()) + 1e-5
+    values = torch.linalg.eigvalsh(gradients.flatten(1).double().corrcoef()) + 1e-5
     return -float((values.log() + 1 / values).sum())

@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 
 from dfnas import models
 from dfnas.chapters.consistency import experiment as consistency
-from dfnas.chapters.truth import searches
+from dfnas.chapters.truth import table_searches
 from dfnas.data import origins, presence, sources
 from dfnas.data import real as real_data
 from dfnas.data.images import to_input
@@ -182,7 +182,7 @@ def _of_seed(bench: Bench, origin: Origin, number: int) -> dict[str, Artefact]:
     supernet = supernet_stage(bench, origin, seed)
     found = {"supernet": supernet, "judged": judging_stage(bench, origin, supernet, seed)}
     if name in SEARCHED:
-        for kind, search in (("evolution", searches.evolve), ("reinforce", searches.reinforce)):
+        for kind, search in (("evolution", table_searches.evolve), ("reinforce", table_searches.reinforce)):
             found[kind] = search_stage(bench, origin, supernet, kind, search, seed)
         found["darts"] = darts_stage(bench, origin, seed)
     return {f"{label}-{name}-{number}": artefact for label, artefact in found.items()}
@@ -300,7 +300,7 @@ def untrained_stage(bench: Bench, origin: Origin) -> Artefact:
 
 
 def search_stage(
-    bench: Bench, origin: Origin, supernet: Artefact, kind: str, search: Callable[..., searches.Find], seed: int
+    bench: Bench, origin: Origin, supernet: Artefact, kind: str, search: Callable[..., table_searches.Find], seed: int
 ) -> Artefact:
     """The stage of a search that asks a supernet for scores; writes architectures.json."""
     chapter = bench.settings.truth
@@ -322,18 +322,18 @@ def darts_stage(bench: Bench, origin: Origin, seed: int) -> Artefact:
     def work(folder: Path) -> None:
         with origin.guarded():
             source = origin.load(settings, bench.teacher)
-            _write(folder, bench, searches.darts(folder, source, known(bench), bench.space, settings, seed))
+            _write(folder, bench, table_searches.darts(folder, source, known(bench), bench.space, settings, seed))
 
     depends = _common(bench, origin, seed) | {"darts": settings.truth.darts}
     inputs, run = [origin.given, bench.teacher.digest, bench.table], settings.run
     return stages.stage(f"truth-darts-{origin.name}-{seed}", work, depends, inputs=inputs, version=VERSION, run=run)
 
 
-def known(bench: Bench) -> Sequence[searches.Choices]:
+def known(bench: Bench) -> Sequence[table_searches.Choices]:
     """The architectures of the table: searches are among these."""
     return [nasbench.from_text(text) for text, *_ in bench.rows()]
 
 
-def _write(folder: Path, bench: Bench, find: searches.Find) -> None:
+def _write(folder: Path, bench: Bench, find: table_searches.Find) -> None:
     choices, facts = find
     scratch.write_architectures(folder, [nasbench.to_text(bench.space, choices)], **facts)
