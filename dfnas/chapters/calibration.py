@@ -24,7 +24,7 @@ from dfnas.profiles import Settings, SynthesisSettings, rules
 from dfnas.runtime import processes, stages, statistics
 from dfnas.runtime.artefacts import Artefact
 from dfnas.runtime.files import write_json
-from dfnas.synthesis import sets
+from dfnas.synthesis import controls, sets
 from dfnas.synthesis.held_out import held_out, judges
 from dfnas.training import evaluation, loop, students
 
@@ -117,7 +117,7 @@ def _sets(settings: Settings, teacher: Teacher) -> dict[str, Artefact]:
     for name, update in variants.items():
         variant = dataclasses.replace(single, update=update)
         artefacts[name] = sets.set_stage(name, settings, teacher, variant)
-    artefacts["noise"] = sets.noise_stage(settings, teacher, chapter.images)
+    artefacts["noise"] = controls.noise_stage(settings, teacher, chapter.images)
     return artefacts
 
 
