@@ -5,14 +5,12 @@ from typing import Any
 
 from dfnas.chapters import costs
 from dfnas.chapters.truth import experiment
-from dfnas.models import cost, nasbench
+from dfnas.models import nasbench
 from dfnas.profiles import Settings, TrainingSettings
 from dfnas.search import tables
 
 MIDDLING = {"cell": (3, 1, 2, 1, 3, 4), "chain": (1, 2, 0, 1, 2, 0, 1, 2)}  # of about a space's mean cost
-# All operations of a cell are about this many of its middling architecture; a step of the parameters takes two of the
-# three passes that one of the weights does.
-MIXTURE = 4 * 5 / 3
+MIXTURE = 3 * 5 / 3  # all operations are about three such cells; and the parameters take two passes beside the three
 
 
 def plan(settings: Settings) -> list[dict[str, Any]]:
@@ -46,21 +44,19 @@ def _judged(settings: Settings) -> int:
 
 def _judgements(text: str, nets: int, settings: Settings) -> dict[str, Any]:
     """What supernets are asked, at most, by the table and by searches; the scores without training are as much."""
-    chapter, data, count = settings.truth, settings.data, settings.synthesis.images
-    side = chapter.side or data.region
-    shape = (data.channels, side, side)
-    network, held_out = costs.meta_network(text, settings), round(chapter.held_out * count)
+    chapter, count = settings.truth, settings.synthesis.images
+    network, held_out = costs.cost_of(text, settings, chapter.side), round(chapter.held_out * count)
     evolved = chapter.evolution.population * (chapter.evolution.generations + 1)
     drawn = chapter.reinforce.updates * chapter.reinforce.samples
     asked = (nets + 2) * _judged(settings) + len(experiment.SEARCHED) * chapter.seeds * (evolved + drawn)
     each = min(chapter.recalibration * chapter.training.batch, count - held_out) + held_out
     return costs.cost_row(
-        f"judging x {asked:,}",
+        f"judging x {asked}",
         settings,
         iterations=asked,
         images=asked * each,
         pieces=nets,
-        macs=asked * each * cost.macs(network, shape),
+        macs=asked * each * network.macs,
         bytes_disk=200 * asked,
-        memory_mb=chapter.training.batch * cost.activations(network, shape) * 4 / 1e6,
+        memory_mb=chapter.training.batch * network.activations * 4 / 1e6,
     )
