@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import scipy  # brings scipy.stats where it is first asked for, which takes half a second
 import torch
-from scipy import linalg, stats
 from torch import Tensor, nn
 
 from dfnas.chapters import costs
@@ -24,7 +24,7 @@ from dfnas.profiles import Settings, SynthesisSettings, rules
 from dfnas.runtime import processes, stages, statistics
 from dfnas.runtime.artefacts import Artefact
 from dfnas.runtime.files import write_json
-from dfnas.synthesis import sets
+from dfnas.synthesis import controls, sets
 from dfnas.synthesis.held_out import held_out, judges
 from dfnas.training import evaluation, loop, students
 
@@ -117,7 +117,7 @@ def _sets(settings: Settings, teacher: Teacher) -> dict[str, Artefact]:
     for name, update in variants.items():
         variant = dataclasses.replace(single, update=update)
         artefacts[name] = sets.set_stage(name, settings, teacher, variant)
-    artefacts["noise"] = sets.noise_stage(settings, teacher, chapter.images)
+    artefacts["noise"] = controls.noise_stage(settings, teacher, chapter.images)
     return artefacts
 
 
@@ -209,7 +209,7 @@ def label_measures(part: Source, real: Tensor | None) -> dict[str, Any]:
     found = {"label_entropy": float(entropy(part.targets).mean()), "class_similarity": similarity.tolist()}
     if real is not None:
         off = ~torch.eye(len(real), dtype=torch.bool)
-        found["similarity_correlation"] = float(stats.spearmanr(similarity[off], real[off]).statistic)
+        found["similarity_correlation"] = float(scipy.stats.spearmanr(similarity[off], real[off]).statistic)
     return found | {"off_slot": float((part.targets.argmax(1) != part.classes).double().mean())}
 
 
@@ -272,7 +272,7 @@ def frechet_distance(first: Tensor, second: Tensor) -> float:
     """The squared Frechet distance between Gaussians fitted to two sets of features [N, D]."""
     a, b = first.double().numpy(), second.double().numpy()
     covariance_a, covariance_b = np.cov(a.T), np.cov(b.T)
-    root = linalg.sqrtm(covariance_a @ covariance_b)
+    root = scipy.linalg.sqrtm(covariance_a @ covariance_b)
     trace = np.trace(covariance_a + covariance_b - 2 * np.real(root))
     return max(0.0, float(((a.mean(0) - b.mean(0)) ** 2).sum() + trace))
 

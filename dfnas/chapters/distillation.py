@@ -24,7 +24,7 @@ from dfnas.profiles import Settings, StudentSettings, SynthesisSettings
 from dfnas.runtime import processes, stages, statistics
 from dfnas.runtime.artefacts import Artefact
 from dfnas.runtime.files import write_json
-from dfnas.synthesis import sets
+from dfnas.synthesis import controls, sets
 from dfnas.synthesis.held_out import held_out, judges
 from dfnas.training import evaluation, loop, students
 
@@ -142,7 +142,7 @@ def compute(settings: Settings) -> dict[str, Artefact]:
     artefacts = {
         "synthesis": sets.set_stage("synthesis", settings, teacher, settings.synthesis),
         "fewer": sets.set_stage("synthesis-fewer", settings, teacher, fewer(settings)),
-        "noise": sets.noise_stage(settings, teacher, settings.synthesis.images),
+        "noise": controls.noise_stage(settings, teacher, settings.synthesis.images),
         **held_out(settings, teacher),
     }
     calls = {

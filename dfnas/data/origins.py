@@ -1,9 +1,12 @@
-"""Where the sources of a search come from: synthetic images, as many real ones, or as many images of noise."""
+"""Where the sources of a search come from: synthetic images, or as many real ones, or as many of a control."""
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from pathlib import Path
+
+from safetensors.torch import load_file
 
 from dfnas.data import presence, splits, synthetic
 from dfnas.data import real as real_data
@@ -12,30 +15,43 @@ from dfnas.data.teachers import Teacher
 from dfnas.profiles import DataSettings, Settings
 from dfnas.runtime.artefacts import Artefact
 
-NAMES = ("synthetic", "real", "noise")
+# real has true classes, real_soft the teacher's labels on the same images; control is structured noise that could win,
+# noise the paper's.
+NAMES = ("synthetic", "real", "real_soft", "control", "noise")
+SEARCHED = ("synthetic", "real", "noise")
 
 
-def names(data: DataSettings) -> tuple[str, ...]:
-    """The sources that there are: without real images to learn from, the other two."""
-    return tuple(name for name in NAMES if name != "real" or presence.has_train(data))
+def names(data: DataSettings, among: Iterable[str] = SEARCHED) -> tuple[str, ...]:
+    """Those sources that there are: without real images to learn from, the others."""
+    return tuple(name for name in among if not name.startswith("real") or presence.has_train(data))
 
 
 @dataclass(frozen=True)
 class Origin:
-    """A source before it is read: its name, and the artefact that holds it or the digest of the real data."""
+    """A source before it is read: its name, and the artefact that holds it (or its labels), or real data's digest."""
 
     name: str
     given: Artefact | str
 
+    @property
+    def folder(self) -> Path:
+        """The folder of the artefact that it holds."""
+        if not isinstance(self.given, Artefact):
+            raise ValueError(f"{self.name} is no artefact")
+        return self.given.folder
+
     def guarded(self) -> AbstractContextManager:
         """A context in which real data is out of reach, unless the source is real data."""
-        return contextlib.nullcontext() if self.name == "real" else splits.no_real_data()
+        return contextlib.nullcontext() if self.name.startswith("real") else splits.no_real_data()
 
     def load(self, settings: Settings, teacher: Teacher) -> Source:
-        """The source. The real one has as many images as the synthetic set (or all there are), and true classes."""
-        if isinstance(self.given, Artefact):
-            return synthetic.load(self.given.folder, teacher)
-        return real_data.train(settings.data, settings.synthesis.images, settings.seed)
+        """The source. Real ones have as many images as the synthetic set (or all there are)."""
+        if not self.name.startswith("real"):
+            return synthetic.load(self.folder, teacher)
+        source = real_data.train(settings.data, settings.synthesis.images, settings.seed)
+        if self.name == "real":
+            return source
+        return source.labelled(load_file(self.folder / "logits.safetensors")["logits"])
 
 
 def held(origins: Mapping[str, Origin]) -> dict[str, Artefact]:

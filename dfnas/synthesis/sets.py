@@ -5,18 +5,17 @@ teacher gave to the slot's previous image: only these logits are carried (as in 
 """
 
 import dataclasses
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from dfnas.data import presence, splits, synthetic
 from dfnas.data import real as real_data
+from dfnas.data import splits, synthetic
 from dfnas.data.images import center_crop, from_input, random_crop
-from dfnas.data.origins import Origin
-from dfnas.data.synthetic import Shard
+from dfnas.data.origins import SEARCHED, Origin, names
 from dfnas.data.teachers import Teacher
 from dfnas.errors import UserError
 from dfnas.kernels import image_update
@@ -24,46 +23,24 @@ from dfnas.profiles import DataSettings, RunSettings, Settings, SynthesisSetting
 from dfnas.runtime import distributed, seeds, stages
 from dfnas.runtime.artefacts import Artefact
 from dfnas.runtime.progress import bar
-from dfnas.synthesis import inversion
+from dfnas.synthesis import controls, inversion
 from dfnas.training import evaluation
 
 VERSION = 3
 COMPILE_FROM = 8  # batches: a smaller set is made before compiling has paid
-NOISE_VERSION = 2
 
 
-def origins_of(settings: Settings, teacher: Teacher) -> dict[str, Origin]:
-    """Where each source of a search comes from, by name: the synthetic set, the real data if any, and the noise."""
-    given: dict[str, Artefact | str] = {"synthetic": set_stage("synthesis", settings, teacher, settings.synthesis)}
-    if presence.has_train(settings.data):
-        given["real"] = real_data.digest(settings.data)
-    given["noise"] = noise_stage(settings, teacher, settings.synthesis.images)
-    return {name: Origin(name, each) for name, each in given.items()}
-
-
-def noise_stage(settings: Settings, teacher: Teacher, count: int) -> Artefact:
-    """The stage that makes `count` images of noise, labelled by the teacher."""
-    return stages.stage(
-        "noise",
-        lambda folder: make_noise(folder, settings, teacher, count),
-        {"images": count, "data": splits.geometry(settings.data), "seed": settings.seed},
-        inputs=[teacher.digest],
-        version=NOISE_VERSION,
-        run=settings.run,
-    )
-
-
-def make_noise(folder: Path, settings: Settings, teacher: Teacher, count: int) -> None:
-    """The control: N(0, 1) clipped to valid images, with the teacher's logits (appendix A names it, and no more)."""
-    data = settings.data
-    low, high = (bounds[:, None, None] for bounds in inversion.clip_bounds(teacher.mean, teacher.std))
-    shape = (count, data.channels, data.canvas, data.canvas)
-    canvas = torch.randn(shape, generator=seeds.generator(settings.seed, "noise")).clamp(low, high)
-    images = from_input(canvas, teacher.mean, teacher.std)
-    crops = center_crop(images, data.region)
-    logits = evaluation.answers(teacher, crops, settings.run).half()
-    shard = Shard(images, logits, logits.argmax(1), torch.zeros(1, len(inversion.TERMS)), 0, 0)
-    synthetic.write(folder, shard, settings.seed, "noise")
+def origins_of(settings: Settings, teacher: Teacher, among: Iterable[str] = SEARCHED) -> dict[str, Origin]:
+    """Where those of `origins.NAMES` come from, by name, which there are: stages that are asked for, or real data."""
+    count = settings.synthesis.images
+    made: dict[str, Callable[[], Artefact | str]] = {
+        "synthetic": lambda: set_stage("synthesis", settings, teacher, settings.synthesis),
+        "real": lambda: real_data.digest(settings.data),
+        "real_soft": lambda: controls.soft_labels_stage(settings, teacher),
+        "control": lambda: controls.control_stage(settings, teacher, count),
+        "noise": lambda: controls.noise_stage(settings, teacher, count),
+    }
+    return {name: Origin(name, made[name]()) for name in names(settings.data, among)}
 
 
 def synthesise(

@@ -13,7 +13,7 @@ from dfnas.data import splits, synthetic
 from dfnas.data.synthetic import Shard
 from dfnas.data.teachers import Teacher
 from dfnas.runtime.artefacts import Artefact
-from dfnas.synthesis import sets
+from dfnas.synthesis import controls, sets
 from dfnas.training import evaluation, students
 
 SETTINGS = identities.settings()
@@ -31,7 +31,7 @@ def _chapters(tmp_path, monkeypatch):
         monkeypatch.setattr(chapter, "load_teacher", lambda settings: TEACHER)
     monkeypatch.setattr(exports, "network_stage", lambda *_: None)  # students here have no weights
     monkeypatch.setattr(sets, "synthesise", lambda folder, *_: write(folder))
-    monkeypatch.setattr(sets, "make_noise", lambda folder, *_: write(folder, rounds=1, slots=200, grey=99))
+    monkeypatch.setattr(controls, "make_noise", lambda folder, *_: write(folder, rounds=1, slots=200, grey=99))
 
 
 def write(folder: Path, rounds: int = 2, slots: int = 100, grey: int = 0) -> None:

@@ -18,7 +18,7 @@ from dfnas.data.synthetic import Shard
 from dfnas.errors import UserError
 from dfnas.runtime import statistics
 from dfnas.runtime.artefacts import Artefact
-from dfnas.synthesis import sets
+from dfnas.synthesis import controls
 from dfnas.training import evaluation, students
 
 SETTINGS = profiles.load("smoke")
@@ -114,7 +114,7 @@ def test_a_balanced_subset():
 
 def test_noise_is_valid_and_labelled_by_the_teacher(tmp_path):
     teacher = teachers.load(SETTINGS)
-    sets.make_noise(tmp_path, SETTINGS, teacher, SETTINGS.calibration.images)
+    controls.make_noise(tmp_path, SETTINGS, teacher, SETTINGS.calibration.images)
     noise = synthetic.load(tmp_path, teacher)
     assert len(noise) == SETTINGS.calibration.images
     assert torch.equal(noise.classes, noise.targets.argmax(1))

@@ -17,7 +17,7 @@ from dfnas.data.synthetic import Shard, load, write
 from dfnas.errors import UserError
 from dfnas.runtime import artefacts, stages
 from dfnas.runtime.artefacts import Artefact
-from dfnas.synthesis import sets
+from dfnas.synthesis import controls
 from dfnas.training import evaluation, loop, losses, students
 
 SETTINGS = profiles.load("smoke")
@@ -201,5 +201,5 @@ def test_a_profile_without_the_chapter_says_so():
 
 def test_noise_is_as_many_images_as_the_set():
     keys = stages.keys(lambda: distillation.compute(SETTINGS))
-    noise = stages.keys(lambda: sets.noise_stage(SETTINGS, teachers.load(SETTINGS), SETTINGS.synthesis.images))
+    noise = stages.keys(lambda: controls.noise_stage(SETTINGS, teachers.load(SETTINGS), SETTINGS.synthesis.images))
     assert keys["noise"] == noise["noise"]

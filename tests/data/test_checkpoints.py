@@ -20,7 +20,7 @@ from dfnas import models, profiles
 from dfnas.data import exported, teachers
 from dfnas.errors import UserError
 from dfnas.models import norms
-from dfnas.synthesis import sets
+from dfnas.synthesis import controls
 
 NETWORK = models.build("resnet5", 10, 1, seed=0).eval()
 STATE = {name: value.clone() for name, value in NETWORK.state_dict().items()}
@@ -551,14 +551,14 @@ def test_an_artefact_of_a_network_that_has_come_to_answer_otherwise_is_refused(t
     monkeypatch.setenv("DFNAS_RUNS", str(tmp_path / "runs"))
     settings = profiles.load("smoke")
     teacher = teachers.load(settings)
-    sets.noise_stage(settings, teacher, 20)
-    assert sets.noise_stage(settings, teacher, 20).seconds > 0
+    controls.noise_stage(settings, teacher, 20)
+    assert controls.noise_stage(settings, teacher, 20).seconds > 0
     answers = [value * 1.01 for value in teacher.digest.answers]
     changed = teachers.stages.Digest(teacher.digest, answers)
     object.__setattr__(teacher, "digest", changed)
     with pytest.raises(UserError, match="answered otherwise"):
-        sets.noise_stage(settings, teacher, 20)
+        controls.noise_stage(settings, teacher, 20)
     close = teachers.stages.Digest(teacher.digest, [value * 1.0001 for value in answers])
     object.__setattr__(teacher, "digest", close)
     monkeypatch.setattr(teachers.stages, "TOLERANCE", 0.02)
-    assert sets.noise_stage(settings, teacher, 20).name == "noise"
+    assert controls.noise_stage(settings, teacher, 20).name == "noise"

@@ -8,7 +8,7 @@ from dfnas.data import origins, splits, teachers
 from dfnas.data import real as real_data
 from dfnas.data.origins import Origin
 from dfnas.runtime import artefacts, stages
-from dfnas.synthesis import sets
+from dfnas.synthesis import controls, sets
 
 SETTINGS = profiles.load("smoke")
 
@@ -24,7 +24,7 @@ def runs(tmp_path, monkeypatch):
 @pytest.mark.parametrize("name", origins.NAMES)
 def test_real_data_is_out_of_reach_of_every_source_but_itself(name):
     with Origin(name, "").guarded():
-        if name == "real":
+        if name.startswith("real"):
             assert len(real_data.load(SETTINGS.data).test) == 360
         else:
             with pytest.raises(splits.RealDataError):
@@ -33,7 +33,7 @@ def test_real_data_is_out_of_reach_of_every_source_but_itself(name):
 
 def test_synthetic_and_noise_are_loaded_with_real_data_out_of_reach(runs):
     frozen = teachers.load(SETTINGS)
-    noise = Origin("noise", sets.noise_stage(SETTINGS, frozen, 20))
+    noise = Origin("noise", controls.noise_stage(SETTINGS, frozen, 20))
     with noise.guarded():
         loaded = noise.load(SETTINGS, frozen)
         with pytest.raises(splits.RealDataError):
@@ -56,10 +56,12 @@ def test_the_real_source_has_as_many_images_as_the_synthetic_set():
 def test_each_name_has_its_own_origin_and_only_artefacts_are_held():
     frozen = teachers.load(SETTINGS)
     with stages.dry():
-        found = sets.origins_of(SETTINGS, frozen)
+        found = sets.origins_of(SETTINGS, frozen, origins.NAMES)
     assert {name: origin.name for name, origin in found.items()} == {name: name for name in origins.NAMES}
     assert found["real"].given == real_data.digest(SETTINGS.data)
     assert {name: artefact.name for name, artefact in origins.held(found).items()} == {
         "synthetic": "synthesis",
+        "real_soft": "real-soft",
+        "control": "control",
         "noise": "noise",
     }

@@ -15,7 +15,7 @@ from dfnas.data.teachers import load as load_teacher
 from dfnas.errors import UserError
 from dfnas.profiles import DataSettings
 from dfnas.runtime import stages
-from dfnas.synthesis import inversion, sets
+from dfnas.synthesis import controls, inversion, sets
 from dfnas.training import students
 
 from .test_folder import encoded
@@ -176,7 +176,7 @@ def test_what_is_data_free_has_the_same_keys_with_a_few_labelled_images_and_with
 
         def asked(settings=settings, teacher=teacher) -> None:
             artefact = sets.set_stage("synthesis", settings, teacher, settings.synthesis)
-            sets.noise_stage(settings, teacher, 10)
+            controls.noise_stage(settings, teacher, 10)
             students.set_stage("student", settings, teacher, settings.student, artefact, 0)
 
         keys[name] = stages.keys(asked)

@@ -9,7 +9,7 @@ import torch
 
 from dfnas import profiles
 from dfnas.data import synthetic, teachers
-from dfnas.synthesis import inversion, sets
+from dfnas.synthesis import controls, inversion, sets
 
 SETTINGS = profiles.load("smoke", 0, ["run.precision=fp32", "run.device=cpu"])
 TINY = dataclasses.replace(
@@ -66,7 +66,7 @@ def test_a_set_that_goes_on_carries_the_same_logits(carried, monkeypatch):
 def test_noise_is_standard_normal_where_black_and_white_let_it(tmp_path):
     """In the teacher's normalised space, with what lies outside of a valid image moved to black or white."""
     teacher = teachers.load(SETTINGS)
-    sets.make_noise(tmp_path, SETTINGS, teacher, 200)
+    controls.make_noise(tmp_path, SETTINGS, teacher, 200)
     pixels = synthetic.load(tmp_path, teacher).images
     for grey in (0, 60, 127, 200, 254):
         bound = ((grey + 0.5) / 255 - teacher.mean[0]) / teacher.std[0]

@@ -10,7 +10,7 @@ from dfnas.data import real, sources, synthetic, teachers
 from dfnas.errors import UserError
 from dfnas.models import norms
 from dfnas.profiles import resolve
-from dfnas.synthesis import moments, sets, spectra
+from dfnas.synthesis import controls, moments, sets, spectra
 from dfnas.training import loop, losses, students
 from synthesis import their_networks
 
@@ -110,7 +110,7 @@ def test_students_of_a_teacher_without_batch_norms_beat_those_of_noise(tmp_path)
         folder = tmp_path / name
         folder.mkdir()
         if name == "noise":
-            sets.make_noise(folder, settings, teacher, 200)
+            controls.make_noise(folder, settings, teacher, 200)
         else:
             sets.synthesise(folder, teacher, synthesis, settings.data, settings.run, 0)
         students.train_synthetic(folder, synthetic.load(folder, teacher), settings, teacher, student, 0)
