@@ -51,9 +51,14 @@ def _won(name: str, value: float = 10.0) -> dict[str, float]:
 GOOD = _good()
 
 
+def sources(metrics: Metrics) -> list[str]:
+    """The sources that a record has finds on."""
+    return [name for name in origins.NAMES if f"found_on_{name}_std" in metrics]
+
+
 def spreads(metrics: Metrics) -> tuple[float, float]:
     """The deviations of a search chapter's record: among random architectures, and among trainings of one of them."""
-    within = float(np.mean([metrics[f"found_on_{name}_std"] ** 2 for name in origins.NAMES])) ** 0.5
+    within = float(np.mean([metrics[f"found_on_{name}_std"] ** 2 for name in sources(metrics)])) ** 0.5
     return max(metrics["random_std"] ** 2 - within**2, 0.0) ** 0.5, within
 
 
@@ -67,11 +72,10 @@ def arms(generator: np.random.Generator, metrics: Metrics, searches: int, shift:
         columns = dict.fromkeys(("macs", "parameters"), [1] * len(accuracy))
         return columns | {"accuracy": accuracy, "search": [each for each in range(count) for _ in range(seeds)]}
 
-    found = {
-        f"found_on_{name}": trained(searches, SEEDS, 0.5 + shift * (name == "synthetic")) for name in origins.NAMES
-    }
+    names = sources(metrics)
+    found = {f"found_on_{name}": trained(searches, SEEDS, 0.5 + shift * (name == "synthetic")) for name in names}
     random = trained(RANDOM, 1, 0.5)
-    return found | {f"random_for_{name}": random for name in origins.NAMES}
+    return found | {f"random_for_{name}": random for name in names}
 
 
 def chapter(found: Mapping[str, Any]) -> dict[str, Any]:
