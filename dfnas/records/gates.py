@@ -38,12 +38,12 @@ def alive(name: str) -> Gate:
     return gate
 
 
-def ceiling(name: str) -> Gate:
-    """Real data agree with themselves under another seed: `name` is the coefficient."""
+def ceiling(name: str, what: str = "themselves") -> Gate:
+    """Real data agree with themselves under another seed, or with `what`: `name` is the coefficient."""
 
     def gate(record: Record) -> tuple[bool, str]:
         value, low, high = interval(record, name)
-        words = f"real data agree with themselves to {value:.2f} ({low:.2f} to {high:.2f})"
+        words = f"real data agree with {what} to {value:.2f} ({low:.2f} to {high:.2f})"
         return value > CEILING and low > 0, f"{words}, and have to be above {CEILING} and clear of 0"
 
     return gate

@@ -127,7 +127,8 @@ def metrics(artefacts: Mapping[str, Artefact], settings: Settings) -> dict[str, 
     found |= {"untrained_best": untrained, "tau_untrained_best": found[f"tau_{untrained}"]}
     found["tau_difference_synthetic_untrained"] = found[f"tau_difference_synthetic_{untrained}"]
     found |= {"architectures": len(truth), "scratch_architectures": len(fewer), "images": settings.synthesis.images}
-    fields = ("seeds", "channels", "cells", "labels", "temperature")
+    found["supernets"] = settings.truth.seeds
+    fields = ("channels", "cells", "labels", "temperature")
     return found | {field: getattr(settings.truth, field) for field in fields} | _of_table(artefacts, settings)
 
 
