@@ -1,5 +1,6 @@
 """The command line: what it prints, and one line with exit code 2 for every mistake."""
 
+import json
 import os
 import subprocess
 import sys
@@ -225,3 +226,31 @@ def test_the_module_runs_from_anywhere(tmp_path: Path) -> None:
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert done.stderr.startswith("dfnas: no profile 'fast'")
+
+
+IMPORTS = """
+import json, sys
+from dfnas import __main__
+had = {}
+for words in (["--help"], ["status"], ["plan", "02-synthesis"], ["plan"]):
+    assert __main__.main(words) == 0
+    had[" ".join(words)] = sorted({name for name in sys.argv[1:] if name in sys.modules})
+print(json.dumps(had))
+"""
+SLOW = ["torch", "torch._dynamo", "torch._inductor", "matplotlib", "seaborn", "pandas", "scipy.stats", "sklearn"]
+
+
+def test_what_answers_at_once_imports_nothing_that_takes_seconds(tmp_path: Path) -> None:
+    environment = os.environ | {"DFNAS_RUNS": str(tmp_path)}
+    out = subprocess.check_output([sys.executable, "-c", IMPORTS, *SLOW], text=True, env=environment)
+    had = json.loads(out.splitlines()[-1])
+    assert had == {"--help": [], "status": [], "plan 02-synthesis": ["torch"], "plan": ["torch"]}
+
+
+def test_a_notebook_begins_without_what_draws_and_compiles(tmp_path: Path) -> None:
+    first = "import sys; from dfnas import figures, records; from dfnas.chapters import exports, spos, synthesis\n"
+    first += "from dfnas.synthesis import inversion; records.begin('02-synthesis', 'quick')\n"
+    first += "print(*(name for name in sys.argv[1:] if name in sys.modules))"
+    environment = os.environ | {"DFNAS_RUNS": str(tmp_path)}
+    out = subprocess.check_output([sys.executable, "-c", first, *SLOW], text=True, env=environment)
+    assert out.split() == ["torch", "matplotlib"]

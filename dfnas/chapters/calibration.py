@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import scipy  # brings scipy.stats where it is first asked for, which takes half a second
 import torch
-from scipy import linalg, stats
 from torch import Tensor, nn
 
 from dfnas.chapters import costs
@@ -209,7 +209,7 @@ def label_measures(part: Source, real: Tensor | None) -> dict[str, Any]:
     found = {"label_entropy": float(entropy(part.targets).mean()), "class_similarity": similarity.tolist()}
     if real is not None:
         off = ~torch.eye(len(real), dtype=torch.bool)
-        found["similarity_correlation"] = float(stats.spearmanr(similarity[off], real[off]).statistic)
+        found["similarity_correlation"] = float(scipy.stats.spearmanr(similarity[off], real[off]).statistic)
     return found | {"off_slot": float((part.targets.argmax(1) != part.classes).double().mean())}
 
 
@@ -272,7 +272,7 @@ def frechet_distance(first: Tensor, second: Tensor) -> float:
     """The squared Frechet distance between Gaussians fitted to two sets of features [N, D]."""
     a, b = first.double().numpy(), second.double().numpy()
     covariance_a, covariance_b = np.cov(a.T), np.cov(b.T)
-    root = linalg.sqrtm(covariance_a @ covariance_b)
+    root = scipy.linalg.sqrtm(covariance_a @ covariance_b)
     trace = np.trace(covariance_a + covariance_b - 2 * np.real(root))
     return max(0.0, float(((a.mean(0) - b.mean(0)) ** 2).sum() + trace))
 

@@ -3,12 +3,12 @@
 import functools
 from typing import Any
 
-import torch
 from torch import nn
 
 from dfnas import models
 from dfnas.data import folder, presence, teachers
 from dfnas.models import cost
+from dfnas.models.cost import Cost
 from dfnas.profiles import ScratchSettings, Settings, StudentSettings, SynthesisSettings, TrainingSettings
 from dfnas.search.scratch import searches
 from dfnas.synthesis import sets
@@ -36,11 +36,9 @@ def from_scratch(settings: Settings, scratch: ScratchSettings, text: str) -> dic
 def synthetic_set(name: str, settings: Settings, chosen: SynthesisSettings) -> dict[str, Any]:
     """Forward and input gradient: two passes over the teacher's MACs, at the side of each resolution stage."""
     data, made = settings.data, sets.batch_count(chosen) * chosen.batch * chosen.rounds
-    network = teacher_network(settings)
-    forward = cost.macs(network, (data.channels, data.region, data.region))
+    teacher = teacher_cost(settings)
     share = sum(count / scale**2 for scale, count, _ in chosen.stages)
     kept = made if chosen.keep_rounds == "all" else made // chosen.rounds
-    shape = (data.channels, data.region, data.region)
     return cost_row(
         name,
         settings,
@@ -48,9 +46,9 @@ def synthetic_set(name: str, settings: Settings, chosen: SynthesisSettings) -> d
         images=made,
         pieces=sets.batch_count(chosen),
         share=share / sum(count for _, count, _ in chosen.stages),
-        macs=2 * forward * share * made,
+        macs=2 * teacher.macs * share * made,
         bytes_disk=kept * (data.channels * data.canvas**2 + 2 * data.classes),
-        memory_mb=chosen.batch * cost.activations(network, shape) * 4 * 3 / 1e6,
+        memory_mb=chosen.batch * teacher.activations * 4 * 3 / 1e6,
     )
 
 
@@ -63,18 +61,17 @@ def student(name: str, settings: Settings, student: StudentSettings, images: int
     """The training of a student, with the teacher's passes where its labels are made online."""
     row = train(name, settings, student.network, student.training, images, student.side)
     if student.labels == "online":
-        data = settings.data
-        teacher = cost.macs(teacher_network(settings), (data.channels, data.region, data.region)) * row["images"]
-        row = scaled(row, 1 + teacher / row["macs"])
+        row = scaled(row, 1 + teacher_cost(settings).macs * row["images"] / row["macs"])
     return row
 
 
 @functools.lru_cache(maxsize=1)  # each row of a plan asks for it
-def teacher_network(settings: Settings) -> nn.Module:
-    """The network that is left of the data: the user's own, where one is given, else the one of the profile."""
+def teacher_cost(settings: Settings) -> Cost:
+    """Of the network that is left of the data: the user's own, where one is given, else the one of the profile."""
     if settings.teacher.path or settings.teacher.shipped:
-        return teachers.load(settings).network
-    return models.build(settings.teacher.network, settings.data.classes, settings.data.channels)
+        data = settings.data
+        return cost.of(teachers.load(settings, named=False).network, (data.channels, data.region, data.region))
+    return cost_of(settings.teacher.network, settings)
 
 
 def verifier(settings: Settings) -> dict[str, Any]:
@@ -88,13 +85,11 @@ def train(
 ) -> dict[str, Any]:
     """Forward, input and weight gradients: three passes over the network's MACs, at the side of each step."""
     data = settings.data
-    network = meta_network(chosen, settings) if isinstance(chosen, str) else chosen
     side = side or data.region
+    each = cost_of(chosen, settings, side) if isinstance(chosen, str) else cost.of(chosen, (data.channels, side, side))
     steps = loop.steps_of(recipe, count)
-    forward = cost.macs(network, (data.channels, side, side))
     rest = 1 - sum(share for _, share in recipe.resolutions)
     share = rest + sum(part * (size / side) ** 2 for size, part in recipe.resolutions)
-    shape = (data.channels, side, side)
     return cost_row(
         name,
         settings,
@@ -102,16 +97,22 @@ def train(
         images=steps * recipe.batch,
         pieces=recipe.batch,
         share=share,
-        macs=3 * forward * share * steps * recipe.batch,
-        bytes_disk=4 * cost.parameters(network),
-        memory_mb=(recipe.batch * cost.activations(network, shape) * 4 * 3 + 16 * cost.parameters(network)) / 1e6,
+        macs=3 * each.macs * share * steps * recipe.batch,
+        bytes_disk=4 * each.parameters,
+        memory_mb=(recipe.batch * each.activations * 4 * 3 + 16 * each.parameters) / 1e6,
     )
 
 
-def meta_network(name: str, settings: Settings) -> nn.Module:
-    """A network on the meta device: shapes without memory."""
-    with torch.device("meta"):
-        return models.build(name, settings.data.classes, settings.data.channels)
+def cost_of(text: str, settings: Settings, side: int = 0) -> Cost:
+    """What a network that is given as text costs, on images of a side (0: the region's)."""
+    return _cost_of(text, settings.data.classes, settings.data.channels, side or settings.data.region)
+
+
+@functools.lru_cache(maxsize=256)  # the same networks come up in many rows
+def _cost_of(text: str, classes: int, channels: int, side: int) -> Cost:
+    with cost.without_values():
+        network = models.build(text, classes, channels)
+    return cost.of(network, (channels, side, side))
 
 
 def scaled(row: dict[str, Any], factor: float) -> dict[str, Any]:

@@ -10,13 +10,10 @@ import shlex
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import matplotlib
-from matplotlib.figure import Figure
 from safetensors.torch import load_file
 
-from dfnas import figures
 from dfnas.data import image_folder, presence, synthetic
 from dfnas.data import real as real_data
 from dfnas.data.teachers import Teacher
@@ -29,6 +26,9 @@ from dfnas.runtime.artefacts import Artefact
 from dfnas.runtime.files import write_json, write_text
 from dfnas.search import scratch
 from dfnas.training import deployment
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 VERSION = 1
 MARK = "export.json"  # tells an exported folder from any other
@@ -113,6 +113,8 @@ def network_stage(
         deployment.write(folder, stem, text, weights, facts | {"mean": normal.mean, "std": normal.std})
         figure = picture(text)
         if figure is not None:
+            import matplotlib
+
             with matplotlib.rc_context({"svg.hashsalt": "dfnas"}):  # the same bytes each time
                 figure.savefig(folder / "architecture.svg", bbox_inches="tight", metadata={"Date": None})
 
@@ -130,8 +132,10 @@ def find_stage(
     return network_stage(chapter, "found", found, trained, settings, teacher, judged.side, real=True)
 
 
-def picture(text: str) -> Figure | None:
+def picture(text: str) -> "Figure | None":
     """An architecture, drawn as its chapter draws it; None of a network that no search found."""
+    from dfnas import figures  # imported late: a plan does without, and it takes a second
+
     kind = text.partition(":")[0]
     if kind == "darts":
         return figures.genotype(darts.from_text(text)[0])

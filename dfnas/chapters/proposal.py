@@ -97,7 +97,7 @@ def propose(
     first = {"data": data, "teacher": own | {"without_statistics": True}, "synthesis": {"stages": ((1, 1, "grow"),)}}
     data["classes"] = len(names) or teachers.classes(variant(base, **first))
     data |= {"class_names": names, "flip": base.data.flip}
-    network = teachers.load(variant(base, **first)).network
+    network = teachers.load(variant(base, **first), named=False).network
     own |= {} if norms.layers(network) else {"without_statistics": True}
     most = max(scale for scale, *_ in base.synthesis.stages)
     scales = [s for s in range(1, most + 1) if not side % s and probe.takes(network, channels, side // s)]

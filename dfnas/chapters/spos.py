@@ -79,10 +79,7 @@ def plan(settings: Settings) -> list[dict[str, Any]]:
         pieces=chapter.evolution.population,
         macs=images * shufflenet.macs(space, path, side, data.classes, data.channels),
         bytes_disk=200 * candidates,
-        memory_mb=chapter.search.batch
-        * cost.activations(costs.meta_network(text, settings), (data.channels, side, side))
-        * 4
-        / 1e6,
+        memory_mb=chapter.search.batch * costs.cost_of(text, settings, side).activations * 4 / 1e6,
     )
     return [
         costs.synthetic_set("synthesis", settings, settings.synthesis),
@@ -97,12 +94,11 @@ def supernets_row(name: str, settings: Settings, real: int, others: int, images:
     chapter, data, space = settings.spos, settings.data, space_of(settings)
     text, learnt = shufflenet.to_text(_middling(space), space), images - chapter.validation_each * data.classes
     row = costs.train(name, settings, text, chapter.search, learnt, chapter.side)
-    with torch.device("meta"):
+    with cost.without_values():
         network = shufflenet.Supernet(space, data.classes, data.channels)
     row["bytes_disk"] = 4 * cost.parameters(network)
     if chapter.labels == "online":
-        teacher = costs.teacher_network(settings)
-        forward = cost.macs(teacher, (data.channels, data.region, data.region))
+        forward = costs.teacher_cost(settings).macs
         row = costs.scaled(row, 1 + others / (real + others) * forward * row["images"] / row["macs"])
     return costs.times(row, real + others)
 

@@ -42,8 +42,10 @@ class Teacher:
     card: dict[str, Any]
 
 
-def load(settings: Settings) -> Teacher:
+def load(settings: Settings, named: bool = True) -> Teacher:
     """The teacher of all chapters after the first: `teacher.path` if given, else the one shipped with the package.
+
+    Not `named`, a network of somebody else's has no digest of its code, which takes a second to find: of a plan.
 
     Raises
     ------
@@ -56,7 +58,7 @@ def load(settings: Settings) -> Teacher:
         shown = data.region if settings.synthesis.update == "region" else data.canvas
         sides = {shown // max(1, scale) for scale, *_ in settings.synthesis.stages}
         try:
-            return read(path, data, teacher, sides) if os.path.isdir(path) else _from_file(path, settings, sides)
+            return read(path, data, teacher, sides) if os.path.isdir(path) else _from_file(path, settings, sides, named)
         except UserError as error:
             line = place(settings.file, str(error)) or place(settings.file, "teacher.path")
             raise UserError(f"{line}{error}") from None
@@ -105,7 +107,7 @@ def digest(network: nn.Module, mean: Sequence[float], std: Sequence[float], code
     return sha.hexdigest()[:16]
 
 
-def _from_file(path: Path, settings: Settings, sides: Collection[int]) -> Teacher:
+def _from_file(path: Path, settings: Settings, sides: Collection[int], named: bool) -> Teacher:
     """The user's own network, from a file of weights or of torch.export; no pickled code is run."""
     teacher, data = settings.teacher, settings.data
     if not os.path.isfile(path):
@@ -117,7 +119,7 @@ def _from_file(path: Path, settings: Settings, sides: Collection[int]) -> Teache
         network = build(teacher.network, teacher.builder, data.classes, data.channels)
         checkpoints.fit(network, checkpoints.read(path), str(path), teacher.builder or teacher.network)
     card = {"network": teacher.network, "builder": teacher.builder, "classes": real_data.class_names(data)}
-    return _frozen(network, normalisation(teacher, data), card, data, sides, str(path), program, teacher)
+    return _frozen(network, normalisation(teacher, data), card, data, sides, str(path), program, teacher, named)
 
 
 def classes(settings: Settings) -> int:
@@ -178,6 +180,7 @@ def _frozen(
     where: str,
     program: bool,
     teacher: TeacherSettings | None,
+    named: bool = True,
 ) -> Teacher:
     """A network that has been looked into, ready to be asked; the digest of one that is not ours holds its code."""
     network, (mean, std) = network.eval().requires_grad_(False), _checked(*normal, data, where)
@@ -190,7 +193,7 @@ def _frozen(
             "like: students will learn much less; --set teacher.without_statistics=true goes on with a natural spectrum"
         )
     builder = card["builder"]
-    theirs = program or builder or card["network"].startswith(("torchvision:", "timm:"))
+    theirs = named and (program or builder or card["network"].startswith(("torchvision:", "timm:")))
     code = probe.graph(network, data, builder.partition(":")[0]) if theirs else ""
     known = stages.Digest(digest(network, mean, std, code), answers[:, :KEPT].flatten().tolist())
     return Teacher(network, mean, std, tuple(card["classes"]), known, card)

@@ -12,12 +12,14 @@ from typing import Any, ParamSpec
 
 import matplotlib
 import numpy as np
-import seaborn
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
 WIDTH = 5.2  # inches; at a phone's 350 pixels a point of type is then about a pixel
-PALETTE: list[tuple[float, float, float]] = list(seaborn.color_palette("colorblind"))
+# seaborn's, without seaborn: it takes a second, which a notebook's first cell need not wait for.
+_COLOURS = "#0173b2 #de8f05 #029e73 #d55e00 #cc78bc #ca9161 #fbafe4 #949494 #ece133 #56b4e9"
+PALETTE: list[tuple[float, float, float]] = [to_rgb(colour) for colour in _COLOURS.split()]
 MARKERS = "osD^vPX*"
 DASHES = ("-", "--", "-.", ":")
 SEQUENTIAL, DIVERGING = "cividis", "PuOr"
@@ -35,6 +37,8 @@ def themed(plot: Callable[Parameters, Figure]) -> Callable[Parameters, Figure]:
 
     @functools.wraps(plot)
     def wrapper(*arguments: Parameters.args, **options: Parameters.kwargs) -> Figure:
+        import seaborn
+
         with matplotlib.rc_context():
             style = {**_TYPE, **_LINES, "legend.frameon": False}
             # colour codes are left alone: setting them would outlive the context

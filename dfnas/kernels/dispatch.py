@@ -63,13 +63,19 @@ def jit(function: Any) -> Any:
     return function if triton is None else triton.jit(function)
 
 
-@torch.compiler.assume_constant_result
+def _constant(function: Any) -> Any:
+    """What `torch.compiler.assume_constant_result` makes of a function, without the second that its import takes."""
+    function._dynamo_marked_constant = True
+    return function
+
+
+@_constant
 def interpreted() -> bool:
     """Whether the kernels of this process run in Triton's interpreter, which computes on a CPU."""
     return triton is not None and bool(triton.knobs.runtime.interpret)
 
 
-@torch.compiler.assume_constant_result
+@_constant
 def mode() -> str:
     """What `DFNAS_KERNELS` asks for: auto, reference or triton.
 

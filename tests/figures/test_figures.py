@@ -5,6 +5,7 @@ import io
 import matplotlib
 import numpy as np
 import pytest
+import seaborn
 import torch
 from matplotlib import pyplot
 from matplotlib.figure import Figure
@@ -200,3 +201,7 @@ def test_the_interval_is_students() -> None:
 def test_a_thousand_classes_are_drawn_without_names() -> None:
     figure = figures.confusion_matrix(np.eye(1000, dtype=int), [str(k) for k in range(1000)])
     assert len(figure.axes[0].texts) == 0
+
+
+def test_the_palette_is_seaborns_for_the_colour_blind() -> None:
+    assert list(seaborn.color_palette("colorblind")) == theme.PALETTE

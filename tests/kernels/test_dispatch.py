@@ -157,3 +157,8 @@ def test_without_triton_everything_imports_and_computes():
 def test_an_empty_batch_is_no_special_case():
     y, _ = batch_norm.batch_norm(torch.rand(0, 3, 4, 4), torch.zeros(3), torch.ones(3))
     assert y.shape == (0, 3, 4, 4)
+
+
+def test_what_is_constant_to_the_compiler_is_marked_as_torch_marks_it():
+    ours, theirs = dispatch._constant(lambda: 1), torch.compiler.assume_constant_result(lambda: 1)
+    assert vars(ours) == vars(theirs) != {}

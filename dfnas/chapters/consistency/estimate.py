@@ -4,8 +4,8 @@ from typing import Any
 
 from dfnas.chapters import costs, spos
 from dfnas.chapters.consistency import experiment
-from dfnas.models import cost, shufflenet
 from dfnas.models import darts as cells
+from dfnas.models import shufflenet
 from dfnas.profiles import Settings
 
 REAL = sum(experiment.source_of(arm) == "real" for arm in experiment.ARMS)
@@ -45,7 +45,6 @@ def _judgements(settings: Settings) -> dict[str, Any]:
     each = paths.recalibration * paths.search.batch + held_out + chapter.validation_images
     judged = len(experiment.ARMS) * chapter.candidates
     text = shufflenet.to_text(path, space)
-    values = cost.activations(costs.meta_network(text, settings), (data.channels, side, side))
     return costs.cost_row(
         f"judging x {judged}",
         settings,
@@ -54,5 +53,5 @@ def _judgements(settings: Settings) -> dict[str, Any]:
         pieces=1,
         macs=judged * each * shufflenet.macs(space, path, side, data.classes, data.channels),
         bytes_disk=200 * judged,
-        memory_mb=paths.search.batch * values * 4 / 1e6,
+        memory_mb=paths.search.batch * costs.cost_of(text, settings, side).activations * 4 / 1e6,
     )

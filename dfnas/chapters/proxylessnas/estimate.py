@@ -2,8 +2,6 @@
 
 from typing import Any
 
-import torch
-
 from dfnas.chapters import costs
 from dfnas.chapters.proxylessnas import experiment, latency
 from dfnas.models import cost, mbconv
@@ -22,16 +20,16 @@ def plan(settings: Settings) -> list[dict[str, Any]]:
     # REINFORCE: forward passes alone. By gradients: two forward passes, and what flows back through one of them.
     judged *= chapter.samples if chapter.update == "reinforce" else 3
     path = _middling(settings)
-    forward, values = _network(settings, path, chapter.side)
+    each = costs.cost_of(path, settings, chapter.side)
     judging = costs.cost_row(
         f"paths judged x {count}",
         settings,
         iterations=chapter.updates * (chapter.samples if chapter.update == "reinforce" else 3),
         images=judged,
         pieces=min(chapter.judged_batch, held_out),
-        macs=judged * forward,
+        macs=judged * each.macs,
         bytes_disk=200 * chapter.updates,
-        memory_mb=chapter.judged_batch * values * 4 / 1e6,
+        memory_mb=chapter.judged_batch * each.activations * 4 / 1e6,
     )
     return [
         costs.synthetic_set("synthesis", settings, settings.synthesis),
@@ -45,7 +43,7 @@ def plan(settings: Settings) -> list[dict[str, Any]]:
 
 def supernet(settings: Settings) -> Supernet:
     """The supernet of the ProxylessNAS chapter at full size, on the meta device: shapes without memory."""
-    with torch.device("meta"):
+    with cost.without_values():
         return experiment.build_supernet(settings)
 
 
@@ -57,12 +55,11 @@ def _middling(settings: Settings) -> str:
 
 def _supernet(name: str, settings: Settings, path: str, recipe: TrainingSettings, images: int) -> dict[str, Any]:
     """A stretch of a supernet's training: a path a step, and the teacher's passes where labels are made online."""
-    chapter, data = settings.proxylessnas, settings.data
+    chapter = settings.proxylessnas
     row = costs.train(name, settings, path, recipe, images, chapter.side)
     row["bytes_disk"] = 4 * cost.parameters(supernet(settings))
     if chapter.labels == "online":
-        teacher = costs.teacher_network(settings)
-        forward = cost.macs(teacher, (data.channels, data.region, data.region))
+        forward = costs.teacher_cost(settings).macs
         row = costs.scaled(row, 1 + forward * row["images"] / row["macs"])
     return row
 
@@ -72,22 +69,15 @@ def _latency(settings: Settings, path: str) -> dict[str, Any]:
     measured = settings.proxylessnas.latency
     # Two whole passes at least, a network for each operation and the random ones; these once more by themselves.
     count = 2 * (len(mbconv.SIZES) + 2 * measured.networks) * measured.repeats
-    forward, values = _network(settings, path, settings.proxylessnas.scratch.side)
+    each = costs.cost_of(path, settings, settings.proxylessnas.scratch.side)
     row = costs.cost_row(
         "latency",
         settings,
         iterations=count,
         images=count * measured.batch,
         pieces=1,
-        macs=count * measured.batch * forward,
+        macs=count * measured.batch * each.macs,
         bytes_disk=100 * count / measured.repeats,
-        memory_mb=measured.batch * values * 4 / 1e6,
+        memory_mb=measured.batch * each.activations * 4 / 1e6,
     )
     return row | {"seconds_estimate": max(row["seconds_estimate"], count * latency.ABOUT)}
-
-
-def _network(settings: Settings, path: str, side: int) -> tuple[int, int]:
-    """Multiply-adds of an architecture for one image, and the values that enter its batch norms."""
-    network, side = costs.meta_network(path, settings), side or settings.data.region
-    shape = (settings.data.channels, side, side)
-    return cost.macs(network, shape), cost.activations(network, shape)

@@ -2,8 +2,6 @@
 
 from typing import Any
 
-import torch
-
 from dfnas.chapters import costs
 from dfnas.chapters.pruning import networks
 from dfnas.models import cost, pruning
@@ -34,7 +32,7 @@ def _nets(settings: Settings, chapter: PruningSettings) -> dict[str, Any]:
     middle = pruning.to_text((pruning.FULL // 2,) * space.genes, space)
     learnt = settings.synthesis.images - chapter.validation_each * data.classes
     row = costs.train(f"PruningNets x {count}", settings, middle, chapter.search, learnt, chapter.side)
-    with torch.device("meta"):
+    with cost.without_values():
         net = PruningNet(space, data.classes, data.channels)
     weights = HIDDEN * pruning.parameters(space, (pruning.FULL // 2,) * space.genes, data.classes, data.channels)
     row |= {"bytes_disk": 4 * cost.parameters(net), "macs": row["macs"] + 3 * weights * row["iterations"]}
@@ -48,7 +46,7 @@ def _searches(settings: Settings, chapter: PruningSettings, even: list[Encoding]
     held_out = chapter.validation_each * data.classes
     images = held_out + min(chapter.recalibration * chapter.search.batch, settings.synthesis.images - held_out)
     candidates = len(networks.sources_of(settings)) * chapter.evolution.population * (chapter.evolution.generations + 1)
-    middle = costs.meta_network(pruning.to_text(even[0], space), settings)
+    middle = costs.cost_of(pruning.to_text(even[0], space), settings, side)
     return costs.cost_row(
         f"evolution x {len(networks.sources_of(settings))} x {len(even)}",
         settings,
@@ -57,7 +55,7 @@ def _searches(settings: Settings, chapter: PruningSettings, even: list[Encoding]
         pieces=chapter.evolution.population,
         macs=sum(candidates * images * networks.macs(settings, encoding) for encoding in even),
         bytes_disk=200 * candidates * len(even),
-        memory_mb=chapter.search.batch * cost.activations(middle, (data.channels, side, side)) * 4 / 1e6,
+        memory_mb=chapter.search.batch * middle.activations * 4 / 1e6,
     )
 
 
@@ -70,7 +68,5 @@ def _with_teacher(row: dict[str, Any], settings: Settings, chapter: PruningSetti
     """A row with the teacher's passes, where its labels are made online."""
     if chapter.labels != "online":
         return row
-    data = settings.data
-    teacher = costs.teacher_network(settings)
-    forward = cost.macs(teacher, (data.channels, data.region, data.region))
+    forward = costs.teacher_cost(settings).macs
     return costs.scaled(row, 1 + forward * row["images"] / row["macs"])
