@@ -25,6 +25,7 @@ from dfnas.runtime import processes, stages, statistics
 from dfnas.runtime.artefacts import Artefact
 from dfnas.runtime.files import write_json
 from dfnas.search import standings
+from dfnas.synthesis import controls
 from dfnas.synthesis.held_out import judges
 from dfnas.training import evaluation, students
 
@@ -80,6 +81,7 @@ def compute(settings: Settings) -> dict[str, Artefact]:
     """
     given, settings = settings, own(settings)
     teacher, artefacts = load_teacher(settings), spos.compute(settings)
+    artefacts["noise"] = controls.noise_stage(settings, teacher, settings.synthesis.images)
     calls: dict[str, Callable[[], Artefact]] = {}
     for arm, source in ARMS.items():
         for seed in range(settings.seed, settings.seed + settings.student.seeds):

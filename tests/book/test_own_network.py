@@ -37,7 +37,7 @@ MEASURED = {
     "03-calibration": ("held_out_student_accuracy_noise", "student_accuracy_noise"),
     "04-darts": ("held_out_difference_synthetic_random", "tested_difference_synthetic_random"),
     "05-spos": ("held_out_found_on_synthetic", "tested_found_on_synthetic"),
-    "06-proxylessnas": ("held_out_random_for_noise", "tested_random_for_noise"),
+    "06-proxylessnas": ("held_out_random_for_control", "tested_random_for_control"),
     "09-pruning": ("held_out_uniform", "uniform"),
     "10-distillation": ("student_agreement", "student_accuracy"),
 }
@@ -59,7 +59,7 @@ JUDGED = {f"{name}-evaluation" for name in ("synthesis", "calibration", "distill
 JUDGED |= {f"{name}-judged" for name in ("darts", "spos", "proxyless", "pruning")} | {"pruning-teacher"}
 BOTH = pytest.mark.parametrize("answered", [NONE, FEW], ids=["none", "few"])
 TAKEN = {  # by chapter: the name of the files that it leaves, and the stage that trained what is in them
-    "05-spos": ("found", "found-synthetic-0"),
+    "05-spos": ("found", "found-synthetic-0-0"),
     "09-pruning": ("pruned", "trained-pruned_on_synthetic-0-0"),
     "10-distillation": ("student", "full-synthetic-0"),
 }
@@ -226,7 +226,11 @@ def test_a_train_part_leaves_what_is_free_of_data_as_it_is(own: Own, monkeypatch
     monkeypatch.setattr(presence, "has_train", lambda data: True)
     for name in CHAPTERS:
         there = index.stage_keys(name, settings)
-        free = {stage for stage in none[name] if re.search(r"^(synthesis|noise|student|arm)|-(synthetic|noise)", stage)}
+        free = {
+            stage
+            for stage in none[name]
+            if re.search(r"^(synthesis|noise|control|student|arm)|-(synthetic|noise|control)", stage)
+        }
         free -= {stage for stage in free if "found-" in stage or "held-out" in stage} | JUDGED
         assert {stage for stage in free if there[stage] != none[name][stage]} == set()
         assert len(free) > 2

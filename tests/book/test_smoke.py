@@ -72,14 +72,14 @@ def test_records_hold_the_metrics_that_every_profile_has(runs):
             for part in ("", "_std", "_n")
         },
     }
-    sources = ("synthetic", "real", "noise")
+    sources = ("synthetic", "real", "control")
     arms = (*(f"{arm}_{name}" for arm in ("found_on", "random_for") for name in sources), "random")
     for name in ("04-darts", "05-spos", "06-proxylessnas"):
         chapters[name] = {f"{arm}{part}" for arm in arms for part in ("", "_std", "_n", "_macs")}
     pruned = ("pruned_on_synthetic", "pruned_on_real", "uniform", "random")
     chapters["09-pruning"] = {f"{arm}{part}" for arm in pruned for part in ("", "_std", "_n")}
     chapters["09-pruning"] |= {"pruned_macs", "full_macs", "teacher_accuracy"}
-    correlations = ("synthetic_real", "noise_real", "real_real", "difference")
+    correlations = ("synthetic_real", "control_real", "noise_real", "real_real", "difference")
     kinds = ("tau", "spearman", "pearson", "spos_tau")
     chapters["07-consistency"] = {
         f"{kind}_{pair}{end}" for kind in kinds for pair in correlations for end in ("", "_low", "_high")

@@ -121,7 +121,7 @@ def test_what_judges_a_source_without_real_data_trains_nothing(monkeypatch):
 def test_the_reference_shares_its_seed_with_none_of_the_rankings_that_it_is_compared_with():
     seeds = {arm: experiment.seed_of(arm, SETTINGS) for arm in experiment.ARMS}
     assert seeds["real"] not in {seeds[arm] for arm in experiment.ARMS if arm != "real"}
-    assert len({seeds[arm] for arm in ("again", "synthetic", "noise")}) == 1
+    assert len({seeds[arm] for arm in ("again", "synthetic", "control", "noise")}) == 1
 
 
 @pytest.fixture(scope="module")
@@ -145,7 +145,7 @@ def judge_all(folder, supernet, monkeypatch, stop_at=None):
     monkeypatch.setattr(Origin, "load", lambda *_: learnt)
     try:
         origin = Origin("synthetic", "")
-        experiment.judge_all(folder, origin, supernet, SETTINGS, SETTINGS, teachers.load(SETTINGS))
+        experiment.judge_all(folder, origin, supernet, SETTINGS, SETTINGS, SETTINGS.seed, teachers.load(SETTINGS))
     finally:
         monkeypatch.undo()
     return calls
@@ -174,14 +174,16 @@ def test_of_two_processes_each_judges_every_other_path(rank, tmp_path, supernet,
 
 def test_supernets_are_those_of_chapter_6():
     here, there = (chapters_index.stage_keys(name, SETTINGS) for name in ("07-consistency", "05-spos"))
-    for name in ("synthetic", "noise"):
-        assert here[f"spos-supernet-{name}"] == there[f"spos-supernet-{name}"]
+    for label in ("synthetic-0", "control-0"):
+        assert here[f"spos-supernet-{label}"] == there[f"spos-supernet-{label}"]
     with stages.dry():
         frozen = teachers.load(SETTINGS)
         real = sets.origins_of(SETTINGS, frozen)["real"]
         first, again = (experiment.supernet_stage(arm, real, SETTINGS, frozen) for arm in ("real", "again"))
-    assert first.key == there["spos-supernet-real"]
-    assert again.key != first.key
+    assert first.key == there["spos-supernet-real-0"]
+    assert again.key not in there.values()
+    more = profiles.load("smoke", 0, ["spos.scratch.searches=(('synthetic', 1), ('real', 2))"])
+    assert again.key == chapters_index.stage_keys("05-spos", more)["spos-supernet-real-1"]
 
 
 def test_a_part_without_architectures_is_left_out():

@@ -226,7 +226,7 @@ def test_the_table_is_part_of_a_search_s_key_only_where_latency_is_the_cost(file
     def key(cost, path):
         overrides = [f"proxylessnas.cost={cost}", f"proxylessnas.latency_table={path}"]
         settings = profiles.load("smoke", 0, overrides)
-        return stages.keys(lambda: proxylessnas.compute(settings))["proxyless-search-synthetic"]
+        return stages.keys(lambda: proxylessnas.compute(settings))["proxyless-search-synthetic-0"]
 
     assert key("macs", file) == key("macs", other)
     assert key("latency", file) != key("latency", other)

@@ -165,7 +165,7 @@ def test_paths_are_judged_by_validation_images_and_by_what_their_supernet_did_no
     with watch(TEACHER) as passes:
         spos.train_supernet(tmp_path, origin.load(SETTINGS, TEACHER), SETTINGS, TEACHER)
         supernet = Artefact("supernet", "", tmp_path)
-        consistency.judge_all(tmp_path, origin, supernet, SETTINGS, SETTINGS, TEACHER)
+        consistency.judge_all(tmp_path, origin, supernet, SETTINGS, SETTINGS, 0, TEACHER)
     training, judging = apart(passes, "training", "judging")
     assert shown(passes, "recalibration") == training
     own = "train" if name == "real" else "synthetic"

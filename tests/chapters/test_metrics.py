@@ -1,6 +1,7 @@
 """What chapters put into their records: which values are compared, and under which name each goes."""
 
 import json
+import math
 
 import pytest
 import torch
@@ -83,19 +84,32 @@ def test_a_darts_search_is_known_by_its_last_step(tmp_path):
     decided[..., PRIMITIVES.index("skip_connect")] = 100.0
     history = {"validation_accuracy": [0.1, 0.6], "step": [50, 60]}
     first, second = (to_text(genotype, Size(4, 3)) for genotype in (DARTS_V1, DARTS_V2))
-    texts = {"synthetic": first, "real": second, "noise": second, "synthetic, second seed": first}
+    texts = {"synthetic-0": first, "real-0": second, "noise-0": second, "synthetic-1": first, "real_soft-0": second}
     found = darts.outcomes(
         {
             label: written(tmp_path / label, text, torch.stack([undecided, decided]), history=history)
             for label, text in texts.items()
         }
     )
-    assert found["entropy_noise"] == pytest.approx(0.0, abs=1e-6)
-    assert found["skip_weight_synthetic_second_seed"] == pytest.approx(1.0)
+    assert found["entropy_start_noise"] == pytest.approx(math.log(8))
+    assert found["entropy_end_noise"].mean == pytest.approx(0.0, abs=1e-6)
+    assert found["skip_weight_synthetic"] == pytest.approx(1.0)
     assert found["held_out_real"] == 0.6
     assert found["skip_connections_synthetic"] == first.count("skip_connect")
-    assert found["agreement_synthetic_seed"] == found["agreement_real_noise"] == 1.0
-    assert found["agreement_synthetic_real"] == darts.agreement(first, second) < 1.0
+    assert found["agreement_again_synthetic"] == found["agreement_real_noise"] == 1.0
+    assert found["agreement_synthetic_real_soft"] == darts.agreement(first, second) < 1.0
+    assert "agreement_again_real" not in found
+
+
+def test_finds_are_averaged_over_the_searches_on_a_source(tmp_path):
+    first, second = (to_text(genotype, Size(4, 3)) for genotype in (DARTS_V1, DARTS_V2))
+    history, alphas = {"validation_accuracy": [0.5], "step": [1]}, torch.zeros(1, 2, 14, 8)
+    searches = {
+        f"synthetic-{seed}": written(tmp_path / str(seed), text, alphas, history=history)
+        for seed, text in enumerate((first, second, second))
+    }
+    alike = darts.agreement(first, second)
+    assert darts.outcomes(searches)["agreement_again_synthetic"] == pytest.approx((1 + 2 * alike) / 3)
 
 
 def test_random_cells_agree_where_an_operation_and_its_predecessor_are_drawn_alike():

@@ -275,6 +275,6 @@ def test_the_paper_s_supernet_on_the_meta_device():
 
 def test_a_plan_counts_the_images_that_paths_are_judged_on():
     judged = index.plan("06-proxylessnas", SETTINGS)[4]
-    assert judged["stage"] == "paths judged x 3"
-    assert judged["images"] == 3 * 10 * 4 * 30
+    assert judged["stage"] == "paths judged x 4"
+    assert judged["images"] == 4 * 10 * 4 * 30
     assert PAPER.proxylessnas.updates == 35_700

@@ -89,10 +89,14 @@ ROWS = [
     *(
         ("spread", f"{field}=1", f"{field}=1: it must be from 2 to 1,000, since the chapter reports a spread")
         for field in (
-            *("calibration.seeds", "darts.search_seeds", "darts.scratch.seeds", "spos.scratch.random"),
+            *("calibration.seeds", "darts.scratch.alike", "darts.scratch.seeds", "spos.scratch.random"),
             *("proxylessnas.scratch.seeds", "pruning.seeds", "pruning.random", "distillation.seeds"),
         )
     ),
+    ("word", "spos.scratch.searches=(('synthetics', 2),)", "'synthetics' (did you mean 'synthetic'?): there are"),
+    ("range", "spos.scratch.searches=(('synthetic', 0),)", "spos.scratch.searches=0: it must be from 1 to 1,000"),
+    ("together", "spos.scratch.searches=(('real', 2),)", "it must name synthetic, and each source once"),
+    ("together", "darts.scratch.searches=(('synthetic', 2), ('synthetic', 1))", "it must name synthetic, and each"),
     ("together", "data.region=24", "data.region=24: it must be at most the canvas, 20, and the side of an image, 16"),
     ("together", "data.canvas=12", "data.region=16: it must be at most the canvas, 12"),
     ("together", "data.canvas=48 & data.padding=reflect", "data.canvas=48: images of 16 are reflected to 46 at most"),

@@ -35,7 +35,7 @@ from dfnas.synthesis import sets
 from dfnas.training import evaluation, loop, losses
 
 VERSION = 2
-ARMS = ("real", "again", "synthetic", "noise")  # again: real data under another seed, the ceiling
+ARMS = ("real", "again", "synthetic", "control", "noise")  # again: real data under another seed, the ceiling
 LOG, DONE = "judged.jsonl", "done.jsonl"
 
 
