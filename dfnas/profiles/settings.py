@@ -47,7 +47,7 @@ Name = Annotated[str, Rule(str.isprintable, "one line of text")]
 FilePath = Annotated[str, PATH]
 Benchmark = Literal[
     "synthesis_step", "darts_step", "searches", "candidates", "kernels", "loader", "memory", "kept_memory", "precision",
-    "small_networks", "processes", "growth"
+    "small_networks", "processes", "time_to_student", "growth"
 ]  # fmt: skip
 Labels = Literal["stored", "online"]  # logits of the set, or the teacher on the augmented crop
 
