@@ -38,15 +38,14 @@ def alive(name: str) -> Gate:
     return gate
 
 
-def ceiling(name: str) -> Gate:
-    """Real data agree with themselves under another seed: `name` is the coefficient."""
+def ceiling(name: str, what: str = "themselves") -> Gate:
+    """Real data agree with themselves under another seed, or with `what`: `name` is the coefficient."""
 
     def gate(record: Record) -> tuple[bool, str]:
         value, low, high = interval(record, name)
-        words = f"real data agree with themselves to {value:.2f} ({low:.2f} to {high:.2f})".replace(
-            "-", "\N{MINUS SIGN}"
-        )
-        return value > CEILING and low > 0, f"{words}, and have to be above {CEILING} and clear of 0"
+        found = f"{value:.2f} ({low:.2f} to {high:.2f})".replace("-", "\N{MINUS SIGN}")
+        words = f"real data agree with {what} to {found}, and have to be above {CEILING} and clear of 0"
+        return value > CEILING and low > 0, words
 
     return gate
 

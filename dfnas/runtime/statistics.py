@@ -262,18 +262,21 @@ def regret(scores: Sequence[float], truth: Sequence[float], k: int) -> float:
     return float(y.max() - y[top].max())
 
 
-def chance_regret(truth: Sequence[float], k: int) -> float:
+def chance_regret(truth: Sequence[float], k: int, scores: Sequence[float] | None = None) -> float:
     """The mean regret of looking at k things drawn without replacement: what a ranking has to beat.
 
-    Raises ValueError where k is not from 1 to the number of values.
+    With `scores`, of those that are drawn the one with the highest score is taken, and not the best (of equal scores
+    the first): the mean regret of a random search. Raises ValueError where k is not from 1 to the number of values, or
+    lists differ in length.
     """
-    values = np.sort(np.asarray(truth, dtype=float))
+    order, values = _pair(truth if scores is None else scores, truth)
+    values = values[np.argsort(-order, kind="stable")][::-1]
     if not 1 <= k <= len(values):
         raise ValueError(f"k is {k}, and there are {len(values)}")
-    # The largest of k is the i-th smallest of all (from 1) in C(i - 1, k - 1) of the C(n, k) subsets.
+    # The highest of k is the i-th lowest of all (from 1) in C(i - 1, k - 1) of the C(n, k) subsets.
     ways = [math.comb(rank, k - 1) for rank in range(len(values))]
     shares = np.array([way / math.comb(len(values), k) for way in ways])
-    return float(values[-1] - shares @ values)
+    return float(values.max() - shares @ values)
 
 
 def _pair(first: Values, second: Values) -> tuple[np.ndarray, np.ndarray]:

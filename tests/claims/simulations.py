@@ -30,6 +30,9 @@ def _good() -> dict[str, float]:
         good |= _won(f"difference_{name}")
     for front in ("", "darts_own_", "spos_"):
         good |= _won(f"{front}tau_difference", 0.5) | _won(f"{front}tau_real_real", 0.5)
+    for name in ("tau_difference_synthetic_control", "tau_difference_synthetic_real_hard", "tau_real_hard"):
+        good |= _won(name, 0.5)
+    good |= _won("regret_gain_synthetic") | {f"accuracy_scratch_{n}_on_real": 0.9 for n in ("control", "real_hard")}
     for name in ("student_accuracy", "found_on", "darts", "spos", "labels"):
         good |= {f"{name}_control": 0.3, f"{name}_real": 0.9, f"{name}_real_same_count": 0.9}
     for name in ("synthetic", "real", "control"):

@@ -179,6 +179,10 @@ BROKEN = {
     "spos_real": 0.39,
     "uniform": 0.59,
     "labels_real": 0.69,
+    "accuracy_scratch_control_on_real": 0.15,
+    "accuracy_scratch_real_hard_on_real": 0.39,
+    "tau_real_hard": 0.3,
+    "tau_real_hard_low": -0.01,
     **{f"{front}tau_real_real": 0.3 for front in ("", "darts_own_", "spos_")},
     **{f"{front}tau_real_real_low": -0.01 for front in ("", "darts_own_", "spos_")},
     **{f"entropy_end_{name}": 1.81 for name in ("synthetic", "real", "control")},
@@ -249,7 +253,7 @@ def test_a_claim_of_not_worse_names_its_margin():
     for claim in claims.CLAIMS:
         assert claim.margin >= 0
         assert (claim.margin > 0) == ("not-below" in claim.name)
-        assert claim.margin == 0 or f"less than {claim.margin:g} point below" in claim.text
+        assert claim.margin == 0 or re.search(f"less than {claim.margin:g} (point )?below", claim.text)
 
 
 def family(monkeypatch, intervals, kind=claims.METHOD):

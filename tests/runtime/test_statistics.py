@@ -246,3 +246,11 @@ def test_chance_regret_is_the_mean_over_all_subsets():
     for k in range(1, 6):
         losses = [0.9 - max(subset) for subset in itertools.combinations(truth, k)]
         assert statistics.chance_regret(truth, k) == pytest.approx(np.mean(losses))
+
+
+def test_what_random_search_loses_is_the_mean_over_all_draws_of_what_a_judge_keeps():
+    truth, scores = [0.5, 0.9, 0.7, 0.8, 0.6], [3, 1, 5, 2, 5]  # of equal scores the first is kept
+    for k in range(1, 6):
+        kept = [truth[max(some, key=lambda i: (scores[i], -i))] for some in itertools.combinations(range(5), k)]
+        assert statistics.chance_regret(truth, k, scores) == pytest.approx(0.9 - np.mean(kept))
+    assert statistics.chance_regret(truth, 5, scores) == pytest.approx(statistics.regret(scores, truth, 1))
