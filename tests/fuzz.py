@@ -63,6 +63,7 @@ CHAPTERS = {  # in which an override of a part matters
     "spos": ["05-spos"],
     "proxylessnas": ["06-proxylessnas"],
     "consistency": ["07-consistency"],
+    "truth": ["08-truth"],
     "pruning": ["09-pruning"],
     "distillation": ["10-distillation"],
     "kernels": ["11-kernels"],
@@ -235,7 +236,7 @@ def override(draw: random.Random) -> tuple[str, str]:
 def of_overrides(draw: random.Random) -> Case:
     """One override, or two or three of which the first says the chapter."""
     drawn = [override(draw) for _ in range(draw.choice((1, 1, 1, 2, 3)))]
-    chapter = draw.choice(CHAPTERS.get(drawn[0][0]) or profiles.CHAPTERS[:9])
+    chapter = draw.choice(CHAPTERS.get(drawn[0][0]) or profiles.CHAPTERS[:10])
     return Case("override", chapter, ["--profile", "smoke", *(word for _, text in drawn for word in ("--set", text))])
 
 
@@ -329,7 +330,7 @@ def kinds() -> dict[str, Kind]:
         "weights in a folder": Kind("own/model.safetensors", [*smoke, "--set", "teacher.path={folder}"], asked),
         "card": Kind("own/card.json", [*smoke, "--set", "teacher.path={folder}"], asked),
         "profile": Kind("mine.toml", ["--profile", "{file}"], asked, PROFILE.encode()),
-        "table": Kind("t.csv", [*smoke, "--set", "consistency.table={file}"], ("07-consistency",), TABLE.encode()),
+        "table": Kind("t.csv", [*smoke, "--set", "truth.table={file}"], ("08-truth",), TABLE.encode()),
         "latencies": Kind(
             "latency.json",
             [*smoke, "--set", "proxylessnas.cost=latency", "--set", "proxylessnas.latency_table={file}"],

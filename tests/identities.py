@@ -80,7 +80,9 @@ def instead_of_data(patch: pytest.MonkeyPatch, count: int = 100) -> None:
     patch.setattr(real, "digest", lambda data: "made up")
     whole = Origin.load
     patch.setattr(
-        Origin, "load", lambda self, *rest: whole(self, *rest) if self.name == "real" else source("synthetic", count)
+        Origin,
+        "load",
+        lambda self, *rest: whole(self, *rest) if self.name in ("real", "real_hard") else source("synthetic", count),
     )
 
 

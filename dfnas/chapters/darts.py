@@ -22,7 +22,8 @@ from dfnas.errors import UserError
 from dfnas.models import darts as space
 from dfnas.models import darts_supernet
 from dfnas.models.darts_supernet import Supernet
-from dfnas.profiles import DartsSettings, Settings
+from dfnas.models.nasbench import Mixture
+from dfnas.profiles import DartsSettings, MixtureSettings, Settings
 from dfnas.runtime import devices, distributed, processes, stages
 from dfnas.runtime.artefacts import Artefact
 from dfnas.runtime.files import write_tensors
@@ -169,11 +170,11 @@ class ArchitectureUpdate:
 
     def __init__(
         self,
-        supernet: Supernet,
+        supernet: Supernet | Mixture,
         train: Callable[[int], tuple[Tensor, Tensor]],
         held_out: Callable[[int], tuple[Tensor, Tensor]],
         loss: Callable[[Tensor, Tensor], Tensor],
-        settings: DartsSettings,
+        settings: DartsSettings | MixtureSettings,
     ) -> None:
         self.supernet, self.train, self.held_out, self.loss, self.settings = supernet, train, held_out, loss, settings
         self.optimiser = torch.optim.Adam(
@@ -213,7 +214,7 @@ class ArchitectureUpdate:
             rate=rate,
             momentum=group["momentum"],
             decay=group["weight_decay"],
-            exact=lambda: _in_double(self.supernet),
+            exact=lambda: _in_double(self.supernet),  # type: ignore[arg-type]  # a Mixture is of first order
         )
 
     def state_dict(self) -> dict[str, Any]:

@@ -4,7 +4,7 @@ import hashlib
 import html
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,7 @@ from dfnas.runtime.artefacts import Artefact
 VERSION = 1
 NAME = "12-results"
 BEFORE = profiles.CHAPTERS[: profiles.CHAPTERS.index(NAME)]
-BOOK = "laptop"  # the profile whose runs are the published book
-SCALES = (BOOK, "quick")  # the small profiles, whatever runs
+SCALES = (paths.BOOK, "quick")  # the small profiles, whatever runs
 NOT_RUN = "not run here"
 UNKNOWN = "not in our sources"
 NO_BREAK = "\N{NO-BREAK SPACE}"
@@ -107,14 +106,8 @@ def gather(settings: Settings) -> dict[str, dict[str, dict[str, Any]]]:
     sets = {settings.profile: read_folder(paths.run_folder(settings))}
     for profile in profiles.NAMES:
         if profile not in sets:
-            sets[profile] = read_folder(published(profile))
+            sets[profile] = read_folder(paths.published(profile))
     return sets
-
-
-def published(profile: str) -> Path:
-    """The folder of a profile's published records."""
-    folder = paths.root() / "book" / "executed"
-    return folder if profile == BOOK else folder / "records" / profile
 
 
 def read_folder(folder: Path) -> dict[str, dict[str, Any]]:
@@ -157,16 +150,21 @@ def experiments(sets: Sets, profile: str) -> Table:
     )
 
 
-def states(sets: Sets, profile: str) -> Table:
-    """Each claim and its state in the small profiles."""
-    shown = small(profile)
-    rows = [[claim.text, *(_state(claims.judge(claim, sets.get(p, {}))) for p in shown)] for claim in claims.CLAIMS]
-    return Table(["Claim", *shown], rows, "The claims of the book, and what the records of each profile say of them.")
+def states(sets: Sets, profile: str, kind: str = claims.METHOD) -> Table:
+    """Each claim of a kind and its state in the small profiles."""
+    judged = {shown: claims.findings(sets.get(shown, {})) for shown in small(profile)}
+    rows = [
+        [claim.text, *(_state(found[claim.name]) for found in judged.values())]
+        for claim in claims.CLAIMS
+        if claim.kind == kind
+    ]
+    title = {claims.METHOD: "Claims about the method", claims.SANITY: "Sanity checks"}[kind]
+    return Table(["Claim", *judged], rows, f"{title}, and what the records of each profile say of them.")
 
 
 def _state(finding: claims.Finding) -> str:
     reason = finding.reason.partition(",")[0]
-    return f"{finding.state} ({reason})" if reason else finding.state
+    return f"{finding.words} ({reason})" if reason else finding.words
 
 
 EXPERIMENTS_TITLE = (
@@ -190,21 +188,20 @@ def runs(sets: Sets) -> Table:
 def estimates(chapters: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, float, float, float, str]]:
     """Name, estimate less limit with the ends of its interval, and state of each claim in points that was run."""
     found = []
-    for claim in claims.CLAIMS:
-        finding = claims.judge(claim, chapters)
+    for name, finding in claims.findings(chapters).items():
+        claim = claims.BY_NAME[name]
         if finding.estimate and claim.unit == "points":
-            found.append((claim.name, *finding.estimate.shifted(-claim.limit), finding.state))
+            found.append((name, *finding.estimate.shifted(claim.margin), finding.words))
     return found
 
 
 def metrics(sets: Sets, profile: str) -> dict[str, Any]:
     """For this chapter's record: a pure function of the records that it reads, which a test repeats."""
     found: dict[str, Any] = {}
-    own = sets.get(profile, {})
-    judged = {claim.name: claims.judge(claim, own) for claim in claims.CLAIMS}
-    for state in claims.STATES:
-        found[f"claims_{_identifier(state)}"] = sum(finding.state == state for finding in judged.values())
-    found["claims"] = len(judged)
+    judged = claims.findings(sets.get(profile, {}))
+    method, sanity = ([judged[each.name].state for each in claims.CLAIMS if each.kind == kind] for kind in claims.KINDS)
+    found |= {f"claims_{state}": method.count(state) for state in claims.STATES}
+    found |= {"claims": len(method), "sanity_holds": sanity.count(claims.HOLDS), "sanity": len(sanity)}
     for name, finding in judged.items():
         found[f"claim_{_identifier(name)}"] = finding.state
         if finding.estimate and finding.estimate.known:
@@ -230,7 +227,7 @@ def audit(record: Mapping[str, Any], sets: Sets) -> list[str]:
     names = [
         name
         for name in sorted({*kept, *expected})
-        if profile == BOOK or name.startswith(own) or not name.startswith(("digest_", "paper_scale_runs"))
+        if profile == paths.BOOK or name.startswith(own) or not name.startswith(("digest_", "paper_scale_runs"))
     ]
     return [name for name in names if not _same(kept.get(name), expected.get(name))]
 
@@ -242,21 +239,8 @@ def _same(first: Any, second: Any) -> bool:
 
 
 def _identifier(text: str) -> str:
-    return text.replace("-", "_").replace(" ", "_")
+    return text.replace("-", "_")
 
 
 def _minus(text: str) -> str:
     return text.replace("-", "\N{MINUS SIGN}")
-
-
-def shown_claims(cells: Iterable[Any]) -> list[str]:
-    """The claims that the {claim} blocks of a notebook's cells name, in order."""
-    found: list[str] = []
-    for item in cells:
-        inside = False
-        for line in item.source.splitlines() if item.cell_type == "markdown" else ():
-            if inside and not line.startswith("```"):
-                found += [line.strip()] if line.strip() else []
-            else:
-                inside = line.strip() == "```{claim}"
-    return found

@@ -49,7 +49,7 @@ class Origin:
         if not self.name.startswith("real"):
             return synthetic.load(self.folder, teacher)
         source = real_data.train(settings.data, settings.synthesis.images, settings.seed)
-        if self.name == "real":
+        if not isinstance(self.given, Artefact):
             return source
         return source.labelled(load_file(self.folder / "logits.safetensors")["logits"])
 

@@ -10,7 +10,7 @@ from dfnas.figures.curves import drift_by_round, label_entropy_by_round, learnin
 from dfnas.figures.matrices import batch_norm_memory, class_similarity, confusion_matrix, update_counts
 from dfnas.figures.pictures import ablation_strip, image_grid
 from dfnas.figures.probabilities import latencies, path_probabilities, updates
-from dfnas.figures.rankings import against_real, coefficients, regrets
+from dfnas.figures.rankings import against_real, coefficients, judges, regrets
 from dfnas.figures.rooflines import growths, ratios, roofline
 from dfnas.figures.searches import accuracy_against_macs, architecture_parameters, entropy_and_skips, search_curves
 from dfnas.figures.widths import accuracy_by_budget, widths, widths_by_generation
@@ -36,6 +36,7 @@ __all__ = [
     "genotype",
     "growths",
     "image_grid",
+    "judges",
     "label_entropy_by_round",
     "latencies",
     "learning_curve",

@@ -82,3 +82,37 @@ def regrets(curves: Mapping[str, Sequence[float]], chance: Sequence[float]) -> F
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend()
     return figure
+
+
+@theme.themed
+def judges(
+    groups: Mapping[str, Mapping[str, tuple[Sequence[float], tuple[float, float, float]]]],
+    what: str,
+    title: str,
+    wide: bool = False,
+) -> Figure:
+    """Judges, or searches, one a row in groups: its values, a dot each, with their mean and the bar of its interval.
+
+    `groups` maps a group, which has a colour and a mark, to its rows by name: (values, (mean, low, high)). `wide`:
+    beyond 1 the axis is logarithmic.
+    """
+    count = sum(map(len, groups.values()))
+    figure, (axes,) = theme.panels(height=0.3 * count + 1.7)
+    axes.axvline(0, **theme.REFERENCE)
+    names: list[str] = []
+    for number, (group, rows) in enumerate(groups.items()):
+        colour, marker = theme.PALETTE[number], theme.MARKERS[number]
+        for name, (values, (mean, low, high)) in rows.items():
+            axes.plot(values, [len(names)] * len(values), marker, color=colour, alpha=0.45, markersize=5)
+            reach = [[mean - low], [high - mean]]
+            axes.errorbar(mean, len(names), xerr=reach, fmt=marker, color=colour, markersize=8, capsize=4)
+            names.append(name)
+        axes.plot([], [], marker, color=colour, label=group)
+    if wide:
+        axes.set_xscale("symlog", linthresh=1)
+        axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}".replace("-", "\N{MINUS SIGN}"))
+    axes.set_yticks(range(count), names)
+    axes.set_ylim(count - 0.5, -0.5)
+    axes.set(xlabel=what, title=title)
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=2)
+    return figure

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from dfnas.errors import UserError, reason
-from dfnas.models import darts, mbconv, pruning, resnet, shufflenet
+from dfnas.models import darts, mbconv, nasbench, pruning, resnet, shufflenet
 
 Space = TypeVar("Space", shufflenet.Space, mbconv.Space)
 
@@ -51,6 +51,9 @@ def build(
     if name.startswith("proxyless:"):
         operations, mobile = mbconv.from_text(name)
         return mbconv.Network(_with(mobile, dropout), operations, classes, channels)
+    if name.startswith("nasbench:"):
+        published, only = nasbench.from_network_text(name)
+        return nasbench.Supernet(published, classes, channels, None, only)
     if name.startswith("timm:"):
         return _timm(name.removeprefix("timm:"), classes, channels)
     return resnet.build(name, classes, channels)

@@ -7,14 +7,16 @@ MBConvs. An architecture is its choices, a whole number a position.
 
 import functools
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dfnas.errors import UserError
+from dfnas.kernels.mixed_sum import mixed_sum
 from dfnas.models import chain
 from dfnas.models.chain import Choices, Layer, Norm, sequence
 from dfnas.models.mbconv import Shape, mbconv
@@ -67,19 +69,42 @@ def from_text(text: str) -> Choices:
     return tuple(OPERATIONS.index(name) for name in re.findall(r"(\w+)~\d", text))
 
 
+def to_text(space: Space, choices: Choices) -> str:
+    """The text that `from_text` reads."""
+    if space.kind == "chain":
+        return "".join(map(str, choices))
+    edges = [f"{OPERATIONS[choice]}~{source}|" for choice, (source, _) in zip(choices, EDGES, strict=True)]
+    return f"|{edges[0]}+|{''.join(edges[1:3])}+|{''.join(edges[3:])}"
+
+
+def network_text(space: Space, text: str) -> str:
+    """What `models.build` makes the network of an architecture from: its text, behind the sizes of the space."""
+    return f"nasbench:channels={space.channels};cells={space.cells};{text}"
+
+
+def from_network_text(text: str) -> tuple[Space, Choices]:
+    """The inverse of `network_text`; UserError where it is none."""
+    sizes = re.fullmatch(r"nasbench:channels=(\d+);cells=(\d+);(.+)", text)
+    if sizes is None:
+        raise UserError(f"{text[:80]!r} is no network of a published space: nasbench:channels=16;cells=5;<its text>")
+    return Space(kind_of(sizes[3]), int(sizes[1]), int(sizes[2])), from_text(sizes[3])
+
+
 class Supernet(nn.Module):
     """All architectures of a space in one network; a forward pass runs the path that `choose` set.
 
     Batch norm has no weights, and its statistics mix all paths: recompute them before a path is judged. With `only`,
-    the network of that one architecture, whose batch norm has weights. The initial weights are a function of the seed.
+    the network of that one architecture, whose batch norm has weights. The initial weights are a function of the seed,
+    or of what torch draws next (None).
     """
 
     def __init__(
-        self, space: Space, classes: int, image_channels: int = 3, seed: int = 0, only: Choices | None = None
+        self, space: Space, classes: int, image_channels: int = 3, seed: int | None = 0, only: Choices | None = None
     ) -> None:
         super().__init__()
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+        with torch.random.fork_rng(devices=[], enabled=seed is not None):
+            if seed is not None:
+                torch.manual_seed(seed)
             self.space, self.choices = space, only or ()
             held = [[choice] for choice in only] if only else [list(range(count)) for count in space.options]
             build = _cells if space.kind == "cell" else _chain
@@ -93,18 +118,56 @@ class Supernet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits [N, classes] of normalised images [N, image_channels, S, S], by the chosen path."""
-        if not self.choices:
-            raise RuntimeError("choose a path before the supernet's first forward pass")
         x, position = self.stem(x), 0
         for layer in self.body:
             if isinstance(layer, _Cell):
-                x = layer(x, self.choices)
+                x = layer(x, self.apply_position)
             elif isinstance(layer, nn.ModuleDict):
-                x = layer[str(self.choices[position])](x)
+                x = self.apply_position(position, layer, x)
                 position += 1
             else:
                 x = layer(x)
         return self.linear(self.tail(x).mean((2, 3)))
+
+    def apply_position(self, position: int, operations: nn.ModuleDict, x: Tensor) -> Any:
+        """What the chosen operation of a position makes of its input; None of "none", which brings nothing."""
+        if not self.choices:
+            raise RuntimeError("choose a path before the supernet's first forward pass")
+        choice = str(self.choices[position])
+        return operations[choice](x) if choice in operations else None
+
+
+class Mixture(Supernet):
+    """A supernet whose every position gives the sum of its operations, weighted by a softmax (DARTS, section 2.2).
+
+    `alphas`, for each position float32 logits [choices], zero at first, are no parameters of the network: what trains,
+    clips or decays its weights does not see them.
+    """
+
+    def __init__(self, space: Space, classes: int, image_channels: int = 3, seed: int = 0) -> None:
+        super().__init__(space, classes, image_channels, seed)
+        self.alphas = [torch.zeros(count, requires_grad=True) for count in space.options]
+
+    def _apply(self, function: Any, recurse: bool = True) -> "Mixture":
+        """Move the architecture parameters with the weights; the tensors stay the same, as an optimiser has them."""
+        super()._apply(function, recurse)
+        for alpha in self.alphas:
+            alpha.data = alpha.data.to(self.linear.weight.device)
+        return self
+
+    def apply_position(self, position: int, operations: nn.ModuleDict, x: Tensor) -> Any:
+        """The weighted sum at a position; "none" has a weight, and no operation."""
+        weights = self.alphas[position].softmax(0)[-len(operations) :]
+        return mixed_sum([operation(x) for operation in operations.values()], weights)
+
+
+def connected(space: Space, choices: Choices) -> bool:
+    """Whether anything of a cell's input reaches its output; a chain's always does."""
+    reached = {0}
+    if space.kind == "cell":
+        for choice, (source, target) in zip(choices, EDGES, strict=True):
+            reached |= {target} if choice and source in reached else set()
+    return space.kind == "chain" or 3 in reached
 
 
 def random_choices(space: Space, generator: torch.Generator) -> Choices:
@@ -137,14 +200,12 @@ class _Cell(nn.Module):
             for row in held
         )
 
-    def forward(self, x: Tensor, choices: Choices) -> Tensor:
+    def forward(self, x: Tensor, apply_position: Callable[[int, Any, Tensor], Tensor | None]) -> Tensor:
         nodes: list[Tensor | None] = [x, None, None, None]
-        for edge, choice, (source, target) in zip(self.edges, choices, EDGES, strict=True):
-            given = nodes[source]
-            if choice and given is not None:  # "none" brings nothing, and nothing comes of nothing
-                value = edge[str(choice)](given)  # type: ignore[index]
-                before = nodes[target]
-                nodes[target] = value if before is None else before + value
+        for position, (edge, (source, target)) in enumerate(zip(self.edges, EDGES, strict=True)):
+            given, before = nodes[source], nodes[target]
+            value = None if given is None else apply_position(position, edge, given)  # nothing comes of nothing
+            nodes[target] = before if value is None else value if before is None else before + value
         return torch.zeros_like(x) if nodes[3] is None else nodes[3]
 
 

@@ -121,12 +121,21 @@ SETTINGS = variant(
         "training": {"batch": 64, "learning_rate": 0.2, "steps": 180, "averaging": 0.98},
         "candidates": 200,
         "validation_images": 1000,
-        "tabular": {
-            "training": {"batch": 64, "steps": 1500, "nesterov": False},
-            "architectures": 200,
-            "channels": 8,
-            "side": 16,
-        },
+    },
+    # Supernets of 12,000 steps: after 1,500, not even those of real images rank.
+    truth={
+        "training": {"batch": 128, "steps": 12_000},
+        "scratch": {"batch": 128, "steps": 600, "averaging": 0.0},
+        "full": {"batch": 128, "steps": 1500},
+        "evolution": {"population": 25, "generations": 7, "parents": 8, "mutations": 12, "crossovers": 12},
+        "darts": {"search": {"batch": 64, "learning_rate": 0.025, "steps": 1500}, "architecture_rate": 3e-3},
+        "reinforce": {"updates": 50, "samples": 8},
+        "scratch_architectures": 100,
+        "seeds": 5,
+        "held_out": 0.1,
+        "recalibration": 8,
+        "side": 16,
+        "temperature": 3.0,
     },
     # A half, a quarter and an eighth of the full network's multiply-adds, on images of half the side.
     pruning={

@@ -5,7 +5,6 @@ the student are open: the source of each default is named beside it.
 """
 
 from dfnas.profiles import settings
-from dfnas.profiles.resolve import variant
 
 # Open in the paper. ResNet-34 -> ResNet-18 is the pair of the data-free distillation benchmark (Fast-Datafree).
 STUDENT = settings.StudentSettings(
@@ -97,9 +96,5 @@ SETTINGS = settings.Settings(
         cells=8,
         training=SEARCH,
         held_out=0.0,  # each learns from all 50,000 images of its source
-        # NAS-Bench-201's one-shot searches: batch 64, 250 epochs, rate 0.025.
-        tabular=settings.TabularSettings(
-            training=variant(SEARCH, epochs=250, nesterov=True, weight_decay=5e-4), architectures=1000, recalibration=25
-        ),
     ),
 )

@@ -158,8 +158,6 @@ SETTINGS = settings.Settings(
         whole_real=True,  # "on ImageNet"
         validation_images=10_000,  # all that are held out
         training=settings.TrainingSettings(batch=64, learning_rate=0.025, epochs=50),  # of the DARTS part: none here
-        # The tables are of CIFAR-10; a table of ImageNet would be judged so. The recipe is SPOS's.
-        tabular=settings.TabularSettings(training=variant(SUPERNET, crop="window"), architectures=1000),
     ),
     # A.C: as MetaPruning but for the data, a random crop, and the batch. The drops are those of MetaPruning's code.
     pruning=settings.PruningSettings(

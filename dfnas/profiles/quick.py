@@ -12,6 +12,7 @@ STUDENT = settings.StudentSettings(
 FROM_SCRATCH = settings.ScratchSettings(
     settings.TrainingSettings(batch=64, learning_rate=0.2, steps=100, averaging=0.95, decay_vectors=False)
 )
+CELLS = settings.TrainingSettings(batch=64, learning_rate=0.1, steps=400)
 
 SETTINGS = settings.Settings(
     profile="quick",
@@ -108,12 +109,21 @@ SETTINGS = settings.Settings(
         held_out=0.2,
         candidates=40,
         validation_images=0,
-        tabular=settings.TabularSettings(
-            training=settings.TrainingSettings(batch=32, learning_rate=0.05, steps=100, clip_norm=5.0),
-            architectures=50,
-            channels=4,
-            cells=1,
-        ),
+    ),
+    truth=settings.TruthSettings(
+        training=CELLS,
+        scratch=variant(CELLS, steps=60, averaging=0.95),
+        full=variant(CELLS, steps=250, averaging=0.97),
+        evolution=settings.EvolutionSettings(population=6, generations=2, parents=3, mutations=3, crossovers=2),
+        darts=settings.MixtureSettings(variant(CELLS, steps=100, clip_norm=5.0), architecture_rate=2e-2),
+        reinforce=settings.PolicySettings(updates=20, samples=4),
+        scratch_architectures=8,
+        seeds=3,
+        channels=8,
+        cells=1,
+        held_out=0.2,
+        recalibration=4,
+        temperature=2.0,
     ),
     pruning=settings.PruningSettings(
         network="resnet8",

@@ -16,13 +16,14 @@ CHAPTERS = (
     "05-spos",
     "06-proxylessnas",
     "07-consistency",
+    "08-truth",
     "09-pruning",
     "10-distillation",
     "11-kernels",
     "12-results",
 )
 
-NEED_REAL = ("01-teacher", "07-consistency")  # chapters that are about real images and nothing else
+NEED_REAL = ("01-teacher", "07-consistency", "08-truth")  # chapters that are about real images and nothing else
 
 # What fields hold, beyond their type.
 Number = Annotated[int, within(0, 10**9)]
@@ -49,6 +50,7 @@ Benchmark = Literal[
     "synthesis_step", "darts_step", "searches", "candidates", "kernels", "loader", "memory", "kept_memory", "precision",
     "small_networks", "processes", "time_to_student", "growth"
 ]  # fmt: skip
+Ranked = Annotated[int, Rule(lambda value: value == 0 or 3 <= value <= 10**9, "3 or more, to be ranked, or 0")]
 Labels = Literal["stored", "online"]  # logits of the set, or the teacher on the augmented crop
 
 
@@ -357,24 +359,10 @@ class DistillationSettings:
 
 
 @dataclass(frozen=True)
-class TabularSettings:
-    """A second opinion, where a table is given: its space's supernet, trained on the synthetic set."""
-
-    training: TrainingSettings  # of the supernet's weights, a uniform path a step
-    architectures: Number = 200  # of the table's, drawn at random; 0: all
-    channels: Width = 16  # NAS-Bench-201: channels of the first stage, and cells of each of the three
-    cells: Depth = 5
-    recalibration: Count = 8  # batches that a candidate's batch-norm statistics are taken from
-    side: SideOrNone = 0  # side of what the supernet sees; 0: the region
-    temperature: Positive = 1.0
-
-
-@dataclass(frozen=True)
 class ConsistencySettings:
     """Consistency: random architectures, ranked by what they reach when they learn from each source."""
 
     training: TrainingSettings  # of each DARTS architecture, on every source
-    tabular: TabularSettings
     architectures: Number = 0  # random DARTS architectures, each trained four times; 0: leave this part out
     channels: Width = 16
     cells: Depth = 8
@@ -387,7 +375,52 @@ class ConsistencySettings:
     whole_real: bool = False  # whether supernets of real data learn from all of it: not from as many as the set has
     validation_images: Number = 1000  # real validation images that judge a path too; 0: all
     resamples: Annotated[int, within(1, 1_000_000)] = 2000  # of the bootstrap
-    table: FilePath = ""  # a CSV file: architecture, accuracy, macs, parameters; "": no second opinion
+
+
+@dataclass(frozen=True)
+class MixtureSettings:
+    """DARTS in the space of a table: both halves of a source have the batch of `search`."""
+
+    search: TrainingSettings  # of the supernet's weights
+    order: Literal["first"] = "first"
+    architecture_rate: Positive = 3e-4
+    architecture_betas: tuple[Decay, Decay] = (0.5, 0.999)
+    architecture_decay: Amount = 1e-3
+
+
+@dataclass(frozen=True)
+class PolicySettings:
+    """REINFORCE over the architectures of a table, rewarded by a supernet's scores."""
+
+    updates: Count = 100
+    samples: Count = 8  # architectures that are drawn for an update
+    rate: Positive = 0.1  # Adam's
+    baseline_rate: Share = 0.1  # how far the baseline moves to the mean reward of an update
+
+
+@dataclass(frozen=True)
+class TruthSettings:
+    """Truth: supernets and short trainings on each source, against a table of full trainings."""
+
+    training: TrainingSettings  # of the supernets' weights, a uniform path a step
+    scratch: TrainingSettings  # of single architectures, for seconds
+    full: TrainingSettings  # of single architectures, to the end on real images, where no table is given
+    evolution: EvolutionSettings
+    darts: MixtureSettings
+    reinforce: PolicySettings = PolicySettings()
+    table: FilePath = ""  # a CSV file: architecture, accuracy, macs, parameters; "": cells that are trained here
+    trained: Annotated[int, within(3, 10_000)] = 24  # cells of a table that is made here
+    architectures: Ranked = 500  # of the table's, drawn at random, that are judged; 0: all
+    scratch_architectures: Annotated[int, within(3, 10**9)] = 100  # of these, that are trained from scratch too
+    seeds: Spread = 5  # supernets of a source; on each, or beside each, one search of each kind
+    channels: Width = 16  # NAS-Bench-201: channels of the first stage, and cells of each of the three
+    cells: Depth = 5
+    held_out: Part = 0.1  # share of a source's images that architectures are judged by
+    recalibration: Count = 8  # batches that an architecture's batch-norm statistics are taken from
+    side: SideOrNone = 0  # side of what the networks see; 0: the region
+    labels: Labels = "stored"  # of the supernets
+    temperature: Positive = 1.0
+    resamples: Annotated[int, within(1, 1_000_000)] = 2000  # of the bootstrap
 
 
 @dataclass(frozen=True)
@@ -424,6 +457,7 @@ class Settings:
     darts: DartsSettings = None  # type: ignore[assignment]
     spos: SposSettings = None  # type: ignore[assignment]
     consistency: ConsistencySettings = None  # type: ignore[assignment]
+    truth: TruthSettings = None  # type: ignore[assignment]
     proxylessnas: ProxylessSettings = None  # type: ignore[assignment]
     pruning: PruningSettings = None  # type: ignore[assignment]
     distillation: DistillationSettings = None  # type: ignore[assignment]

@@ -85,8 +85,9 @@ def _directive(match: re.Match[str], known: dict[str, str], solutions: bool) -> 
         return f"<details><summary>Solution</summary>\n\n{body}\n\n</details>" if solutions else ""
     if name == "list-table":
         return f"*{known.get(settings.get('name', ''), 'Table')}.* {title}\n\n{_table(body)}"
-    if name == "claim":
-        return "\n".join(f"- *A claim:* {claims.BY_NAME[line.strip()].text}" for line in body.splitlines()) + "\n"
+    if name in ("claim", "finding"):  # of a run that nobody knows yet
+        names = [title] if name == "finding" else map(str.strip, body.splitlines())
+        return "\n".join(f"- *A claim:* {claims.BY_NAME[each].text}" for each in names) + "\n"
     return body or title
 
 

@@ -1,16 +1,16 @@
 """A record's metrics: flat names, into which an Interval or a Summary goes whole and of which it comes out whole."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dfnas.runtime.statistics import Interval, Summary
 
-SUFFIXES: dict[type, tuple[str, ...]] = {Interval: ("", "_low", "_high"), Summary: ("", "_std", "_n")}
+SUFFIXES: dict[type, tuple[str, ...]] = {Interval: ("", "_low", "_high", "_freedom"), Summary: ("", "_std", "_n")}
 MISSING = "\N{EN DASH}"  # what a record holds where the profile does not have a part of the chapter
 
 
 def flat(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Values under the names that prose quotes them by: each Interval and each Summary as three, all others as one."""
+    """Values under the names that prose quotes them by: an Interval as four, a Summary as three, all others as one."""
     return {
         name + suffix: part
         for name, value in values.items()
@@ -19,6 +19,8 @@ def flat(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _parts(value: Any) -> tuple[Any, ...]:
+    if isinstance(value, Interval):
+        return (*value, value.freedom)
     return value if type(value) in SUFFIXES else (value,)
 
 
@@ -29,16 +31,22 @@ def absent(kind: type) -> Any:
 
 def interval(record: Mapping[str, Any], name: str) -> Interval:
     """The Interval that a record holds under a name; raises KeyError where it holds none, or a dash."""
-    return Interval(*_whole(record, name, Interval))
+    value, low, high = _whole(record, SUFFIXES[Interval][:3], name)
+    return Interval(value, low, high, record["metrics"].get(f"{name}_freedom", 1.0))  # an older record: the fewest
 
 
 def summary(record: Mapping[str, Any], name: str) -> Summary:
     """The Summary that a record holds under a name; raises KeyError where it holds none, or a dash."""
-    return Summary(*_whole(record, name, Summary))
+    return Summary(*_whole(record, SUFFIXES[Summary], name))
 
 
-def _whole(record: Mapping[str, Any], name: str, kind: type) -> list[Any]:
-    parts = [record["metrics"][name + suffix] for suffix in SUFFIXES[kind]]
+def number(record: Mapping[str, Any], name: str) -> float:
+    """The number that a record holds under a name; raises KeyError where it holds none, or a dash."""
+    return float(_whole(record, ("",), name)[0])
+
+
+def _whole(record: Mapping[str, Any], suffixes: Sequence[str], name: str) -> list[Any]:
+    parts = [record["metrics"][name + suffix] for suffix in suffixes]
     if any(isinstance(part, str) for part in parts):
         raise KeyError(name)
     return parts

@@ -78,9 +78,10 @@ class Run:
     attachments: list[str] = field(default_factory=list)
 
     def record(self, name: str, value: Any) -> None:
-        """Store a number, a truth value or a short text under a name that prose can quote; or a whole of three numbers.
+        """Store a number, a truth value or a short text under a name that prose can quote; or a whole of several.
 
-        An Interval goes into `name`, `name_low` and `name_high`, a Summary into `name`, `name_std` and `name_n`.
+        An Interval goes into `name`, `name_low`, `name_high` and `name_freedom`, a Summary into `name`, `name_std` and
+        `name_n`.
 
         Raises
         ------

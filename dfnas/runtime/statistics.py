@@ -15,12 +15,19 @@ Rankings = Values | Sequence[Sequence[float]]  # a value a thing, or several suc
 COEFFICIENTS = ("tau", "spearman", "pearson")  # Kendall's tau-b, and the two others
 
 
-class Interval(NamedTuple):
-    """An estimate with the ends of its interval, of 95 % where nothing else is said."""
+class Interval(NamedTuple("Ends", [("value", float), ("low", float), ("high", float)])):
+    """An estimate with the ends of its interval, of 95 % where nothing else is said.
 
-    value: float
-    low: float
-    high: float
+    `freedom`: the degrees of freedom behind the ends, which are no part of the tuple; 1, the fewest, if nobody says.
+    """
+
+    freedom: float
+
+    def __new__(cls, value: float, low: float, high: float, freedom: float = 1.0) -> "Interval":
+        """The three ends, which the tuple is of, and the degrees of freedom beside them."""
+        ends = super().__new__(cls, value, low, high)
+        ends.freedom = freedom
+        return ends
 
     @property
     def known(self) -> bool:
@@ -29,12 +36,26 @@ class Interval(NamedTuple):
 
     def scaled(self, factor: float) -> "Interval":
         """`factor` times the estimate; a negative factor turns the ends round."""
-        value, low, high = (factor * end for end in self)
-        return Interval(value, low, high) if factor >= 0 else Interval(value, high, low)
+        value, *ends = (factor * end for end in self)
+        return Interval(value, min(ends), max(ends), self.freedom)
 
     def shifted(self, by: float) -> "Interval":
         """The estimate plus a number that is known exactly."""
-        return Interval(*(end + by for end in self))
+        value, low, high = (end + by for end in self)
+        return Interval(value, low, high, self.freedom)
+
+    def p_value(self) -> float:
+        """Of the true value being 0, two-sided: below 0.05 where the 95 % interval leaves 0 out; nan without ends.
+
+        The end that faces 0 gives the standard error, and Student's distribution with `freedom` the rest; a bootstrap's
+        end is read in the same way, with the things drawn less one as its freedom.
+        """
+        from scipy import special
+
+        reach = self.value - self.low if self.value > 0 else self.high - self.value
+        if reach <= 0:  # no spread at all
+            return float(self.value == 0)
+        return float(2 * special.stdtr(self.freedom, -abs(self.value) / reach * special.stdtrit(self.freedom, 0.975)))
 
 
 class Summary(NamedTuple):
@@ -111,7 +132,7 @@ def interval_of(kept: Summary, level: float = 0.95, images: int = 0) -> Interval
     found = _around(kept.mean, kept.deviation / math.sqrt(kept.number), kept.number - 1, level)
     sampling = math.sqrt(kept.mean * (1 - kept.mean) / images) if images else 0.0
     reach = math.hypot(found.high - found.value, float(special.ndtri((1 + level) / 2)) * sampling)
-    return Interval(kept.mean, kept.mean - reach, kept.mean + reach)
+    return Interval(kept.mean, kept.mean - reach, kept.mean + reach, found.freedom)
 
 
 def difference_of(first: Summary, second: Summary, level: float = 0.95) -> Interval:
@@ -121,7 +142,7 @@ def difference_of(first: Summary, second: Summary, level: float = 0.95) -> Inter
         return Interval(value, float("nan"), float("nan"))
     errors = [kept.deviation**2 / kept.number for kept in samples]  # squared, of each mean
     if not any(errors):  # the degrees of freedom would be 0 / 0
-        return Interval(value, value, value)
+        return Interval(value, value, value, first.number + second.number - 2)
     freedom = sum(errors) ** 2 / sum(e**2 / (s.number - 1) for e, s in zip(errors, samples, strict=True))
     welch = _around(value, math.sqrt(sum(errors)), freedom, level)
     together = first.number + second.number - 2
@@ -135,7 +156,7 @@ def _around(value: float, error: float, freedom: float, level: float) -> Interva
     from scipy import special
 
     reach = float(special.stdtrit(freedom, (1 + level) / 2)) * error  # the quantile; stats.t takes fifty times as long
-    return Interval(value, value - reach, value + reach)
+    return Interval(value, value - reach, value + reach, freedom)
 
 
 def correlation(first: Values, second: Values, coefficient: str = "tau") -> float:
@@ -179,7 +200,7 @@ def correlation_interval(
     generator = np.random.default_rng(seed)
     drawn = _draws(ones.shape[1], resamples, generator)
     shares = [_shares(len(each), resamples, generator) for each in (ones, others)]
-    return _percentiles(*_agreement(ones, others, coefficient, drawn, *shares), level)
+    return _percentiles(*_agreement(ones, others, coefficient, drawn, *shares), level, ones.shape[1] - 1)
 
 
 def correlation_difference(
@@ -205,7 +226,18 @@ def correlation_difference(
         _agreement(each, truths, coefficient, drawn, _shares(len(each), resamples, generator), of_truth)
         for each in (ones, others)
     )
-    return _percentiles(value - less, resampled - taken, level)
+    return _percentiles(value - less, resampled - taken, level, ones.shape[1] - 1)
+
+
+def holm(values: Sequence[float]) -> list[float]:
+    """Holm's p-values: those of `values` below 0.05 hold all together, with one false one in twenty such families.
+
+    The smallest is multiplied by how many there are, the next by one less, and none is smaller than one before it.
+    """
+    found, largest = [0.0] * len(values), 0.0
+    for rank, place in enumerate(sorted(range(len(values)), key=values.__getitem__)):
+        largest = found[place] = max(largest, min(1.0, (len(values) - rank) * values[place]))
+    return found
 
 
 def tau_deviation(count: int) -> float:
@@ -230,18 +262,21 @@ def regret(scores: Sequence[float], truth: Sequence[float], k: int) -> float:
     return float(y.max() - y[top].max())
 
 
-def chance_regret(truth: Sequence[float], k: int) -> float:
+def chance_regret(truth: Sequence[float], k: int, scores: Sequence[float] | None = None) -> float:
     """The mean regret of looking at k things drawn without replacement: what a ranking has to beat.
 
-    Raises ValueError where k is not from 1 to the number of values.
+    With `scores`, of those that are drawn the one with the highest score is taken, and not the best (of equal scores
+    the first): the mean regret of a random search. Raises ValueError where k is not from 1 to the number of values, or
+    lists differ in length.
     """
-    values = np.sort(np.asarray(truth, dtype=float))
+    order, values = _pair(truth if scores is None else scores, truth)
+    values = values[np.argsort(-order, kind="stable")][::-1]
     if not 1 <= k <= len(values):
         raise ValueError(f"k is {k}, and there are {len(values)}")
-    # The largest of k is the i-th smallest of all (from 1) in C(i - 1, k - 1) of the C(n, k) subsets.
+    # The highest of k is the i-th lowest of all (from 1) in C(i - 1, k - 1) of the C(n, k) subsets.
     ways = [math.comb(rank, k - 1) for rank in range(len(values))]
     shares = np.array([way / math.comb(len(values), k) for way in ways])
-    return float(values[-1] - shares @ values)
+    return float(values.max() - shares @ values)
 
 
 def _pair(first: Values, second: Values) -> tuple[np.ndarray, np.ndarray]:
@@ -278,9 +313,9 @@ def _agreement(
     return value, np.einsum("xyr,rx,ry->r", pairs, *shares)
 
 
-def _percentiles(value: float, resampled: np.ndarray, level: float) -> Interval:
+def _percentiles(value: float, resampled: np.ndarray, level: float, freedom: int) -> Interval:
     low, high = np.quantile(resampled, [(1 - level) / 2, (1 + level) / 2])
-    return Interval(value, float(low), float(high))
+    return Interval(value, float(low), float(high), freedom)
 
 
 def _taus(x: np.ndarray, y: np.ndarray, drawn: np.ndarray) -> np.ndarray:

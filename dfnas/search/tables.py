@@ -14,6 +14,7 @@ from dfnas.errors import UserError
 from dfnas.models import nasbench
 
 COLUMNS = ("architecture", "accuracy", "macs", "parameters")
+Row = tuple[str, float, float, float]  # in the order of COLUMNS
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,7 @@ class Table:
     """Architectures of one space with what a benchmark says of them: accuracies are fractions."""
 
     kind: str  # cell | chain
-    rows: tuple[tuple[str, float, float, float], ...]  # in the order of COLUMNS
+    rows: tuple[Row, ...]
     digest: str
 
 
@@ -38,7 +39,7 @@ def read(path: Path) -> Table:
         lines = list(csv.DictReader(content.decode("utf-8-sig").splitlines()))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         reason = getattr(error, "strerror", None) or "it is no text file"
-        raise UserError(f"cannot read the table {path} ({reason}): consistency.table names a CSV file") from None
+        raise UserError(f"cannot read the table {path} ({reason}): truth.table names a CSV file") from None
     missing = [name for name in COLUMNS if not lines or name not in lines[0]]
     if missing:
         raise UserError(f"table {path} lacks {', '.join(missing)}: its first line must name {', '.join(COLUMNS)}")
@@ -51,7 +52,7 @@ def read(path: Path) -> Table:
     return Table(kinds.pop(), tuple(rows), hashlib.sha256(content).hexdigest())
 
 
-def _row(line: dict[str, Any], where: str) -> tuple[str, float, float, float]:
+def _row(line: dict[str, Any], where: str) -> Row:
     text = (line["architecture"] or "").strip()
     try:
         nasbench.kind_of(text)

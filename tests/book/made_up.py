@@ -116,9 +116,19 @@ This chapter is **made up**: nothing here was computed. See {ref}`ch-teacher` an
 The teacher gets {num}`01-teacher:teacher_accuracy|.1%` with {num}`01-teacher:teacher_parameters` parameters;
 the sum is in {impl}`dfnas.errors.UserError`.
 
+```{finding} images-above-noise
+holds: The invented images win: {estimate}, or {num}`01-teacher:teacher_accuracy|.1%`.
+
+They do so on *every* page.
+does_not_hold: They lose, by {num}`01-teacher:no_such_metric`.
+not_decided: Nobody knows.
+cannot_tell: Nobody can know: {reason}.
+not_run: Nobody looked.
+```
+
 ```{claim}
 images-above-noise
-tau-above-noise
+tau-above-control
 ```
 
 $$

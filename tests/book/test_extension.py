@@ -12,6 +12,7 @@ from bs4 import BeautifulSoup
 from dfnas_book import card, explorer, impl, launch, num
 
 from dfnas import profiles
+from dfnas.records import claims
 
 from . import made_up
 
@@ -44,7 +45,7 @@ def test_number_in_prose_links_to_its_run(made_up_book: Path) -> None:
 
 def test_number_on_the_page_of_its_run_is_plain(made_up_book: Path) -> None:
     numbers = page(made_up_book, "book/executed/01-teacher").select("p .num")
-    assert [number.text for number in numbers] == ["81.2%", "271,098", "81.2%"]
+    assert [number.text for number in numbers] == ["81.2%", "271,098", "81.2%", "81.2%"]
     assert not any(number.find_parent("a") for number in numbers)
 
 
@@ -78,7 +79,9 @@ def spoilt(tmp_path_factory: pytest.TempPathFactory) -> str:
     made_up.write(source)
     index = source / "index.md"
     roles = " ".join(f"{{num}}`{wrong}`" for wrong in WRONG_NUMBERS)
-    block = "```{claim}\nno-such-claim\n```"
+    block = "```{claim}\nno-such-claim\n```\n\n" + "\n\n".join(
+        f"```{{finding}} {name}\n{texts}\n```" for name, texts in WRONG_FINDINGS.items()
+    )
     index.write_text(
         f"{index.read_text(encoding='utf-8')}\n\n{roles} {{impl}}`dfnas.errors.Gone`\n\n{block}\n", encoding="utf-8"
     )
@@ -93,10 +96,21 @@ def spoilt(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 WRONG_NUMBERS = ("01-teacher:accurracy", "09-nothing:x", "01-teacher:note|.1%")
+WHOLE = [f"{state}: A text." for state in claims.STATES]
+WRONG_FINDINGS = {
+    "no-such-finding": "\n".join(WHOLE),
+    "soft-above-hard": "\n".join(WHOLE[:-1]),
+    "region-above-jitter": "\n".join([*WHOLE, WHOLE[0]]),
+    "student-above-chance": "\n".join(["An answer.", *WHOLE]),
+}
 FAULTS = {
     **{f"number {wrong}": f"num '{wrong}'" for wrong in WRONG_NUMBERS},
     "function that is not there": "impl 'dfnas.errors.Gone'",
     "claim that is not there": "claim 'no-such-claim'",
+    "finding that is not there": "finding 'no-such-finding': there is no such claim",
+    "finding without a text for a state": "finding 'soft-above-hard': no text for not_run",
+    "finding with two texts for a state": "finding 'region-above-jitter': two texts for holds",
+    "finding with a text for no state": "finding 'student-above-chance': text before the first state: An answer.",
     "run that failed": "executed/01-teacher: WARNING: the run of this page is not good: failed: cell 3",
     "page without a record": "executed/02-synthesis: WARNING: there is no 02-synthesis.json",
     "record that is not complete": "executed/03-calibration: WARNING: the run of this page is not good",
@@ -133,6 +147,16 @@ def test_claim_on_the_page_of_its_run_is_no_link(made_up_book: Path) -> None:
     assert first is not None
     assert first["id"] == "claim-images-above-noise"
     assert first.select("a") == []
+
+
+def test_finding_prints_the_text_of_the_state_that_happened_and_no_other(made_up_book: Path) -> None:
+    box = page(made_up_book, "book/executed/01-teacher").select_one("div.finding")
+    assert box is not None
+    assert "finding-holds" in box["class"]
+    first, second = box.select("p")
+    assert first.text == "The invented images win: +20.0 points, 95 % interval +15.5 to +24.5, p 0.011, or 81.2%."
+    assert first.select_one(".num").text == "81.2%"
+    assert second.select_one("em").text == "every"
 
 
 def test_implementation_is_linked_to_its_source_line(made_up_book: Path) -> None:
@@ -189,6 +213,12 @@ def test_card_of_the_first_chapter_has_no_stage_of_earlier_ones(made_up_book: Pa
     took = page(made_up_book, "book/executed/01-teacher").select_one("section.run-card .card-computed-in dd")
     assert took is not None
     assert took.text == "3 min 5 s"
+
+
+def test_card_says_which_run_of_its_kind_it_is() -> None:
+    numbers = [dict(card.facts({"run_number": number}, 0)).get("Run") for number in (1, 3)]
+    assert numbers == [None, "number 3 of this chapter, profile and seed"]
+    assert "Run" not in dict(card.facts({}, 0))
 
 
 def test_card_admits_what_is_wrong_with_the_code() -> None:

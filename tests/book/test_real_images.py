@@ -104,7 +104,7 @@ def test_the_kernel_passes_over_what_is_left_out() -> None:
         InteractiveShell.clear_instance()
 
 
-@pytest.mark.parametrize("name", ["01-teacher", "07-consistency"])
+@pytest.mark.parametrize("name", ["01-teacher", "07-consistency", "08-truth"])
 def test_chapters_about_real_images_alone_are_refused_in_one_line(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UserError, match="needs real images"):
         index.compute(name, profiles.load("smoke", 0, ["data.name=none"]))

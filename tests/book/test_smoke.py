@@ -84,6 +84,16 @@ def test_records_hold_the_metrics_that_every_profile_has(runs):
     chapters["07-consistency"] = {
         f"{kind}_{pair}{end}" for kind in kinds for pair in correlations for end in ("", "_low", "_high")
     }
+    chapters["08-truth"] = {
+        f"{front}_{name}{end}"
+        for front, names in {
+            "tau": ("synthetic", "real_hard", "real_soft", "control", "noise", "parameters", "macs", "synflow"),
+            "regret_evolution": ("synthetic", "real_hard", "real_soft", "control", "random"),
+        }.items()
+        for name in names
+        for end in ("", "_low", "_high")
+    }
+    chapters["08-truth"] |= {"table_name", "table_digest", "architectures"}
     chapters["10-distillation"] = {
         "student_accuracy",
         "student_accuracy_real_same_count",

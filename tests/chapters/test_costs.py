@@ -13,7 +13,7 @@ from dfnas.models import cost, shufflenet
 NAMES = ("smoke", "quick", "laptop", "paper-cifar10", "paper-imagenet")
 
 
-@pytest.mark.parametrize("name", ["darts", "spos", "proxylessnas", "consistency", "pruning", "distillation"])
+@pytest.mark.parametrize("name", ["darts", "spos", "proxylessnas", "consistency", "truth", "pruning", "distillation"])
 def test_a_chapter_without_settings_is_refused_before_anything_reads_them(name, tmp_path, monkeypatch):
     monkeypatch.setenv("DFNAS_RUNS", str(tmp_path))
     settings = dataclasses.replace(profiles.load("smoke"), **{name: None})
@@ -32,7 +32,7 @@ def test_a_chapter_without_settings_is_refused_before_anything_reads_them(name, 
         ("02-synthesis", "teacher.shipped=cifar10-resnet20", "must both give 1 values"),
         ("02-synthesis", "evaluation.verifier_network=resnet9", "no network 'resnet9'"),
         ("06-proxylessnas", "proxylessnas.latency_table=/nowhere.json", "no latency table at /nowhere.json"),
-        ("07-consistency", "consistency.table=/nowhere.csv", "cannot read the table /nowhere.csv"),
+        ("08-truth", "truth.table=/nowhere.csv", "cannot read the table /nowhere.csv"),
     ],
 )
 def test_a_plan_refuses_what_is_not_there_and_so_does_compute_before_anything_is_made(

@@ -11,17 +11,17 @@ from identities import kinds, shown, watch
 from dfnas.chapters import darts, spos
 from dfnas.chapters import teacher as teacher_chapter
 from dfnas.chapters.consistency import experiment as consistency
-from dfnas.chapters.consistency import tabular
 from dfnas.chapters.proxylessnas import experiment as proxylessnas
 from dfnas.chapters.pruning import experiment as pruning
 from dfnas.chapters.pruning import networks
+from dfnas.chapters.truth import experiment as truth
+from dfnas.chapters.truth import table_searches
 from dfnas.data import sources
 from dfnas.data.origins import Origin
-from dfnas.models import shufflenet
+from dfnas.models import nasbench, shufflenet
 from dfnas.profiles import StudentSettings
 from dfnas.runtime.artefacts import Artefact
 from dfnas.search import scratch
-from dfnas.search.tables import Table
 from dfnas.training import students
 
 TEACHER = identities.teacher()
@@ -107,17 +107,31 @@ def test_pruning_learns_judges_and_takes_statistics_apart(tmp_path):
     assert shown(passes, "recalibration") <= training
 
 
-def test_a_table_s_supernet_learns_judges_and_takes_statistics_apart(tmp_path, monkeypatch):
+@pytest.fixture
+def bench(tmp_path, monkeypatch):
     monkeypatch.setenv("DFNAS_RUNS", str(tmp_path))
-    table = Table("chain", tuple((text, 0.5, 1.0, 1.0) for text in ("01202110", "22222222", "10101010")), "made up")
-    origin = Origin("synthetic", "made up")
+    rows = [f"{text},0.5,1,1" for text in ("01202110", "22222222", "10101010")]
+    (tmp_path / "table.csv").write_text("\n".join(["architecture,accuracy,macs,parameters", *rows]), encoding="utf-8")
+    return truth.Bench(SETTINGS, TEACHER, nasbench.Space("chain", 4), Artefact("table", "made up", tmp_path))
+
+
+@pytest.mark.parametrize("name", ["synthetic", "real_hard"])
+def test_a_table_s_supernet_learns_judges_and_takes_statistics_apart(bench, name):
+    origin = Origin(name, "made up")
     with watch() as passes:
-        supernet = tabular.supernet_stage("chain", origin, SETTINGS, TEACHER)
-        tabular.judging_stage(table, origin, supernet, SETTINGS, TEACHER)
+        supernet = truth.supernet_stage(bench, origin, 0)
+        truth.judging_stage(bench, origin, supernet, 0)
+        truth.search_stage(bench, origin, supernet, "reinforce", table_searches.reinforce, 0)
     training, judging = apart(passes, "training", "judging")
-    assert len(judging) == round(tabular.HELD_OUT * 100)
+    assert len(judging) == round(SETTINGS.truth.held_out * 100)
     assert not shown(passes, "recalibration") & judging
-    assert kinds(training | judging) == {"synthetic"}
+    assert kinds(training | judging) == {"synthetic" if name == "synthetic" else "train"}
+
+
+def test_darts_in_a_table_s_space_moves_weights_and_architecture_by_different_halves(bench):
+    with watch() as passes:
+        truth.darts_stage(bench, Origin("synthetic", "made up"), 0)
+    assert [len(part) for part in apart(passes, "training", "architecture")] == [50, 50]
 
 
 # Networks from scratch: real test images have the last word, and nothing is tuned by them.

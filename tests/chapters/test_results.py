@@ -120,26 +120,42 @@ def test_tables_are_escaped_and_their_rows_have_headings():
 
 
 def test_every_claim_has_a_state_in_every_small_profile():
-    table = results.states({}, "smoke")
-    assert list(table.head) == ["Claim", "laptop", "quick", "smoke"]
-    assert len(table.rows) == len(claims.CLAIMS)
-    assert {entry for row in table.rows for entry in row[1:]} == {claims.NOT_RUN}
+    tables = [results.states({}, "smoke", kind) for kind in claims.KINDS]
+    assert all(list(table.head) == ["Claim", "laptop", "quick", "smoke"] for table in tables)
+    assert sum(len(table.rows) for table in tables) == len(claims.CLAIMS)
+    assert {entry for table in tables for row in table.rows for entry in row[1:]} == {"not run"}
 
 
-def test_what_one_search_leaves_open_is_said_in_the_table():
-    found = records.flat({"difference_synthetic_real": Interval(0.5, -0.4, 1.4)})
-    several = {"searches_synthetic": 3, "searches_real": 2}
-    for counts, state in (({}, "not decided (one search a source)"), (several, claims.HOLDS)):
-        table = results.states({"laptop": {"05-spos": record(**found, **counts)}}, "laptop")
+def test_the_two_kinds_of_claims_are_counted_apart():
+    sets = {"smoke": {"03-calibration": record(**records.flat({"difference_noise_round0": Interval(-9, -12, -6)}))}}
+    found = results.metrics(sets, "smoke")
+    kinds = [claim.kind for claim in claims.CLAIMS]
+    assert (found["claims"], found["sanity"]) == (kinds.count(claims.METHOD), kinds.count(claims.SANITY))
+    assert (found["sanity_holds"], found["claims_holds"], found["claims_not_run"]) == (1, 0, found["claims"])
+    assert sum(found[f"claims_{state}"] for state in claims.STATES) == found["claims"]
+    assert found["claim_images_above_noise"] == claims.HOLDS
+
+
+LEAD = {"difference_synthetic_real": Interval(0.5, -0.4, 1.4, 4), "searches_synthetic": 3, "searches_real": 2}
+GATES = {"random_for_synthetic": 0.6, "found_on_synthetic_macs": 1e6, "found_on_real_macs": 1e6}
+
+
+def test_what_cannot_be_told_is_said_in_the_table_with_its_reason():
+    for changes, state in (
+        ({}, "holds"),
+        ({"searches_real": 1}, "cannot tell (there is one of the searches alone)"),
+        ({"random_for_synthetic": 0.4}, "cannot tell (networks reach 40.0% by real images)"),
+    ):
+        found = record(**records.flat(LEAD | GATES | changes))
+        table = results.states({"laptop": {"05-spos": found}}, "laptop")
         (row,) = (row for row in table.rows if row[0] == claims.BY_NAME["spos-not-below-real"].text)
         assert row[1] == state
 
 
 def test_estimates_are_drawn_less_their_limits():
-    metrics = {f"difference_synthetic_real{end}": value for end, value in (("", 0.5), ("_low", -0.4), ("_high", 1.4))}
-    (row,) = results.estimates({"05-spos": record(**metrics, searches_synthetic=3, searches_real=3)})
+    (row,) = results.estimates({"05-spos": record(**records.flat(LEAD | GATES))})
     assert row[0] == "spos-not-below-real"
-    assert row[4] == claims.HOLDS
+    assert row[4] == "holds"
     assert row[1:4] == pytest.approx((1.5, 0.6, 2.4))
     for rows in ([], [drawn.Row(*row)], [drawn.Row(*row), drawn.Row("other", 1.0, float("nan"), float("nan"), "x")]):
         figure = drawn.estimates(rows)
@@ -151,10 +167,3 @@ def test_agreement_s_grey_areas_are_those_of_the_bounds():
     low, high = (patch.get_paths()[0].vertices for patch in figure.axes[0].collections)
     assert low[:, 1].max() == pytest.approx(0.9)
     assert high[:, 1].min() == pytest.approx(0.1)
-
-
-def test_claims_of_a_notebook_s_blocks():
-    from nbformat.v4 import new_code_cell, new_markdown_cell
-
-    cells = [new_markdown_cell("words\n\n```{claim}\nfirst\nsecond\n```\nfirst\n"), new_code_cell("```{claim}\nx\n```")]
-    assert results.shown_claims(cells) == ["first", "second"]

@@ -1,9 +1,10 @@
 """The claims of the book on the published records: the state shown is the state that the records give."""
 
-import dataclasses
+import itertools
 import json
 import math
 import random
+import re
 
 import nbformat
 import pytest
@@ -11,20 +12,23 @@ import pytest
 from dfnas import profiles, records
 from dfnas.chapters import results
 from dfnas.chapters.pruning import networks
-from dfnas.publishing import markdown, publish
-from dfnas.records import claims
+from dfnas.publishing import markdown
+from dfnas.records import claims, gates, provenance
 from dfnas.runtime import paths, statistics
 from dfnas.runtime.statistics import Interval, Summary
 
-BOOK = {profile: results.read_folder(results.published(profile)) for profile in profiles.NAMES}
+from . import simulations
+
+BOOK = {profile: results.read_folder(paths.published(profile)) for profile in profiles.NAMES}
 RUN = [(profile, claim) for profile, chapters in BOOK.items() for claim in claims.CLAIMS if claim.chapter in chapters]
 each_claim = pytest.mark.parametrize(("profile", "claim"), RUN, ids=lambda value: getattr(value, "name", value))
 PAGES = [
     (profile, path)
     for profile in profiles.NAMES
-    for path in [results.published(profile) / f"{results.NAME}.json"]
+    for path in [paths.published(profile) / f"{results.NAME}.json"]
     if path.exists()
 ]
+RULES = ("dfnas.records", "dfnas.chapters.results")
 each_page = pytest.mark.parametrize(("profile", "path"), PAGES, ids=lambda value: getattr(value, "stem", value))
 
 
@@ -35,26 +39,23 @@ def test_the_searched_student_of_chapter_9_is_what_chapter_6_found(profile):
 
 
 @each_claim
-def test_a_published_record_has_what_its_claims_ask_for(profile, claim):
-    finding = claims.judge(claim, BOOK[profile])
-    assert finding.state in (claims.HOLDS, claims.FAILS, claims.UNDECIDED)
-    low, value, high = finding.estimate.low, finding.estimate.value, finding.estimate.high
-    assert math.isnan(low) or low <= value <= high
-
-
-@each_claim
-def test_a_state_is_decided_only_where_the_interval_leaves_the_limit_out(profile, claim):
-    finding = claims.judge(claim, BOOK[profile])
-    ends = finding.estimate.low, finding.estimate.high
-    if finding.state == claims.HOLDS:
-        assert min(ends) > claim.limit
-    if finding.state == claims.FAILS:
-        assert max(ends) < claim.limit
+def test_a_state_is_decided_only_behind_open_gates_and_where_the_interval_leaves_the_limit_out(profile, claim):
+    found = claims.findings(BOOK[profile])[claim.name]
+    assert found.state in claims.STATES
+    if found.state in (claims.HOLDS, claims.FAILS):
+        low, high = found.estimate.low, found.estimate.high
+        assert min(low, high) > -claim.margin if found.state == claims.HOLDS else max(low, high) < -claim.margin
+        assert all(gates.answer(gate, BOOK[profile][claim.chapter])[0] for gate in claim.gates)
+    if found.estimate and found.estimate.known:
+        assert found.estimate.low <= found.estimate.value <= found.estimate.high
 
 
 @each_page
 def test_the_published_page_agrees_with_the_records_digit_by_digit(profile, path):
     record = json.loads(path.read_bytes())
+    rules = {name: kept for name, kept in record["modules"].items() if name.startswith(RULES)}
+    if provenance.module_digests(list(rules)) != rules:
+        pytest.xfail("published under older rules, as its card says: run and publish 12-results again")
     wrong = results.audit(record, BOOK)
     assert wrong == [], "a record was changed, or published since: run and publish 12-results again"
 
@@ -123,11 +124,13 @@ def test_what_was_not_run_says_so():
 def test_on_digits_less_than_three_points_from_the_limit_decide_nothing():
     for value, state in ((2.9, claims.UNDECIDED), (3.1, claims.HOLDS), (-3.1, claims.FAILS)):
         record = made_up(value - 0.01, value + 0.01, "digits")
-        assert claims.judge(CLAIM, {"chapter": record}).state == state
+        finding = claims.judge(CLAIM, {"chapter": record})
+        assert (finding.state, bool(finding.reason)) == (state, state == claims.UNDECIDED)
+        assert finding.p_value < 0.01  # it was tested: it counts among the claims that are corrected for
 
 
 def test_a_margin_moves_the_limit_and_a_sign_turns_the_difference_round():
-    margin = claims.Claim("made-up", "chapter", "", claims.recorded("d"), limit=-1.0)
+    margin = claims.Claim("made-up", "chapter", "", claims.recorded("d"), margin=1.0)
     assert claims.judge(margin, {"chapter": made_up(-0.9, 2.0)}).state == claims.HOLDS
     assert claims.judge(margin, {"chapter": made_up(-1.1, 2.0)}).state == claims.UNDECIDED
     turned = claims.Claim("made-up", "chapter", "", claims.recorded("d", -1))
@@ -151,27 +154,132 @@ def test_the_numbers_of_test_images_are_those_of_the_published_teachers():
         assert record["metrics"]["test_images"] == claims.TEST_IMAGES[record["parameters"]["data"]["name"]]
 
 
-def test_a_claim_about_searches_is_not_decided_by_one_of_them():
-    claim = dataclasses.replace(CLAIM, repeats=("searches_synthetic", "searches_real"))
-    record = made_up(0.1, 2.0)
-    for counts, state in (({}, claims.UNDECIDED), ((3, 1), claims.UNDECIDED), ((2, 2), claims.HOLDS)):
-        record["metrics"] |= dict(zip(claim.repeats, counts, strict=False))
-        finding = claims.judge(claim, {"chapter": record})
-        assert (finding.state, "one search" in finding.reason) == (state, state == claims.UNDECIDED)
-        assert claims.described(claim, finding).endswith(finding.reason)
+def record_of(**changes):
+    """A record of all chapters at once, in which every claim holds, with some metrics changed; None leaves one out."""
+    return {
+        "metrics": {name: value for name, value in (simulations.GOOD | changes).items() if value is not None},
+        "parameters": {"data": {"name": "cifar10", "classes": 10}},
+    }
 
 
-def test_no_published_claim_about_a_method_is_decided_by_one_search_or_one_supernet():
-    about = [claim for claim in claims.CLAIMS if claim.name.startswith(("darts", "spos", "proxylessnas"))]
-    assert {claim.chapter for claim in about} == {"04-darts", "05-spos", "06-proxylessnas", "07-consistency"}
-    assert all(claim.repeats for claim in about)
-    others = {"above-noise": ["searches_noise"], "not-below-real": ["searches_real"], "above-random": []}
-    for claim in (claim for claim in about if "tau" not in claim.name):
-        assert list(claim.repeats) == ["searches_synthetic", *others[claim.name.partition("-")[2]]]
-    for chapters in filter(None, BOOK.values()):
-        for claim in about:
-            counts = [chapters[claim.chapter]["metrics"].get(name, 1) for name in claim.repeats]
-            assert min(counts) > 1 or claims.judge(claim, chapters).state == claims.UNDECIDED
+def states(**changes):
+    return {claim.name: claims.judge(claim, {claim.chapter: record_of(**changes)}).state for claim in claims.CLAIMS}
+
+
+# Metrics that gates ask for, each with a value that its gate does not pass.
+BROKEN = {
+    "student_accuracy_control": 0.15,
+    "found_on_control": 0.1,
+    "darts_control": 0.15,
+    "spos_control": 0.14,
+    "labels_control": 0.1,
+    "student_accuracy_real_same_count": 0.69,
+    "random_for_synthetic": 0.49,
+    "darts_real": 0.39,
+    "spos_real": 0.39,
+    "uniform": 0.59,
+    "labels_real": 0.69,
+    "accuracy_scratch_control_on_real": 0.15,
+    "accuracy_scratch_real_hard_on_real": 0.39,
+    "tau_real_hard": 0.3,
+    "tau_real_hard_low": -0.01,
+    **{f"{front}tau_real_real": 0.3 for front in ("", "darts_own_", "spos_")},
+    **{f"{front}tau_real_real_low": -0.01 for front in ("", "darts_own_", "spos_")},
+    **{f"entropy_end_{name}": 1.81 for name in ("synthetic", "real", "control")},
+    **{f"found_on_{name}_macs": 1.06e6 for name in ("synthetic", "real", "control")},
+    "random_for_synthetic_macs": 0.9e6,
+    "pruned_on_synthetic_second_macs": 1.06e6,
+    "pruned_on_real_macs": 0.94e6,
+    "uniform_third_macs": 1.06e6,
+    **{f"searches_{name}": 1 for name in ("synthetic", "real", "control")},
+    "supernets": 1,
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_broken_gate_changes_the_states_of_its_claims_and_of_no_other(name):
+    assert set(states().values()) == {claims.HOLDS}
+    broken, absent = states(**{name: BROKEN[name]}), states(**{name: None})
+    assert claims.CANNOT_TELL in broken.values()
+    assert set(broken.values()) <= {claims.HOLDS, claims.CANNOT_TELL}
+    if name not in ("pruned_on_synthetic_second_macs", "uniform"):  # no such window; no estimate either
+        assert absent == broken
+
+
+def test_every_gate_of_every_claim_can_fail():
+    for claim in claims.CLAIMS:
+        for gate in claim.gates:
+            assert gates.answer(gate, record_of())[0]
+            answers = [gates.answer(gate, record_of(**{name: value}))[0] for name, value in BROKEN.items()]
+            assert False in answers, (claim.name, gate)
+
+
+def test_a_gate_says_why_in_words_and_what_the_record_does_not_say_passes_none():
+    claim = claims.BY_NAME["images-above-control"]
+    for changes, reason in (
+        ({"student_accuracy_control": 0.1}, "networks of the control reach 10.0%, and it is alive above 15%"),
+        ({"student_accuracy_control": None}, "has no student_accuracy_control, which the claim needs"),
+        (
+            {"student_accuracy_control": "\N{EN DASH}"},
+            "has no student_accuracy_control, which the claim needs",
+        ),
+    ):
+        finding = claims.judge(claim, {claim.chapter: record_of(**changes)})
+        assert finding.reason.endswith(reason)
+        assert claims.described(claim, finding).endswith(reason)
+    both = claims.judge(claim, {claim.chapter: record_of(student_accuracy_control=0.1, **dict([LOW]))})
+    assert [part.split()[0] for part in both.reason.split("; ")] == ["networks", "networks"]
+
+
+LOW = ("student_accuracy_real_same_count", 0.69)
+
+
+def test_digits_have_a_floor_of_their_own():
+    gate = gates.accurate("student_accuracy", 0.5)
+    for data, reached, passed in (("digits", 0.89, False), ("digits", 0.9, True), ("cifar10", 0.5, True)):
+        record = {"metrics": {"student_accuracy": reached}, "parameters": {"data": {"name": data}}}
+        assert gates.answer(gate, record)[0] is passed
+
+
+def test_at_least_sixteen_claims_are_about_the_method_and_all_of_these_have_gates():
+    method = [claim for claim in claims.CLAIMS if claim.kind == claims.METHOD]
+    assert len(method) >= 16
+    assert all(claim.gates for claim in method)
+    assert {claim.kind for claim in claims.CLAIMS} == {claims.METHOD, claims.SANITY}
+    assert not [claim.name for claim in method if "noise" in claim.text]  # one answer to all is no rival
+
+
+def test_a_claim_of_not_worse_names_its_margin():
+    for claim in claims.CLAIMS:
+        assert claim.margin >= 0
+        assert (claim.margin > 0) == ("not-below" in claim.name)
+        assert claim.margin == 0 or re.search(f"less than {claim.margin:g} (point )?below", claim.text)
+
+
+def family(monkeypatch, intervals, kind=claims.METHOD):
+    """What is found of claims with these estimates."""
+    made = [
+        claims.Claim(str(place), "chapter", "", lambda _, found=found: found, kind=kind)
+        for place, found in enumerate(intervals)
+    ]
+    monkeypatch.setattr(claims, "CLAIMS", made)
+    return list(claims.findings({"chapter": {"metrics": {}}}).values())
+
+
+def test_claims_about_the_method_are_corrected_for_their_number_and_checks_are_not(monkeypatch):
+    weak, strong, open_ = (Interval(1.0, 1.0 - reach, 1.0 + reach, 1000) for reach in (0.9, 0.3, 1.5))
+    alone = Interval(1.0, math.nan, math.nan)
+    one = family(monkeypatch, [weak, alone])
+    assert [found.state for found in one] == [claims.HOLDS, claims.UNDECIDED]
+    assert one[0].p_value == weak.p_value()
+    several = family(monkeypatch, [weak, open_, strong.scaled(-1), alone])
+    assert [found.state for found in several] == [claims.UNDECIDED, claims.UNDECIDED, claims.FAILS, claims.UNDECIDED]
+    assert several[0].reason.endswith("one of 3 tests")
+    assert several[0].p_value == pytest.approx(2 * weak.p_value())
+    assert several[2].p_value == pytest.approx(3 * strong.p_value())
+    checks = family(monkeypatch, [weak, open_], claims.SANITY)
+    assert [found.state for found in checks] == [claims.HOLDS, claims.UNDECIDED]
+    assert checks[0].p_value == weak.p_value()
 
 
 def test_pruning_is_judged_by_one_value_a_window():
@@ -189,32 +297,37 @@ def test_pruning_is_judged_by_one_value_a_window():
 
 def test_the_estimate_in_words():
     finding = claims.judge(CLAIM, {"chapter": made_up(-1.94, 3.54)})
-    assert claims.described(CLAIM, finding) == "+0.8 points, 95 % interval \N{MINUS SIGN}1.9 to +3.5"
+    assert claims.described(CLAIM, finding) == "+0.8 points, 95 % interval \N{MINUS SIGN}1.9 to +3.5, p 0.17"
+    finding = claims.judge(CLAIM, {"chapter": made_up(1.999, 2.001)})
+    assert claims.described(CLAIM, finding) == "+2.0 points, 95 % interval +2.0 to +2.0, p < 0.001"
     single = claims.judge(CLAIM, {"chapter": made_up(math.nan, math.nan, value=1.0)})
     assert claims.described(CLAIM, single) == "+1.0 points, one value, without an interval"
+
+
+def shown_claims(cells):
+    """The claims that the {claim} blocks of a notebook's cells name, in order."""
+    blocks = [re.findall(r"(?ms)^```{claim}\n(.*?)^```", cell.source) for cell in cells if cell.cell_type == "markdown"]
+    return "".join(itertools.chain(*blocks)).split()
 
 
 def test_every_claim_is_on_the_page_of_results_and_none_is_named_that_there_is_not():
     assert len(claims.BY_NAME) == len(claims.CLAIMS)
     assert {claim.chapter for claim in claims.CLAIMS} <= {*profiles.CHAPTERS, "06-proxylessnas", "09-pruning"}
     for path in sorted((paths.root() / "notebooks").glob("*.ipynb")):
-        shown = results.shown_claims(nbformat.read(path, as_version=4).cells)
+        shown = shown_claims(nbformat.read(path, as_version=4).cells)
         assert set(shown) <= set(claims.BY_NAME)
         assert len(set(shown)) == len(shown)
         if path.stem == results.NAME:
-            assert shown == list(claims.BY_NAME)
+            kinds = [[claim.name for claim in claims.CLAIMS if claim.kind == kind] for kind in claims.KINDS]
+            assert shown == [name for names in kinds for name in names]
         else:
             assert all(claims.BY_NAME[name].chapter == path.stem for name in shown), path.stem
 
 
-def test_the_published_sets_lie_where_publishing_puts_them():
-    assert publish.PUBLISHED == results.BOOK
-    assert results.published(results.BOOK) == publish.executed()
-    assert results.published("quick") == publish.executed() / "records" / "quick"
-
-
 def test_a_handout_has_the_claims_without_a_state():
-    text = markdown.markdown("Before.\n\n```{claim}\nsoft-above-hard\nimages-above-noise\n```\n\nAfter.", {})
+    blocks = "```{claim}\nsoft-above-hard\n```\n\n```{finding} images-above-noise\nholds: They win.\n```"
+    text = markdown.markdown(f"Before.\n\n{blocks}\n\nAfter.", {})
+    assert "win" not in text
     assert [line for line in text.splitlines() if line.startswith("- ")] == [
         f"- *A claim:* {claims.BY_NAME[name].text}" for name in ("soft-above-hard", "images-above-noise")
     ]

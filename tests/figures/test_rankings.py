@@ -40,3 +40,17 @@ def test_regrets_are_in_points_from_k_1_and_chance_is_among_them():
     assert curve.get_ydata() == pytest.approx([2.0, 1.0, 0.0])
     assert chance.get_ydata() == pytest.approx([3.0, 2.0, 0.0])
     assert axes.get_ylim()[0] == 0
+
+
+def test_judges_show_each_value_their_mean_and_its_interval():
+    rows = {"supernets": {"synthetic": ([0.4, 0.6], (0.5, 0.3, 0.8)), "noise": ([0.0], (0.0, -0.2, 0.1))}}
+    rows["searches"] = {"by lot": ([20.0, 30.0], (25.0, 5.0, 45.0))}
+    (axes,) = figures.judges(rows, "points", "What they lose", wide=True).axes
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["synthetic", "noise", "by lot"]
+    dots = [line for line in axes.get_lines() if line.get_alpha() == 0.45]
+    assert [line.get_xdata().tolist() for line in dots] == [[0.4, 0.6], [0.0], [20.0, 30.0]]
+    means = [bar.lines[0].get_xdata()[0] for bar in axes.containers]
+    assert means == [0.5, 0.0, 25.0]
+    (reach,) = axes.containers[2].lines[2]
+    assert reach.get_segments()[0][:, 0].tolist() == pytest.approx([5.0, 45.0])
+    assert axes.get_xscale() == "symlog"

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from dfnas import models
 from dfnas.errors import UserError
 from dfnas.models import cost, nasbench
 
@@ -73,3 +74,52 @@ def test_a_cell_of_nothing_answers_the_same_to_all_images():
     supernet.choose([0] * 6)
     one, other = supernet(torch.randn(2, 1, 16, 16))
     assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize("kind", nasbench.KINDS)
+def test_a_mixture_of_one_operation_a_position_is_that_architecture(kind):
+    space = nasbench.Space(kind, 4, 1)
+    choices = (3, 2, 1, 4, 3, 2) if kind == "cell" else (1, 0, 2, 1, 0, 2, 1, 1)
+    mixture, images = nasbench.Mixture(space, 10, 1, seed=3).eval(), torch.randn(2, 1, 16, 16)
+    path = nasbench.Supernet(space, 10, 1, seed=3).eval()
+    path.choose(choices)
+    with torch.no_grad():
+        for alpha, choice in zip(mixture.alphas, choices, strict=True):
+            alpha[choice] = 100.0
+    assert torch.allclose(mixture(images), path(images), atol=1e-5)
+    assert not torch.equal(mixture(images), nasbench.Mixture(space, 10, 1, seed=3).eval()(images))
+
+
+def test_a_mixture_weighs_what_its_operations_bring():
+    mixture = nasbench.Mixture(nasbench.Space("cell", 4, 1), 10, 1).eval()
+    x, edge = torch.randn(2, 4, 8, 8), mixture.body[0].edges[2]
+    with torch.no_grad():
+        mixture.alphas[2].copy_(torch.tensor([0.5, -1.0, 2.0, 0.0, 1.0]))
+    weights = mixture.alphas[2].softmax(0)
+    expected = sum(weights[choice] * edge[str(choice)](x) for choice in (1, 2, 3, 4))
+    assert torch.allclose(mixture.apply_position(2, edge, x), expected, atol=1e-6)
+    mixture(torch.randn(2, 1, 16, 16)).sum().backward()
+    assert all(alpha.grad is not None for alpha in mixture.alphas)
+    assert not any(alpha is weight for alpha in mixture.alphas for weight in mixture.parameters())
+
+
+def test_networks_are_built_from_their_texts():
+    space, choices = nasbench.Space("cell", 4, 2), nasbench.from_text(CELL)
+    assert nasbench.to_text(space, choices) == CELL
+    text = nasbench.network_text(space, CELL)
+    assert nasbench.from_network_text(text) == (space, choices)
+    one, other, third = (models.build(text, 10, 1, seed) for seed in (0, 0, 1))
+    assert torch.equal(one.linear.weight, other.linear.weight)
+    assert not torch.equal(one.linear.weight, third.linear.weight)
+    assert cost.parameters(one) == cost.parameters(nasbench.Supernet(space, 10, 1, only=choices))
+    chain = nasbench.Space("chain", 4)
+    assert nasbench.to_text(chain, nasbench.from_text("01202110")) == "01202110"
+    with pytest.raises(UserError, match="no network of a published space"):
+        models.build(f"nasbench:{CELL}", 10)
+
+
+def test_a_cell_is_connected_where_a_way_leads_through_it():
+    space = nasbench.Space("cell")
+    ways = {(0, 0, 0, 1, 0, 0): True, (1, 0, 0, 0, 1, 0): True, (1, 0, 1, 0, 0, 1): True, (0, 1, 1, 0, 1, 0): False}
+    assert {cell: nasbench.connected(space, cell) for cell in ways} == ways
+    assert nasbench.connected(nasbench.Space("chain"), (0,) * 8)

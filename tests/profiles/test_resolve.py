@@ -147,7 +147,7 @@ def test_the_digest_of_overrides_forgets_their_order():
 
 def test_without_real_images_the_chapters_about_them_are_left_out_and_say_why():
     settings = profiles.load("smoke", 0, ["data.name=none"])
-    assert set(profiles.load("smoke").chapters) - set(settings.chapters) == {"01-teacher", "07-consistency"}
+    assert set(profiles.load("smoke").chapters) - set(settings.chapters) == {"01-teacher", "07-consistency", "08-truth"}
     with pytest.raises(UserError, match="07-consistency needs real images"):
         profiles.require_chapter("07-consistency", settings)
 

@@ -66,7 +66,7 @@ def test_run_and_compute_take_relative_paths_alike_and_from_elsewhere_it_is_the_
         assert line.split()[-1] == "good"
 
 
-@pytest.mark.parametrize("name", ["teacher.path", "consistency.table", "proxylessnas.latency_table"])
+@pytest.mark.parametrize("name", ["teacher.path", "truth.table", "proxylessnas.latency_table"])
 def test_a_file_s_name_is_kept_in_full(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", "/home/one")

@@ -8,7 +8,7 @@ import pytest
 from dfnas import records
 from dfnas.runtime.statistics import Interval, Summary
 
-TAU, ACCURACY = Interval(0.5, -0.25, 1.0), Summary(0.75, 0.125, 3)
+TAU, ACCURACY = Interval(0.5, -0.25, 1.0, 7), Summary(0.75, 0.125, 3)
 
 
 def test_an_interval_and_a_summary_come_out_as_they_went_in() -> None:
@@ -17,6 +17,7 @@ def test_an_interval_and_a_summary_come_out_as_they_went_in() -> None:
         "tau": 0.5,
         "tau_low": -0.25,
         "tau_high": 1.0,
+        "tau_freedom": 7,
         "accuracy": 0.75,
         "accuracy_std": 0.125,
         "accuracy_n": 3,
@@ -24,6 +25,9 @@ def test_an_interval_and_a_summary_come_out_as_they_went_in() -> None:
         "images": 6,
     }
     assert records.interval(record, "tau") == TAU
+    assert records.interval(record, "tau").freedom == 7
+    del record["metrics"]["tau_freedom"]
+    assert records.interval(record, "tau").freedom == 1
     assert records.summary(record, "accuracy") == ACCURACY
 
 

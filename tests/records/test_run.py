@@ -89,9 +89,9 @@ def test_what_is_not_one_finite_number_is_refused_by_name(book: tiny.Book, value
 def test_an_interval_and_a_summary_go_in_whole_as_plain_numbers(book: tiny.Book) -> None:
     run = begin()
     run.record_all({"tau": Interval(numpy.float64(0.5), 0.25, 1.0), "accuracy": statistics.summary([0.5, 0.75])})
-    names = ["tau", "tau_low", "tau_high", "accuracy", "accuracy_std", "accuracy_n"]
+    names = ["tau", "tau_low", "tau_high", "tau_freedom", "accuracy", "accuracy_std", "accuracy_n"]
     assert list(run.metrics) == names
-    assert [type(run.metrics[name]) for name in names] == [float] * 5 + [int]
+    assert [type(run.metrics[name]) for name in names] == [float] * 6 + [int]
     run.finish()
     assert records.interval(book.record(), "tau") == Interval(0.5, 0.25, 1.0)
     assert records.summary(book.record(), "accuracy") == statistics.summary([0.5, 0.75])

@@ -60,6 +60,36 @@ def test_an_interval_is_scaled_and_shifted_as_a_whole():
     assert not statistics.interval([0.5]).scaled(-1).known
 
 
+def test_p_values_of_intervals_are_those_of_the_tests_of_scipy():
+    values, eight = [0.1, 0.4, 0.25, 0.3], [0.15, 0.2, 0.05, 0.1, 0.3, 0.22, 0.18, 0.02]
+    for limit in (0.0, 0.2, 0.5):
+        tested = stats.ttest_1samp(values, limit).pvalue
+        assert statistics.interval(values).shifted(-limit).p_value() == pytest.approx(tested)
+        assert statistics.interval(values).scaled(-100).shifted(100 * limit).p_value() == pytest.approx(tested)
+    assert statistics.difference(values, eight).p_value() == pytest.approx(
+        max(stats.ttest_ind(values, eight, equal_var=each).pvalue for each in (False, True))
+    )
+    x = np.random.default_rng(0).normal(size=(2, 40))
+    found = statistics.correlation_interval(*x)
+    assert found.freedom == 39
+    assert statistics.correlation_difference(x[0], x[1], x[0]).freedom == 39
+    assert found.shifted(-found.low).p_value() == pytest.approx(0.05)
+    assert found.shifted(-found.high).p_value() == pytest.approx(0.05)
+
+
+def test_p_values_without_spread_or_without_ends():
+    assert statistics.Interval(1.0, 1.0, 1.0).p_value() == 0
+    assert statistics.Interval(0.0, 0.0, 0.0).p_value() == 1
+    assert math.isnan(statistics.interval([0.5]).p_value())
+
+
+def test_holms_p_values():
+    assert statistics.holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
+    assert statistics.holm([0.5, 0.01]) == pytest.approx([0.5, 0.02])
+    assert statistics.holm([0.6, 0.7]) == [1.0, 1.0]
+    assert statistics.holm([]) == []
+
+
 def test_one_constant_sample_leaves_the_interval_of_the_other():
     varying = [0.1, 0.2, 0.4]
     assert statistics.difference(varying, [0.0, 0.0]) == pytest.approx(statistics.interval(varying))
@@ -216,3 +246,11 @@ def test_chance_regret_is_the_mean_over_all_subsets():
     for k in range(1, 6):
         losses = [0.9 - max(subset) for subset in itertools.combinations(truth, k)]
         assert statistics.chance_regret(truth, k) == pytest.approx(np.mean(losses))
+
+
+def test_what_random_search_loses_is_the_mean_over_all_draws_of_what_a_judge_keeps():
+    truth, scores = [0.5, 0.9, 0.7, 0.8, 0.6], [3, 1, 5, 2, 5]  # of equal scores the first is kept
+    for k in range(1, 6):
+        kept = [truth[max(some, key=lambda i: (scores[i], -i))] for some in itertools.combinations(range(5), k)]
+        assert statistics.chance_regret(truth, k, scores) == pytest.approx(0.9 - np.mean(kept))
+    assert statistics.chance_regret(truth, 5, scores) == pytest.approx(statistics.regret(scores, truth, 1))

@@ -1,11 +1,8 @@
 """Claims: {claim} shows what the set being rendered says of a claim of the book, computed from its records.
 
 The content names one claim a line, as `dfnas.records.claims` has them. A claim whose chapter the set does not hold is
-"not run"; nothing of a state is ever typed.
+"not run"; nothing of a state is ever typed. All records of the set are read: claims are corrected for their number.
 """
-
-import re
-from typing import Any
 
 from docutils import nodes
 from sphinx import addnodes
@@ -23,6 +20,7 @@ MARKS = {
     claims.HOLDS: "\N{CHECK MARK}",
     claims.FAILS: "\N{MULTIPLICATION X}",
     claims.UNDECIDED: "?",
+    claims.CANNOT_TELL: "\N{EMPTY SET}",
     claims.NOT_RUN: "\N{EN DASH}",
 }
 
@@ -34,20 +32,19 @@ class ClaimBlock(SphinxDirective):
 
     def run(self) -> list[nodes.Node]:
         """Judge one claim a line."""
-        found = nodes.bullet_list("", classes=["claims"])
+        found, judged = nodes.bullet_list("", classes=["claims"]), claims.findings(record.all_of(self.env))
         for name in filter(None, map(str.strip, self.content)):
             if name not in claims.BY_NAME:
                 where = self.get_location()
                 log.warning("claim %r: there is none", name, location=where, type="dfnas", subtype="claim")
                 continue
-            found += self.item(claims.BY_NAME[name])
+            found += self.item(claims.BY_NAME[name], judged[name])
         return [found] if found.children else []
 
-    def item(self, claim: claims.Claim) -> nodes.Node:
+    def item(self, claim: claims.Claim, finding: claims.Finding) -> nodes.Node:
         """One claim."""
-        finding = claims.judge(claim, self.records(claim.chapter))
-        kind = re.sub(r"\W+", "-", finding.state)
-        state = nodes.inline("", f"{MARKS[finding.state]} {finding.state}", classes=["claim-state"])
+        kind = finding.state.replace("_", "-")
+        state = nodes.inline("", f"{MARKS[finding.state]} {finding.words}", classes=["claim-state"])
         first = nodes.paragraph("", "", state, nodes.Text(" "), nodes.inline("", claim.text, classes=["claim-text"]))
         behind = nodes.paragraph("", "", *self.behind(claim, finding), classes=["claim-estimate"])
         return nodes.list_item("", first, behind, classes=["claim", f"claim-{kind}"], ids=[self.anchor(claim)])
@@ -55,13 +52,6 @@ class ClaimBlock(SphinxDirective):
     def anchor(self, claim: claims.Claim) -> str:
         """The claim's address within a page."""
         return f"claim-{claim.name}"
-
-    def records(self, chapter: str) -> dict[str, Any]:
-        """The record of the claim's chapter, if the set has it."""
-        try:
-            return {chapter: record.load(self.env, chapter)}
-        except record.RecordError:
-            return {}
 
     def behind(self, claim: claims.Claim, finding: claims.Finding) -> list[nodes.Node]:
         """The estimate, as a link to the run that made it."""

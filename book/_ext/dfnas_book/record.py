@@ -1,10 +1,13 @@
 """Run records as the book reads them: from book/executed of the source folder that is being rendered."""
 
+import contextlib
 import json
 from pathlib import Path
 from typing import Any
 
 from sphinx.environment import BuildEnvironment
+
+from dfnas import profiles
 
 EXECUTED = "book/executed"
 
@@ -42,6 +45,15 @@ def load(env: BuildEnvironment, name: str, suffix: str = ".json") -> dict[str, A
         raise RecordError(f"there is no {path.name} in {EXECUTED}: run the chapter first") from None
     except ValueError as error:
         raise RecordError(f"{path.name} is not readable: {error}") from None
+
+
+def all_of(env: BuildEnvironment) -> dict[str, dict[str, Any]]:
+    """Every record of the set that can be read, by chapter; the current page depends on all of them."""
+    found = {}
+    for name in profiles.CHAPTERS:
+        with contextlib.suppress(RecordError):
+            found[name] = load(env, name)
+    return found
 
 
 def own_seconds(run: dict[str, Any], seen: set[str]) -> float:

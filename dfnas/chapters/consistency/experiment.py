@@ -16,7 +16,6 @@ import torch
 
 from dfnas import models
 from dfnas.chapters import spos
-from dfnas.chapters.consistency import tabular
 from dfnas.data import presence, sources
 from dfnas.data import real as real_data
 from dfnas.data.origins import Origin, held
@@ -31,7 +30,7 @@ from dfnas.profiles import ConsistencySettings, Settings
 from dfnas.runtime import distributed, logs, processes, seeds, stages
 from dfnas.runtime.artefacts import Artefact
 from dfnas.runtime.progress import bar
-from dfnas.search import scratch, tables
+from dfnas.search import scratch
 from dfnas.synthesis import sets
 from dfnas.training import evaluation, loop, losses
 
@@ -41,7 +40,7 @@ LOG, DONE = "judged.jsonl", "done.jsonl"
 
 
 def compute(settings: Settings) -> dict[str, Artefact]:
-    """The stages, of the parts that the profile has: networks from scratch, paths of supernets, a table."""
+    """The stages, of the parts that the profile has: networks from scratch, and paths of supernets."""
     check(settings)
     chapter, teacher = settings.consistency, load_teacher(settings)
     origins = sets.origins_of(settings, teacher)
@@ -54,7 +53,7 @@ def compute(settings: Settings) -> dict[str, Artefact]:
         calls = {arm: functools.partial(_paths_of, arm, origins[source_of(arm)], settings, teacher) for arm in ARMS}
         for arm, (supernet, judged) in processes.made(calls, settings.run, "paths").items():
             artefacts |= {f"supernet-{arm}": supernet, f"judged-{arm}": judged}
-    return artefacts | tabular.compute(settings, origins["synthetic"], teacher)
+    return artefacts
 
 
 def check(settings: Settings) -> None:
@@ -74,8 +73,6 @@ def check(settings: Settings) -> None:
         raise UserError("consistency.architectures and candidates must be 3 or more, to be ranked, or 0 for none")
     if not (chapter.architectures or chapter.candidates):
         raise UserError("consistency.architectures and candidates are both 0: there is nothing to rank")
-    if chapter.table:
-        tables.read(Path(chapter.table))
     if chapter.candidates:
         spos.check(settings)
         count = len(shufflenet.CHOICES) ** len(spos.space_of(settings).blocks)
@@ -124,17 +121,7 @@ def training_stage(arm: str, origin: Origin, drawn: Artefact, settings: Settings
         train_all(folder, scratch.read_architectures(drawn.folder), origin, settings, seed)
 
     # Architectures and their sizes are in the key of the draw.
-    left_out = (
-        "tabular",
-        "architectures",
-        "channels",
-        "cells",
-        "candidates",
-        "whole_real",
-        "validation_images",
-        "resamples",
-        "table",
-    )
+    left_out = ("architectures", "channels", "cells", "candidates", "whole_real", "validation_images", "resamples")
     depends = stages.without(settings.consistency, *left_out)
     depends |= {"source": origin.name, "seed": [settings.seed, seed], "images": settings.synthesis.images}
     inputs = [origin.given, drawn, real_data.digest(settings.data)]

@@ -1,0 +1,6 @@
+"""Chapter on published truth: `compute` and `plan`."""
+
+from dfnas.chapters.truth.estimate import plan
+from dfnas.chapters.truth.experiment import compute
+
+__all__ = ["compute", "plan"]

@@ -1,0 +1,339 @@
+"""Truth: what supernets, short trainings and searches say, against a table of accuracies after full trainings.
+
+The table is given (`truth.table`, of the cell space of NAS-Bench-201 or of the chains of NAS-Bench-Macro; nothing of a
+real one comes with the package), or made here: random cells, trained to the end on real images.
+"""
+
+import csv
+import dataclasses
+import functools
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+
+from dfnas import models
+from dfnas.chapters.consistency import experiment as consistency
+from dfnas.chapters.truth import table_searches
+from dfnas.data import origins, presence, sources
+from dfnas.data import real as real_data
+from dfnas.data.images import to_input
+from dfnas.data.origins import Origin
+from dfnas.data.sources import Source
+from dfnas.data.teachers import Teacher
+from dfnas.data.teachers import load as load_teacher
+from dfnas.errors import UserError
+from dfnas.models import nasbench
+from dfnas.models.nasbench import Space, Supernet
+from dfnas.profiles import Settings, TrainingSettings
+from dfnas.profiles.resolve import variant
+from dfnas.runtime import logs, processes, seeds, stages
+from dfnas.runtime.artefacts import Artefact
+from dfnas.runtime.progress import bar
+from dfnas.search import proxies, scratch, supernets, tables
+from dfnas.search.tables import Row
+from dfnas.synthesis import sets
+
+VERSION = 1
+LOG = "judged.jsonl"
+SOURCES = ("synthetic", "real_hard", "real_soft", "control", "noise")
+SEARCHED = ("synthetic", "real_hard", "real_soft", "control")  # sources that searches ask supernets of
+SCRATCH = ("synthetic", "real_hard", "control")  # sources that single architectures are trained on
+UNTRAINED = ("synthetic", "control")  # sources of the images that scores without training look at
+
+
+@dataclasses.dataclass(frozen=True)
+class Bench:
+    """What the chapter's stages have in common."""
+
+    settings: Settings
+    teacher: Teacher
+    space: Space
+    table: Artefact
+
+    def rows(self, count: int = 0) -> tuple[Row, ...]:
+        """`count` of the table's rows, drawn at random, or all of them (0), in the order of the draw."""
+        rows = tables.read(self.table.folder / "table.csv").rows
+        order = torch.randperm(len(rows), generator=seeds.generator(self.settings.seed, "table")).tolist()
+        return tuple(rows[index] for index in order[: count or len(order)])
+
+
+def compute(settings: Settings) -> dict[str, Artefact]:
+    """The chapter's stages: those of a source end with its name, and those of several seeds with a number from 0."""
+    space, teacher = check(settings), load_teacher(settings)
+    bench = Bench(settings, teacher, space, table_stage(settings, space))
+    held = origins_of(settings, teacher)
+    artefacts = origins.held(held) | {"table": bench.table, "drawn": draw_stage(bench)}
+    calls = {
+        f"{name}-{number}": functools.partial(_of_seed, bench, origin, number)
+        for name, origin in held.items()
+        for number in range(settings.truth.seeds)
+    }
+    for parts in processes.made(calls, settings.run, "supernets and searches").values():
+        artefacts |= parts
+    for name in SCRATCH:
+        recipe, seed = settings.truth.scratch, settings.seed + 1  # the table's own trainings have the run's seed
+        artefacts[f"scratch-{name}"] = training_stage(held[name], artefacts["drawn"], settings, recipe, seed)
+    for name in UNTRAINED:
+        artefacts[f"untrained-{name}"] = untrained_stage(bench, held[name])
+    return artefacts
+
+
+def check(settings: Settings) -> Space:
+    """The table's space, at the size of the profile's networks.
+
+    Raises
+    ------
+    UserError
+        The profile has no such chapter, a table that cannot be read, or nothing to learn from.
+    """
+    chapter = settings.truth
+    if chapter is None:
+        raise UserError(f"profile {settings.profile} has no comparison with a table of full trainings")
+    if not presence.has_train(settings.data):
+        raise UserError("08-truth needs real images to learn from: give a data set with a train part")
+    kind = tables.read(Path(chapter.table)).kind if chapter.table else "cell"
+    return Space(kind, chapter.channels, chapter.cells)
+
+
+def origins_of(settings: Settings, teacher: Teacher) -> dict[str, Origin]:
+    """Where each of SOURCES comes from; real images with hard and with soft labels are the same ones."""
+    found = sets.origins_of(settings, teacher, origins.NAMES)
+    found["real_hard"] = Origin("real_hard", found.pop("real").given)
+    return {name: found[name] for name in SOURCES}
+
+
+def table_stage(settings: Settings, space: Space) -> Artefact:
+    """The stage that holds the table; writes table.csv. Without one that is given, networks are trained for it."""
+    chapter = settings.truth
+    if chapter.table:
+        given = Path(chapter.table)
+
+        def copy(folder: Path) -> None:
+            shutil.copyfile(given, folder / "table.csv")
+
+        return stages.stage("truth-table", copy, {}, inputs=[tables.read(given).digest], version=VERSION)
+    drawn = stages.stage(
+        "truth-own-drawn",
+        lambda folder: scratch.write_architectures(folder, draw(space, chapter.trained, settings.seed)),
+        {"count": chapter.trained, "space": space, "seed": settings.seed},
+        version=VERSION,
+    )
+    origin = Origin("real", real_data.digest(settings.data))
+    trained = training_stage(origin, drawn, settings, chapter.full, settings.seed)
+    return stages.stage(
+        "truth-table", lambda folder: write_table(folder, trained), {}, inputs=[trained], version=VERSION
+    )
+
+
+def draw(space: Space, count: int, seed: int) -> list[str]:
+    """Different architectures whose input reaches the output, uniformly, as texts of networks."""
+    generator, drawn = seeds.generator(seed, "own table"), dict[str, None]()
+    while len(drawn) < count:
+        choices = nasbench.random_choices(space, generator)
+        if nasbench.connected(space, choices):
+            drawn[nasbench.network_text(space, nasbench.to_text(space, choices))] = None
+    return list(drawn)
+
+
+def write_table(folder: Path, trained: Artefact) -> None:
+    """Write what networks reached on real test images as a table."""
+    with (folder / "table.csv").open("w", encoding="utf-8", newline="") as file:
+        table = csv.writer(file)
+        table.writerow(tables.COLUMNS)
+        for row in logs.read(trained.folder / consistency.LOG):
+            space, choices = nasbench.from_network_text(row["architecture"])
+            table.writerow([nasbench.to_text(space, choices), *(row[name] for name in tables.COLUMNS[1:])])
+
+
+def draw_stage(bench: Bench) -> Artefact:
+    """The stage that draws what is trained from scratch, of what supernets judge; writes architectures.json."""
+    count = bench.settings.truth.scratch_architectures
+
+    def work(folder: Path) -> None:
+        scratch.write_architectures(folder, [nasbench.network_text(bench.space, row[0]) for row in bench.rows(count)])
+
+    depends = {"count": count, "space": bench.space, "seed": bench.settings.seed}
+    return stages.stage("truth-drawn", work, depends, inputs=[bench.table], version=VERSION)
+
+
+def training_stage(
+    origin: Origin, drawn: Artefact, settings: Settings, recipe: TrainingSettings, seed: int
+) -> Artefact:
+    """The stage that trains each drawn architecture on a source, as the consistency chapter does; judged.jsonl."""
+    chapter = settings.truth
+    changes = {"training": recipe, "side": chapter.side, "temperature": chapter.temperature}
+    changes |= {"held_out": chapter.held_out, "test_images": 0}
+    short = dataclasses.replace(settings, consistency=variant(settings.consistency, **changes))
+
+    def work(folder: Path) -> None:
+        consistency.train_all(folder, scratch.read_architectures(drawn.folder), origin, short, seed)
+
+    depends = changes | {"source": origin.name, "seed": [settings.seed, seed], "images": settings.synthesis.images}
+    inputs = [origin.given, drawn, real_data.digest(settings.data)]
+    return stages.stage(f"truth-trained-{origin.name}", work, depends, inputs=inputs, version=VERSION, run=settings.run)
+
+
+def _of_seed(bench: Bench, origin: Origin, number: int) -> dict[str, Artefact]:
+    """What a source and the run's `number`-th seed bring: a supernet, its scores, and a search of each kind."""
+    name, seed = origin.name, bench.settings.seed + number
+    supernet = supernet_stage(bench, origin, seed)
+    found = {"supernet": supernet, "judged": judging_stage(bench, origin, supernet, seed)}
+    if name in SEARCHED:
+        for kind, search in (("evolution", table_searches.evolve), ("reinforce", table_searches.reinforce)):
+            found[kind] = search_stage(bench, origin, supernet, kind, search, seed)
+        found["darts"] = darts_stage(bench, origin, seed)
+    return {f"{label}-{name}-{number}": artefact for label, artefact in found.items()}
+
+
+def _common(bench: Bench, origin: Origin, seed: int) -> dict[str, object]:
+    """What all that learns from a source in a network that holds many depends on."""
+    chapter, settings = bench.settings.truth, bench.settings
+    depends = {"space": bench.space, "side": chapter.side, "temperature": chapter.temperature, "source": origin.name}
+    return depends | {"seed": [settings.seed, seed], "images": settings.synthesis.images}
+
+
+def supernet_stage(bench: Bench, origin: Origin, seed: int) -> Artefact:
+    """The stage that trains a supernet on a source, a uniform random path a step; writes model.safetensors."""
+    settings, chapter = bench.settings, bench.settings.truth
+
+    def work(folder: Path) -> None:
+        with origin.guarded():
+            learnt, _ = parts_of(bench, origin, seed)
+            train(folder, build(bench, seed), learnt, bench, seed)
+
+    depends = _common(bench, origin, seed)
+    depends |= {"training": chapter.training, "labels": chapter.labels, "held_out": chapter.held_out}
+    inputs = [origin.given, bench.teacher.digest]
+    return stages.stage(
+        f"truth-supernet-{origin.name}-{seed}", work, depends, inputs=inputs, version=VERSION, run=settings.run
+    )
+
+
+def train(folder: Path, supernet: Supernet, source: Source, bench: Bench, seed: int) -> None:
+    """Train a uniform random path a step."""
+    settings, chapter = bench.settings, bench.settings.truth
+    supernets.train(
+        folder,
+        supernet,
+        source,
+        supernets.RandomChoice(supernet, functools.partial(nasbench.random_choices, bench.space), seed),
+        chapter.training,
+        dataclasses.replace(settings, seed=seed),
+        side=chapter.side or settings.data.region,
+        temperature=chapter.temperature,
+        online=bench.teacher if chapter.labels == "online" else None,
+        description=f"supernet on {source.name}",
+    )
+
+
+def build(bench: Bench, seed: int) -> Supernet:
+    """A supernet of the table's space with the initial weights of a seed."""
+    return Supernet(bench.space, bench.settings.data.classes, bench.settings.data.channels, seed)
+
+
+def parts_of(bench: Bench, origin: Origin, seed: int) -> tuple[Source, Source]:
+    """What a supernet learns from, and what of its source architectures are judged by."""
+    settings, source = bench.settings, origin.load(bench.settings, bench.teacher)
+    return sources.split(source, round(settings.truth.held_out * len(source)), settings.data.classes, seed)
+
+
+def judge_of(bench: Bench, origin: Origin, supernet: Artefact, seed: int) -> supernets.Judge:
+    """What gives an architecture's accuracy on its source's held-out images, with batch-norm statistics of its own."""
+    chapter, network = bench.settings.truth, build(bench, seed)
+    network.load_state_dict(load_file(supernet.folder / "model.safetensors"))
+    parts = parts_of(bench, origin, seed)
+    return supernets.judge(network, parts, chapter.recalibration, chapter.training.batch, chapter.side, bench.settings)
+
+
+def judging_stage(bench: Bench, origin: Origin, supernet: Artefact, seed: int) -> Artefact:
+    """The stage in which a supernet judges rows of the table; writes judged.jsonl."""
+    chapter = bench.settings.truth
+
+    def work(folder: Path) -> None:
+        with origin.guarded():
+            judge = judge_of(bench, origin, supernet, seed)
+            judge_all(folder, lambda text: {"score": judge(nasbench.from_text(text))[0]}, bench)
+
+    # What trained the supernet is in its key.
+    depends = {"architectures": chapter.architectures, "recalibration": chapter.recalibration}
+    depends |= {"seed": bench.settings.seed}
+    inputs, run = [supernet, bench.table], bench.settings.run
+    return stages.stage(f"truth-judged-{origin.name}-{seed}", work, depends, inputs=inputs, version=VERSION, run=run)
+
+
+def judge_all(folder: Path, judge: Callable[[str], dict[str, float]], bench: Bench) -> None:
+    """Write down what a judge says of each row of the table that the log does not have yet."""
+    logs.mend(folder / LOG)
+    rows, done = bench.rows(bench.settings.truth.architectures), len(logs.read(folder / LOG))
+    progress = bar(total=len(rows), desc="the table's architectures", unit="architecture")
+    progress.update(done)
+    for text, *_ in rows[done:]:
+        logs.append(folder / LOG, {"architecture": text, **judge(text)})
+        progress.update()
+    progress.close()
+
+
+def untrained_stage(bench: Bench, origin: Origin) -> Artefact:
+    """The stage in which scores that need no training judge the same rows of the table; writes judged.jsonl."""
+    settings, chapter = bench.settings, bench.settings.truth
+
+    def work(folder: Path) -> None:
+        with origin.guarded():
+            source = origin.load(settings, bench.teacher)
+            batch = sources.judged(source.select(torch.arange(min(proxies.BATCH, len(source)))), settings, chapter.side)
+        inputs = to_input(batch.images[:], batch.mean, batch.std)
+
+        def scores(text: str) -> dict[str, float]:
+            name = nasbench.network_text(bench.space, text)
+            network = models.build(name, settings.data.classes, settings.data.channels, settings.seed)
+            return proxies.scores(network.to(inputs.device), inputs)
+
+        judge_all(folder, scores, bench)
+
+    depends = {"architectures": chapter.architectures, "space": bench.space, "side": chapter.side}
+    depends |= {"seed": settings.seed, "images": settings.synthesis.images}
+    inputs = [origin.given, bench.teacher.digest, bench.table]
+    return stages.stage(f"truth-untrained-{origin.name}", work, depends, inputs=inputs, version=VERSION)
+
+
+def search_stage(
+    bench: Bench, origin: Origin, supernet: Artefact, kind: str, search: Callable[..., table_searches.Find], seed: int
+) -> Artefact:
+    """The stage of a search that asks a supernet for scores; writes architectures.json."""
+    chapter = bench.settings.truth
+
+    def work(folder: Path) -> None:
+        with origin.guarded():
+            judge = judge_of(bench, origin, supernet, seed)
+            _write(folder, bench, search(folder, judge, known(bench), bench.space, getattr(chapter, kind), seed))
+
+    depends = {kind: getattr(chapter, kind), "recalibration": chapter.recalibration, "seed": seed}
+    inputs, run = [supernet, bench.table], bench.settings.run
+    return stages.stage(f"truth-{kind}-{origin.name}-{seed}", work, depends, inputs=inputs, version=VERSION, run=run)
+
+
+def darts_stage(bench: Bench, origin: Origin, seed: int) -> Artefact:
+    """The stage of a search by gradients in a mixture; writes architectures.json and alphas.safetensors."""
+    settings = bench.settings
+
+    def work(folder: Path) -> None:
+        with origin.guarded():
+            source = origin.load(settings, bench.teacher)
+            _write(folder, bench, table_searches.darts(folder, source, known(bench), bench.space, settings, seed))
+
+    depends = _common(bench, origin, seed) | {"darts": settings.truth.darts}
+    inputs, run = [origin.given, bench.teacher.digest, bench.table], settings.run
+    return stages.stage(f"truth-darts-{origin.name}-{seed}", work, depends, inputs=inputs, version=VERSION, run=run)
+
+
+def known(bench: Bench) -> Sequence[table_searches.Choices]:
+    """The architectures of the table: searches are among these."""
+    return [nasbench.from_text(text) for text, *_ in bench.rows()]
+
+
+def _write(folder: Path, bench: Bench, find: table_searches.Find) -> None:
+    choices, facts = find
+    scratch.write_architectures(folder, [nasbench.to_text(bench.space, choices)], **facts)
