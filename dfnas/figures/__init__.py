@@ -7,7 +7,7 @@ from dfnas.figures.cells import genotype
 from dfnas.figures.chains import best_so_far, chain, choices_by_block, population
 from dfnas.figures.comparisons import accuracy_against_images, arm_differences, arms
 from dfnas.figures.curves import drift_by_round, label_entropy_by_round, learning_curve, loss_terms, schedule
-from dfnas.figures.html_table import between_finds, by_source, finds
+from dfnas.figures.html_table import by_source, finds
 from dfnas.figures.matrices import batch_norm_memory, class_similarity, confusion_matrix, update_counts
 from dfnas.figures.pictures import ablation_strip, image_grid
 from dfnas.figures.probabilities import latencies, path_probabilities, updates
@@ -27,7 +27,6 @@ __all__ = [
     "arms",
     "batch_norm_memory",
     "best_so_far",
-    "between_finds",
     "by_source",
     "chain",
     "choices_by_block",

@@ -5,8 +5,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from dfnas.profiles import ScratchSettings
 from dfnas.runtime import statistics
+from dfnas.runtime.artefacts import Artefact
 from dfnas.search import standings
+from dfnas.synthesis.held_out import WORDS
 
 
 @dataclass(frozen=True)
@@ -32,13 +35,39 @@ class Table:
         return f'{box}<table class="table">{inside}</table></div>'
 
 
-def finds(arms: standings.Arms, what: str) -> Table:
+@dataclass(frozen=True)
+class Tables:
+    """Tables under one another."""
+
+    tables: Sequence[Table]
+
+    def _repr_html_(self) -> str:
+        return "".join(table._repr_html_() for table in self.tables)
+
+
+def finds(trained: Mapping[str, Artefact], scratch: ScratchSettings) -> Tables:
+    """What was found on each source, beside random architectures of like cost and beside other finds.
+
+    By all that judged the networks: test images, and the teacher's word on held-out ones. `trained` is the chapter's.
+    """
+    shown: list[Table] = []
+    for measure, words in WORDS.items():
+        arms = standings.results(trained, measure)
+        if arms:
+            compared = standings.compared(arms, scratch)
+            shown += [_beside_random(compared, words), _between(compared, words)]
+    return Tables(shown)
+
+
+def _beside_random(arms: standings.Arms, what: str) -> Table:
     """What was found on each source beside random architectures of like cost: the arms of `standings.compared`."""
     told, rows = standings.worth(arms) | standings.differences(arms), []
     for name in standings.sources(arms):
         found, random = told[f"found_on_{name}"], told[f"random_for_{name}"]
         searches = told[f"searches_{name}"]
-        repeats = f"{searches} searches" if searches > 1 else f"1 search, {found.number} trainings"
+        repeats = (
+            f"{searches} searches" if searches > 1 else f"1 search, {found.number} training{'s' * (found.number > 1)}"
+        )
         cost = f"{told[f'found_on_{name}_macs'] / 1e6:.2f}"
         beside = f"{_spread(random)} ({random.number}, {told[f'random_for_{name}_macs'] / 1e6:.2f})"
         rows.append([name.replace("_", " "), _spread(found), repeats, cost, beside, _points(told, f"{name}_random")])
@@ -47,7 +76,7 @@ def finds(arms: standings.Arms, what: str) -> Table:
     return Table(head, rows, caption)
 
 
-def between_finds(arms: standings.Arms, what: str) -> Table:
+def _between(arms: standings.Arms, what: str) -> Table:
     """The differences between finds of two sources, in points, with their intervals."""
     told = standings.differences(arms)
     pairs = [pair for pair in standings.COMPARED if f"difference_{'_'.join(pair)}" in told]

@@ -1,0 +1,40 @@
+"""Tables of what searches found: the numbers of the record, rounded, and none that is not there."""
+
+import json
+
+from dfnas import profiles
+from dfnas.figures import html_table
+from dfnas.runtime.artefacts import Artefact
+from dfnas.runtime.statistics import Summary
+
+SCRATCH = profiles.load("smoke").darts.scratch
+
+
+def trained(folder, accuracies):
+    made = {}
+    for label, (accuracy, macs) in accuracies.items():
+        (folder / label).mkdir()
+        facts = {"accuracy": accuracy, "macs": macs, "parameters": 5, "architecture": "darts:…"}
+        (folder / label / "scratch.json").write_text(json.dumps(facts), encoding="utf-8")
+        made[label] = Artefact(label, "", folder / label)
+    return made
+
+
+def test_finds_are_shown_beside_random_ones_with_the_interval_of_their_searches(tmp_path):
+    found = {"found-synthetic-0-0": (0.5, 1e6), "found-synthetic-1-0": (0.6, 1e6), "found-real-0-0": (0.25, 2e6)}
+    random = {f"random-{index}": (0.3 + 0.1 * index, 1e6 * (1 + index)) for index in range(2)}
+    beside, between = html_table.finds(trained(tmp_path, found | random), SCRATCH).tables
+    ours, theirs = beside.rows
+    assert ours[:5] == ["synthetic", "55.0 ± 7.1 %", "2 searches", "1.00", "35.0 ± 7.1 % (2, 1.50)"]
+    assert ours[5].startswith("+20.0 (")
+    assert theirs[1:4] == ["25.0 %", "1 search, 1 training", "2.00"]
+    assert between.rows == [["synthetic \N{MINUS SIGN} real", "+25.0 (one value)"]]
+    assert "real soft" not in beside._repr_html_()
+
+
+def test_a_metric_that_a_source_lacks_is_left_empty():
+    found = {"entropy_end_real": Summary(1.25, 0.5, 2), "skips_synthetic": 3}
+    rows = {"entropy": "entropy_end|.2f", "skips": "skips|.1f"}
+    table = html_table.by_source(found, ["synthetic", "real"], rows, "what")
+    assert table.head == ["", "synthetic", "real"]
+    assert table.rows == [["entropy", "", "1.25"], ["skips", "3.0", ""]]
