@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file
 
 from dfnas.chapters import darts
-from dfnas.chapters.truth.experiment import LOG, SCRATCH, SEARCHED, SOURCES
+from dfnas.chapters.truth.experiment import LOG, SCRATCH, SEARCHED, SEARCHES, SOURCES
 from dfnas.models import nasbench
 from dfnas.profiles import Settings
 from dfnas.runtime import logs, statistics
@@ -19,7 +19,6 @@ from dfnas.search import proxies, scratch, tables
 from dfnas.search.tables import Table
 
 COUNTED = ("parameters", "macs")  # judges that need no image
-SEARCHES = ("evolution", "reinforce", "darts")
 # Judges of the same architectures, the first less the second.
 COMPARED = (
     *(("synthetic", other) for other in (*SOURCES[1:], *COUNTED, *proxies.NAMES)),
