@@ -106,10 +106,11 @@ def test_a_given_table_names_the_space_and_is_what_all_is_compared_with(tmp_path
     monkeypatch.setenv("DFNAS_RUNS", str(tmp_path / "runs"))
     settings = profiles.load("smoke", 0, [f"truth.table={write(tmp_path / 'chains.csv', CHAINS)}"])
     space = experiment.check(settings)
-    assert space == Space("chain", 8, 1)
+    assert space == Space("chain", settings.truth.channels, settings.truth.cells)
     kept = experiment.table_stage(settings, space).folder / "table.csv"
     assert kept.read_bytes() == (tmp_path / "chains.csv").read_bytes()
-    assert "trained" not in "".join(name for name in index.stage_keys("08-truth", settings) if name.endswith("-real"))
+    names = [set(index.stage_keys("08-truth", each)) for each in (settings, SETTINGS)]
+    assert names[1] - names[0] == {"truth-own-drawn", "truth-trained-real"}
 
 
 def test_without_a_table_cells_are_trained_on_real_images_and_tested_on_real_ones(tmp_path, monkeypatch):
@@ -303,8 +304,8 @@ def artefacts(tmp_path):
         for kind in experiment.SEARCHES if name in experiment.SEARCHED else ():
             find = found[f"{kind}-{name}-{number}"] = holding(f"{kind}-{name}-{number}")
             text = texts[-1 - number] if name == "synthetic" else texts[0]
-            scratch.write_architectures(find.folder, [text], evaluations=2, entropy=0.5)
-            save_file({"alphas": torch.zeros(2, 6, 5)}, find.folder / "alphas.safetensors")
+            scratch.write_architectures(find.folder, [text], evaluations=2, entropy=0.5, steps=14)
+            save_file({"alphas": torch.zeros(3, 6, 5)}, find.folder / "alphas.safetensors")
     for name in experiment.SCRATCH:
         found[f"scratch-{name}"] = holding(f"scratch-{name}")
         rows = (
@@ -350,6 +351,15 @@ def test_what_the_best_of_the_table_loses_is_nothing(artefacts):
     artefacts.pop("evolution-synthetic-1")
     with pytest.raises(ValueError, match="zip"):
         results.regrets(artefacts)
+
+
+def test_a_mixture_that_was_not_moved_is_undecided_and_its_steps_end_with_the_last(artefacts):
+    found = results.decisions(artefacts)
+    assert set(found) == set(experiment.SEARCHED)
+    steps, entropies, skips = found["control"]
+    assert steps == [0, 10, 14]
+    assert entropies.tolist() == pytest.approx([results.metrics(artefacts, SETTINGS)["entropy_start"]] * 3)
+    assert skips.tolist() == pytest.approx([0.2] * 3)
 
 
 def test_records_hold_the_names_of_the_design(artefacts):
