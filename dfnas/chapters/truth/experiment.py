@@ -37,7 +37,7 @@ from dfnas.search import proxies, scratch, supernets, tables
 from dfnas.search.tables import Row
 from dfnas.synthesis import sets
 
-VERSION = 1
+VERSION = 2
 LOG = "judged.jsonl"
 SOURCES = ("synthetic", "real_hard", "real_soft", "control", "noise")
 SEARCHED = ("synthetic", "real_hard", "real_soft", "control")  # sources that searches ask supernets of
