@@ -142,7 +142,7 @@ def new_profile(
 
 
 @app.command()
-def publish(chapter: Chapters = None, profile: Profile = publishing.PUBLISHED) -> None:
+def publish(chapter: Chapters = None, profile: Profile = paths.BOOK) -> None:
     """Copy good runs that are not stale to book/executed; refuses anything else."""
     for file in publishing.publish(chapter or (), _settings(profile)):
         print(file.relative_to(paths.root()))

@@ -18,8 +18,7 @@ from dfnas.runtime.artefacts import Artefact
 VERSION = 1
 NAME = "12-results"
 BEFORE = profiles.CHAPTERS[: profiles.CHAPTERS.index(NAME)]
-BOOK = "laptop"  # the profile whose runs are the published book
-SCALES = (BOOK, "quick")  # the small profiles, whatever runs
+SCALES = (paths.BOOK, "quick")  # the small profiles, whatever runs
 NOT_RUN = "not run here"
 UNKNOWN = "not in our sources"
 NO_BREAK = "\N{NO-BREAK SPACE}"
@@ -107,14 +106,8 @@ def gather(settings: Settings) -> dict[str, dict[str, dict[str, Any]]]:
     sets = {settings.profile: read_folder(paths.run_folder(settings))}
     for profile in profiles.NAMES:
         if profile not in sets:
-            sets[profile] = read_folder(published(profile))
+            sets[profile] = read_folder(paths.published(profile))
     return sets
-
-
-def published(profile: str) -> Path:
-    """The folder of a profile's published records."""
-    folder = paths.root() / "book" / "executed"
-    return folder if profile == BOOK else folder / "records" / profile
 
 
 def read_folder(folder: Path) -> dict[str, dict[str, Any]]:
@@ -234,7 +227,7 @@ def audit(record: Mapping[str, Any], sets: Sets) -> list[str]:
     names = [
         name
         for name in sorted({*kept, *expected})
-        if profile == BOOK or name.startswith(own) or not name.startswith(("digest_", "paper_scale_runs"))
+        if profile == paths.BOOK or name.startswith(own) or not name.startswith(("digest_", "paper_scale_runs"))
     ]
     return [name for name in names if not _same(kept.get(name), expected.get(name))]
 

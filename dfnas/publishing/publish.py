@@ -20,14 +20,8 @@ from dfnas.publishing import notebooks, runner, status
 from dfnas.runtime import paths
 from dfnas.runtime.files import write_text
 
-PUBLISHED = "laptop"  # the profile whose notebooks are the book
 NOTEBOOK_BYTES = 1_000_000
 FOLDER_BYTES = 8_000_000
-
-
-def executed() -> Path:
-    """The folder of the published runs."""
-    return paths.root() / "book" / "executed"
 
 
 def publish(names: Sequence[str], settings: Settings) -> list[Path]:
@@ -50,12 +44,11 @@ def publish(names: Sequence[str], settings: Settings) -> list[Path]:
     if refused:
         raise UserError(f"not published: {'; '.join(refused)}; run those again, or name the chapters to publish")
     with tempfile.TemporaryDirectory() as folder:
-        if settings.profile == PUBLISHED:
+        target = paths.published(settings.profile)
+        if settings.profile == paths.BOOK:
             files = [file for name in names for file in stage(name, settings, Path(folder))]
-            target = executed()
         else:
             files = [_stage_record(name, settings, Path(folder)) for name in names]
-            target = executed() / "records" / settings.profile
         check(files, target)
         return _copy(files, target)
 
@@ -89,7 +82,7 @@ def check(files: Sequence[Path], target: Path) -> None:
                 f"{NOTEBOOK_BYTES / 1e6:.0f}: draw less, or fewer dots an inch"
             )
     new = {target / file.name: file.stat().st_size for file in files}
-    old = {file: file.stat().st_size for file in executed().rglob("*") if file.is_file()}
+    old = {file: file.stat().st_size for file in paths.published(paths.BOOK).rglob("*") if file.is_file()}
     total = sum({**old, **new}.values())
     if total > FOLDER_BYTES:
         raise UserError(f"not published: book/executed would hold {total / 1e6:.1f} MB of at most 8")

@@ -40,7 +40,7 @@ def render(settings: Settings | None = None) -> tuple[Path, list[str]]:
     notes = place_runs(folder / "source" / PREFIX, settings)
     dropped = drop_missing(folder / "source")
     if not list((folder / "source" / PREFIX).glob("*.ipynb")) and dropped:
-        first = f"run --profile {settings.argument}" if settings else f"publish --profile {publish.PUBLISHED}"
+        first = f"run --profile {settings.argument}" if settings else f"publish --profile {paths.BOOK}"
         raise UserError(f"nothing to render: `python -m dfnas {first}` comes first")
     known = settings.chapters if settings else ()  # of which there is a note already
     notes += [f"{page} is left out: there is no run of it" for page in dropped if page not in known]

@@ -78,6 +78,7 @@ def execute(path: Path, name: str, settings: Settings, options: Options) -> Stat
         facts = {**(record or _bare_record(name, settings)), "verdict": f"failed: {why}" if why else "good"}
         facts["code_digest"] = provenance.code_digest(original.cells)
         facts["content_digest"] = notebooks.content_digest(notebook)
+        facts["run_number"] = run_number(name, settings, facts)
         write_json(staging / f"{name}.json", facts)
         _move(staging, folder / "failed" if why else folder, name)
     if why:
@@ -86,6 +87,18 @@ def execute(path: Path, name: str, settings: Settings, options: Options) -> Stat
     for file in _files(folder / "failed", name):  # the failure before is mended
         file.unlink()
     return State("good", "", facts)
+
+
+def run_number(name: str, settings: Settings, facts: dict[str, Any]) -> int:
+    """Which run of its kind this is, of those kept or published before: one with the same stages is the same again."""
+    own = settings.seed or settings.overrides or settings.file
+    folders = [paths.run_folder(settings), *([] if own else [paths.published(settings.profile)])]
+    before = filter(None, (records.read(folder / f"{name}.json") for folder in folders))
+    return max([1, *(each.get("run_number", 1) + (_keys(each) != _keys(facts)) for each in before)])
+
+
+def _keys(record: dict[str, Any]) -> set[str]:
+    return {stage["key"] for stage in record.get("stages", {}).values()}
 
 
 def _files(folder: Path, name: str) -> list[Path]:

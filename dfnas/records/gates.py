@@ -25,7 +25,7 @@ def answer(gate: Gate, record: Record) -> tuple[bool | None, str]:
     try:
         return gate(record)
     except KeyError as missing:
-        return None, f"the record does not say what the claim needs: it has no {missing.args[0]}"
+        return None, f"the record has no {missing.args[0]}, which the claim needs"
 
 
 def alive(name: str) -> Gate:
@@ -43,8 +43,9 @@ def ceiling(name: str, what: str = "themselves") -> Gate:
 
     def gate(record: Record) -> tuple[bool, str]:
         value, low, high = interval(record, name)
-        words = f"real data agree with {what} to {value:.2f} ({low:.2f} to {high:.2f})"
-        return value > CEILING and low > 0, f"{words}, and have to be above {CEILING} and clear of 0"
+        found = f"{value:.2f} ({low:.2f} to {high:.2f})".replace("-", "\N{MINUS SIGN}")
+        words = f"real data agree with {what} to {found}, and have to be above {CEILING} and clear of 0"
+        return value > CEILING and low > 0, words
 
     return gate
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from dfnas.errors import UserError
 from dfnas.profiles import Settings, overrides_digest
 
+BOOK = "laptop"  # the profile whose notebooks are the book
 INSTALLED = Path(__file__).resolve().parents[1] / "sources"  # in a wheel: notebooks, benchmarks, the book's sources
 
 
@@ -33,6 +34,12 @@ def run_folder(settings: Settings) -> Path:
     if settings.overrides:
         name += f"-{overrides_digest(settings.overrides)}"
     return runs() / name
+
+
+def published(profile: str) -> Path:
+    """The folder of a profile's published records; in the book's own profile's, its notebooks lie too."""
+    folder = root() / "book" / "executed"
+    return folder if profile == BOOK else folder / "records" / profile
 
 
 def make_folder(folder: Path) -> Path:

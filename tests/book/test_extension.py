@@ -215,6 +215,12 @@ def test_card_of_the_first_chapter_has_no_stage_of_earlier_ones(made_up_book: Pa
     assert took.text == "3 min 5 s"
 
 
+def test_card_says_which_run_of_its_kind_it_is() -> None:
+    numbers = [dict(card.facts({"run_number": number}, 0)).get("Run") for number in (1, 3)]
+    assert numbers == [None, "number 3 of this chapter, profile and seed"]
+    assert "Run" not in dict(card.facts({}, 0))
+
+
 def test_card_admits_what_is_wrong_with_the_code() -> None:
     assert card.commit({"commit": "abc", "clean": False}) == "abc, with uncommitted changes"
     assert "older code" in card.commit({"commit": "abc", "clean": True, "modules": {"dfnas.errors": "other"}})

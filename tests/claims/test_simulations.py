@@ -5,11 +5,11 @@ import pytest
 
 from dfnas.chapters import results
 from dfnas.records import claims
-from dfnas.runtime import statistics
+from dfnas.runtime import paths, statistics
 
 from . import simulations
 
-LAPTOP = results.read_folder(results.published("laptop"))
+LAPTOP = results.read_folder(paths.published("laptop"))
 CHAPTERS = ("04-darts", "05-spos", "06-proxylessnas")
 SEARCH = [claim for claim in claims.CLAIMS if claim.chapter in CHAPTERS and not claim.name.endswith("control")]
 

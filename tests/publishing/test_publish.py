@@ -11,6 +11,7 @@ from dfnas import profiles
 from dfnas.errors import UserError
 from dfnas.publishing import notebooks, status
 from dfnas.publishing import publish as publishing
+from dfnas.runtime import paths
 
 GOOD = "run.record('answer', 42)\nprint(run.settings.seed)"
 
@@ -25,7 +26,7 @@ def publish(profile: str = "laptop", names: tuple[str, ...] = (tiny.NAME,)) -> l
 
 
 def published() -> dict[str, bytes]:
-    folder = publishing.executed()
+    folder = paths.published(paths.BOOK)
     return {path.name: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
@@ -34,8 +35,8 @@ def test_a_laptop_run_is_published_with_record_and_attachments(book: tiny.Book) 
     book.run(profile="laptop")
     publish()
     assert set(published()) == {f"{tiny.NAME}{end}" for end in (".ipynb", ".json", ".explorer.json")}
-    notebook = notebooks.read_notebook(publishing.executed() / f"{tiny.NAME}.ipynb")
-    record = json.loads((publishing.executed() / f"{tiny.NAME}.json").read_bytes())
+    notebook = notebooks.read_notebook(paths.published(paths.BOOK) / f"{tiny.NAME}.ipynb")
+    record = json.loads((paths.published(paths.BOOK) / f"{tiny.NAME}.json").read_bytes())
     assert status.failure(notebook, record) == ""
     assert record["metrics"] == {"answer": 42}
 
@@ -65,7 +66,7 @@ def test_prose_and_captions_come_from_todays_source(book: tiny.Book) -> None:
     source.cells[4].metadata.update(tiny.FIGURE)
     nbformat.write(source, book.root / "notebooks" / f"{tiny.NAME}.ipynb")
     publish()
-    notebook = notebooks.read_notebook(publishing.executed() / f"{tiny.NAME}.ipynb")
+    notebook = notebooks.read_notebook(paths.published(paths.BOOK) / f"{tiny.NAME}.ipynb")
     assert notebook.cells[0].source == "# A better title"
     assert notebook.cells[4].source == "A new paragraph."  # behind the injected parameters
     assert notebook.cells[5].metadata["mystnb"] == tiny.FIGURE["mystnb"]
@@ -76,7 +77,7 @@ def test_of_other_profiles_records_alone_are_published(book: tiny.Book) -> None:
     book.write(GOOD, "run.attach('explorer', {})")
     book.run()
     files = publish(tiny.PROFILE)
-    assert files == [publishing.executed() / "records" / tiny.PROFILE / f"{tiny.NAME}.json"]
+    assert files == [paths.published(tiny.PROFILE) / f"{tiny.NAME}.json"]
     assert list(published()) == [f"{tiny.NAME}.json"]
 
 
@@ -131,14 +132,14 @@ def test_places_of_this_machine_and_huge_notebooks_are_refused(book: tiny.Book, 
     assert book.run(profile="laptop").good
     with pytest.raises(UserError, match=why):
         publish()
-    assert not publishing.executed().exists()
+    assert not paths.published(paths.BOOK).exists()
 
 
 def test_the_folder_has_a_limit_as_a_whole(book: tiny.Book) -> None:
     book.write(GOOD)
     book.run(profile="laptop")
-    publishing.executed().mkdir(parents=True)
-    (publishing.executed() / "04-darts.ipynb").write_text("x" * publishing.FOLDER_BYTES, encoding="utf-8")
+    paths.published(paths.BOOK).mkdir(parents=True)
+    (paths.published(paths.BOOK) / "04-darts.ipynb").write_text("x" * publishing.FOLDER_BYTES, encoding="utf-8")
     with pytest.raises(UserError, match="MB of at most 8"):
         publish()
 

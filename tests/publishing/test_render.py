@@ -10,6 +10,7 @@ from dfnas import profiles
 from dfnas.errors import UserError
 from dfnas.publishing import notebooks, publish
 from dfnas.publishing import render as rendering
+from dfnas.runtime import paths
 
 CONFIG = {
     "title": "Tiny",
@@ -79,7 +80,7 @@ def test_the_published_runs_are_rendered_without_a_profile(book: tiny.Book) -> N
 
 
 def test_a_published_run_that_is_not_good_is_refused(book: tiny.Book) -> None:
-    path = publish.executed() / f"{tiny.NAME}.ipynb"
+    path = paths.published(paths.BOOK) / f"{tiny.NAME}.ipynb"
     path.parent.mkdir()
     notebooks.write_notebook(tiny.notebook("x = 1"), path)
     with pytest.raises(UserError, match="not a good run"):

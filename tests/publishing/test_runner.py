@@ -14,6 +14,7 @@ import tiny
 from dfnas import profiles
 from dfnas.errors import UserError
 from dfnas.publishing import notebooks, runner, status
+from dfnas.runtime import paths
 from dfnas.runtime.files import write_json
 
 SECONDS = 8  # for a cell: more than the slowest of a tiny notebook on a busy machine
@@ -32,7 +33,26 @@ def test_a_good_run_takes_its_place_with_its_record(book: tiny.Book) -> None:
     assert set(book.files()) == {f"{tiny.NAME}{end}" for end in (".ipynb", ".json", ".explorer.json")}
     assert book.record()["metrics"] == {"answer": 42}
     assert book.record()["verdict"] == "good"
+    assert book.record()["run_number"] == 1
     assert str(book.state()) == "good"
+
+
+def test_a_run_is_numbered_where_its_stages_are_others_than_those_of_a_run_before(book: tiny.Book) -> None:
+    settings = profiles.load(tiny.PROFILE)
+    own, published = (paths.make_folder(folder) for folder in (paths.run_folder(settings), paths.published("smoke")))
+
+    def number(folder: Path, key: str, **facts: int) -> int:
+        write_json(folder / f"{tiny.NAME}.json", {"stages": {"teacher": {"key": key}}, **facts})
+        return runner.run_number(tiny.NAME, settings, {"stages": {"teacher": {"key": "f00d"}}})
+
+    assert runner.run_number(tiny.NAME, settings, {}) == 1
+    assert number(own, "f00d") == 1  # the same again
+    assert number(own, "beef") == 2  # what ran before had no number yet
+    assert number(own, "beef", run_number=2) == 3
+    assert number(own, "f00d", run_number=3) == 3
+    assert number(published, "beef", run_number=6) == 7
+    elsewhere = profiles.load(tiny.PROFILE, 1)
+    assert runner.run_number(tiny.NAME, elsewhere, {}) == 1
 
 
 @pytest.mark.parametrize(

@@ -76,6 +76,11 @@ def facts(run: dict[str, Any], own: float) -> Iterator[tuple[str, str]]:
     yield "Seed", str(run.get("seed", "unknown"))
     if run.get("overrides"):
         yield "Changed settings", ", ".join(map(str, run["overrides"]))
+    if run.get("run_number", 1) > 1:
+        yield (
+            "Run",
+            f"number {run['run_number']} of this chapter, profile and seed",
+        )
     yield "Commit", commit(run)
     yield "Computed in", computed_in(run, own)
     yield "Peak memory", memory(run.get("peak_memory_mb", 0))

@@ -67,7 +67,7 @@ class FindingBlock(SphinxDirective):
             where = self.get_location()
             log.warning("finding %r: %s", name, error, location=where, type="dfnas", subtype="finding")
             return []
-        box = nodes.container("", classes=["finding", f"finding-{judged.state.replace('_', '-')}"])
+        box = nodes.compound("", classes=["finding", f"finding-{judged.state.replace('_', '-')}"])
         self.state.nested_parse(StringList(text.splitlines(), self.get_source_info()[0]), self.content_offset, box)
         return [box]
 
