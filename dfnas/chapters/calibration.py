@@ -20,7 +20,7 @@ from dfnas.data import real as real_data
 from dfnas.data.sources import Source
 from dfnas.data.teachers import Teacher
 from dfnas.data.teachers import load as load_teacher
-from dfnas.profiles import Settings, SynthesisSettings, rules
+from dfnas.profiles import CalibrationSettings, Settings, StudentSettings, SynthesisSettings, rules
 from dfnas.runtime import processes, stages, statistics
 from dfnas.runtime.artefacts import Artefact
 from dfnas.runtime.files import write_json
@@ -28,49 +28,63 @@ from dfnas.synthesis import controls, sets
 from dfnas.synthesis.held_out import held_out, judges
 from dfnas.training import evaluation, loop, students
 
-VERSION = 2
-# arm -> (set, rounds taken, labels). All have the same number of images and take the same steps.
-ARMS: dict[str, tuple[str, str, Any]] = {
-    "hard": ("synthesis", "first", "hard"),
-    "round0": ("synthesis", "first", "stored"),
-    "calibrated": ("synthesis", "last", "stored"),
-    "online": ("synthesis", "last", "online"),
-    "jitter": ("synthesis-jitter", "all", "stored"),
-    "noregion": ("synthesis-noregion", "all", "stored"),
-    "noise": ("noise", "all", "stored"),
-}
-REAL = "real_same_count"
+VERSION = 3
+# What students of as many real images learn: true classes, or the teacher's word on the same images.
+REAL = {"real_same_count": "hard", "real_soft_same_count": "stored"}
 COLUMNS = {"accuracy": "arms", "agreement": "agreements"}  # of the evaluation, by measure
 MEASURES = ("semantics", "diversity", "domain_gap")
+# Arms less others, in a record.
+PAIRS = (
+    *(("round0", "hard"), ("calibrated", "round0"), ("calibrated", "hard"), ("together", "calibrated")),
+    *(("online", "calibrated"), ("jitter", "round0"), ("noregion", "round0"), ("control", "round0")),
+    *(("noise", "round0"), ("real_same_count", "calibrated"), ("real_soft_same_count", "calibrated")),
+)
+
+
+def arms(settings: Settings) -> dict[str, tuple[str, str | int, Any]]:
+    """The arms without real images: (set, rounds taken, labels). All have as many images and take the same steps."""
+    between = {f"round{number}": ("synthesis", number, "stored") for number in settings.calibration.between}
+    return {
+        "hard": ("synthesis", "first", "hard"),
+        "round0": ("synthesis", "first", "stored"),
+        **between,
+        "calibrated": ("synthesis", "last", "stored"),
+        "together": ("synthesis", "all", "stored"),
+        "online": ("synthesis", "last", "online"),
+        "jitter": ("synthesis-jitter", "all", "stored"),
+        "noregion": ("synthesis-noregion", "all", "stored"),
+        "control": ("control", "all", "stored"),
+        "noise": ("noise", "all", "stored"),
+    }
+
+
+def repeats(settings: Settings) -> list[tuple[int, int]]:
+    """The seed of a set and that of a student, of each repeat of an arm, set by set."""
+    chapter, first = settings.calibration, settings.seed
+    return [(first + s, first + k) for s in range(chapter.sets) for k in range(chapter.seeds)]
 
 
 def compute(settings: Settings) -> dict[str, Artefact]:
     """The chapter's stages: the sets, every arm's students over paired seeds, the verifier, figures of merit.
 
-    Without real images to learn from there is a held-out set instead of the verifier and of the arm of real images.
+    Without real images to learn from there is a held-out set instead of the verifier and of the arms of real images.
+    What belongs to a set has its seed in its label, <name>-<seed>, but for the first.
     """
-    teacher, chapter = load_teacher(settings), settings.calibration
-    artefacts = _sets(settings, teacher)
-    calls: dict[str, Callable[[], Artefact]] = {}
-    for arm, (name_of_set, rounds, labels) in ARMS.items():
-        student = dataclasses.replace(chapter.student, labels=labels)
-        for seed in _seeds(settings):
-            name = f"arm-{arm}-{seed}"
-            calls[name] = functools.partial(
-                students.set_stage,
-                name,
-                settings,
-                teacher,
-                student,
-                artefacts[name_of_set],
-                seed,
-                rounds,
-                chapter.images,
-            )
+    teacher, chapter, calls = load_teacher(settings), settings.calibration, dict[str, Callable[[], Artefact]]()
+    seeds = range(settings.seed, settings.seed + chapter.sets)
+    made = {seed: _sets(dataclasses.replace(settings, seed=seed), teacher) for seed in seeds}
+    for arm, (name, rounds, labels) in arms(settings).items():
+        count = chapter.images // (chapter.rounds if (name, rounds) == ("synthesis", "all") else 1)
+        for of_set, seed in repeats(settings):
+            label = f"arm-{arm}-{of_set}-{seed}"
+            given = (teacher, _student(labels, chapter), made[of_set][name], seed, rounds, count)
+            calls[label] = functools.partial(students.set_stage, label, settings, *given)
     learn = presence.has_train(settings.data)
-    for seed in _seeds(settings) if learn else ():
-        calls[f"arm-{REAL}-{seed}"] = functools.partial(_real_stage, settings, seed)
-    artefacts |= processes.made(calls, settings.run, "students") | held_out(settings, teacher)
+    for arm in REAL if learn else ():
+        for repeat in repeats(settings):
+            calls[f"arm-{arm}-{repeat[0]}-{repeat[1]}"] = functools.partial(_real_stage, arm, settings, teacher, repeat)
+    artefacts = {f"{name}-{seed}": each for seed in seeds[1:] for name, each in made[seed].items()}
+    artefacts |= made[settings.seed] | processes.made(calls, settings.run, "students") | held_out(settings, teacher)
     if learn:
         artefacts["verifier"] = students.verifier_stage(settings)
     names = {"class_names": settings.data.class_names} if settings.data.class_names else {}  # the explorer shows them
@@ -85,27 +99,30 @@ def compute(settings: Settings) -> dict[str, Artefact]:
     return artefacts
 
 
+def _student(labels: Any, chapter: CalibrationSettings) -> StudentSettings:
+    student = dataclasses.replace(chapter.student, labels=labels)
+    if labels != "hard" or not chapter.hard_rate:
+        return student
+    return dataclasses.replace(student, training=dataclasses.replace(student.training, learning_rate=chapter.hard_rate))
+
+
 def plan(settings: Settings) -> list[dict[str, Any]]:
     """Sets and students of the arms."""
     chapter = settings.calibration
     rounds, single = set_settings(settings)
-    learn = presence.has_train(settings.data)
-    arms, seeds = len(ARMS) - (not learn), chapter.seeds  # with the real arm, less the one with online labels
+    learn, count = presence.has_train(settings.data), chapter.sets * chapter.seeds
+    others = len(arms(settings)) - 1 + learn * len(REAL)  # less the one with online labels
     stored = dataclasses.replace(chapter.student, labels="stored")
-    row = costs.student(f"arms x {arms} x {seeds} seeds", settings, stored, chapter.images)
+    row = costs.student(f"arms x {others} x {count}", settings, stored, chapter.images)
     online = dataclasses.replace(chapter.student, labels="online")
-    online_row = costs.student(f"online arm x {seeds} seeds", settings, online, chapter.images)
+    online_row = costs.student(f"online arm x {count}", settings, online, chapter.images)
     return [
-        costs.synthetic_set("synthesis", settings, rounds),
-        costs.times(costs.synthetic_set("jitter and whole canvas", settings, single), 2),
-        costs.times(row, arms * seeds),
-        costs.times(online_row, seeds),
+        costs.times(costs.synthetic_set("synthesis", settings, rounds), chapter.sets),
+        costs.times(costs.synthetic_set("jitter and whole canvas", settings, single), 2 * chapter.sets),
+        costs.times(row, others * count),
+        costs.times(online_row, count),
         costs.verifier(settings) if learn else costs.held_out(settings),
     ]
-
-
-def _seeds(settings: Settings) -> range:
-    return range(settings.seed, settings.seed + settings.calibration.seeds)
 
 
 def _sets(settings: Settings, teacher: Teacher) -> dict[str, Artefact]:
@@ -117,6 +134,7 @@ def _sets(settings: Settings, teacher: Teacher) -> dict[str, Artefact]:
     for name, update in variants.items():
         variant = dataclasses.replace(single, update=update)
         artefacts[name] = sets.set_stage(name, settings, teacher, variant)
+    artefacts["control"] = controls.control_stage(settings, teacher, chapter.images)
     artefacts["noise"] = controls.noise_stage(settings, teacher, chapter.images)
     return artefacts
 
@@ -134,31 +152,35 @@ def set_settings(settings: Settings) -> tuple[SynthesisSettings, SynthesisSettin
     return rounds, dataclasses.replace(rounds, images=chapter.images, rounds=1)
 
 
-def _real_stage(settings: Settings, seed: int) -> Artefact:
-    """The ceiling: a student of the same recipe on as many real images, class by class, with their labels."""
-    chapter, data = settings.calibration, settings.data
+def _real_stage(arm: str, settings: Settings, teacher: Teacher, repeat: tuple[int, int]) -> Artefact:
+    """The ceiling: a student of the same recipe on as many real images, class by class, as `REAL` says."""
+    chapter, data, (of_set, seed) = settings.calibration, settings.data, repeat
+    student = _student(REAL[arm], chapter)
 
     def work(folder: Path) -> None:
-        student = dataclasses.replace(chapter.student, labels="hard")
-        students.train(folder, real_data.train(data, chapter.images, seed), settings, student, seed)
+        source = real_data.train(data, chapter.images, of_set)
+        if student.labels != "hard":
+            logits = evaluation.answers(teacher, sources.regions(source, settings), settings.run)
+            source = source.under(teacher).labelled(logits)
+        students.train(folder, source, settings, student, seed)
 
-    depends = {"student": chapter.student, "images": chapter.images, "seed": seed}
-    return stages.stage(
-        f"arm-{REAL}-{seed}", work, depends, inputs=[real_data.digest(data)], version=VERSION, run=settings.run
-    )
+    depends = {"student": student, "images": chapter.images, "seed": [of_set, seed]}
+    inputs = [real_data.digest(data)] if student.labels == "hard" else [real_data.digest(data), teacher.digest]
+    return stages.stage(f"arm-{arm}-{of_set}-{seed}", work, depends, inputs=inputs, version=VERSION, run=settings.run)
 
 
 def _evaluate(folder: Path, settings: Settings, teacher: Teacher, artefacts: dict[str, Artefact]) -> None:
     """What students are worth, and the measures of each round's labels and images: evaluation.json."""
     chapter, result = settings.calibration, dict[str, Any]()
 
-    def accuracies(arm: str, test: Source) -> list[float]:
-        folders = [artefacts[f"arm-{arm}-{seed}"].folder for seed in _seeds(settings)]
-        return [students.accuracy(folder, settings, chapter.student, test) for folder in folders]
+    def accuracies(arm: str, test: Source) -> list[list[float]]:
+        folders = [artefacts[f"arm-{arm}-{of_set}-{seed}"].folder for of_set, seed in repeats(settings)]
+        found = [students.accuracy(folder, settings, chapter.student, test) for folder in folders]
+        return [found[first : first + chapter.seeds] for first in range(0, len(found), chapter.seeds)]
 
     # A student is tested under the normalisation that it learned with.
     for measure, test in judges(artefacts, settings, teacher).items():
-        result[COLUMNS[measure]] = {arm: accuracies(arm, test) for arm in ARMS}
+        result[COLUMNS[measure]] = {arm: accuracies(arm, test) for arm in arms(settings)}
     rounds = rounds_of(artefacts["synthesis"], settings, teacher)
     similarity = None
     if presence.has_test(settings.data):
@@ -170,10 +192,13 @@ def _evaluate(folder: Path, settings: Settings, teacher: Teacher, artefacts: dic
     result |= {"rounds": [label_measures(part, similarity) for part in rounds], "drift": drift(rounds)}
     if presence.has_train(settings.data):
         every = real_data.load(settings.data)
-        result["arms"][REAL] = accuracies(REAL, every.test)
+        for arm, labels in REAL.items():
+            own = every.test if labels == "hard" else every.test.under(teacher)
+            result["arms"][arm] = accuracies(arm, own)
         judge = Verifier(settings, artefacts["verifier"], every)
         result["rounds"] = [{**a, **judge.measures(b)} for a, b in zip(result["rounds"], rounds, strict=True)]
-        result["noise"] = judge.measures(synthetic.load(artefacts["noise"].folder, teacher))
+        for name in ("control", "noise"):
+            result[name] = judge.measures(synthetic.load(artefacts[name].folder, teacher))
         result["real"] |= judge.measures(every.validation)
     write_json(folder / "evaluation.json", result)
     write_json(folder / "explorer.json", explorer(rounds, settings))
@@ -309,9 +334,9 @@ def metrics(results: Mapping[str, Any], settings: Settings) -> dict[str, Any]:
     What needs real images is not in it where there were none; names of agreements begin with `held_out_`.
     """
     chapter, rounds = settings.calibration, {"first": results["rounds"][0], "last": results["rounds"][-1]}
-    found: dict[str, Any] = {name: getattr(chapter, name) for name in ("images", "rounds", "seeds")}
+    found: dict[str, Any] = {name: getattr(chapter, name) for name in ("images", "rounds", "seeds", "sets")}
     found["steps"] = loop.steps_of(chapter.student.training, chapter.images)
-    for name, values in (rounds | {"noise": results.get("noise", {})}).items():
+    for name, values in (rounds | {each: results.get(each, {}) for each in ("control", "noise")}).items():
         measures = (*MEASURES, "label_entropy", "similarity_correlation", "off_slot")
         found |= {f"{measure}_{name}": values[measure] for measure in measures if measure in values}
     found["drift_last"] = results["drift"][-1]
@@ -323,16 +348,22 @@ def metrics(results: Mapping[str, Any], settings: Settings) -> dict[str, Any]:
     return found
 
 
-def accuracies(arms: Mapping[str, Sequence[float]]) -> dict[str, Any]:
-    """For the record, of a value a seed of each arm: accuracies with their spread, and differences in points."""
-    found: dict[str, Any] = {f"student_accuracy_{arm}": statistics.summary(values) for arm, values in arms.items()}
-    synthetic_arms = [values for arm, values in arms.items() if arm not in ("noise", REAL)]
-    found["pooled_std"] = statistics.pooled_deviation(synthetic_arms)
-    found["largest_std"] = max(map(statistics.deviation, synthetic_arms))
-    pairs = [("round0", "hard"), ("calibrated", "round0"), ("calibrated", "hard"), ("online", "calibrated")]
-    pairs += [("jitter", "round0"), ("noregion", "round0"), ("noise", "round0"), (REAL, "calibrated")]
-    for one, other in pairs:
-        if one not in arms:
-            continue
-        found[f"difference_{one}_{other}"] = statistics.paired_difference(arms[one], arms[other]).scaled(100)
+def flat(arms: Mapping[str, Sequence[Sequence[float]]]) -> dict[str, list[float]]:
+    """Each arm's values, a student each, set after set."""
+    return {arm: [value for values in each for value in values] for arm, each in arms.items()}
+
+
+def accuracies(arms: Mapping[str, Sequence[Sequence[float]]]) -> dict[str, Any]:
+    """For the record, of a value a seed and set of each arm: accuracies with their spread, and differences in points.
+
+    Differences are paired within a set, and their interval is over the means of sets; of a single one, over its seeds.
+    """
+    units = {arm: [statistics.mean(one) for one in sets] if len(sets) > 1 else sets[0] for arm, sets in arms.items()}
+    found: dict[str, Any] = {f"student_accuracy_{arm}": statistics.summary(values) for arm, values in units.items()}
+    students = [one for arm, sets in arms.items() if arm not in ("control", "noise", *REAL) for one in sets]
+    found["pooled_std"] = statistics.pooled_deviation(students)
+    found["largest_std"] = max(map(statistics.deviation, students))
+    for one, other in PAIRS:
+        if one in arms:
+            found[f"difference_{one}_{other}"] = statistics.paired_difference(units[one], units[other]).scaled(100)
     return found

@@ -37,8 +37,8 @@ Results = dict[str, dict[str, dict[str, list[float]]]]  # experiment, arm, measu
 class Arm:
     """A student to be trained, with one network and recipe, over paired seeds.
 
-    `source` is synthesis, fewer (a set made in fewer iterations), noise or real. Of a synthetic source, `rounds` names
-    them (all | first | last) and `count` the slots; of the real one, `count` is the number of images. 0: all.
+    `source` is synthesis, fewer (a set made in fewer iterations), control, noise or real. Of a synthetic source,
+    `rounds` names them (all | first | last) and `count` the slots; of the real one, `count` is that of images. 0: all.
     """
 
     experiment: str  # full | labels | images | networks
@@ -103,6 +103,7 @@ def arms(settings: Settings) -> list[Arm]:
         compared("online", online, "synthesis"),
         compared("other_temperature", other, "synthesis"),
         compared("hard", hard, "synthesis"),
+        compared("control", stored, "control"),
         compared("noise", stored, "noise"),
         compared("real", hard, "real", count=count),
         compared("real_distilled", stored, "real", count=count),
@@ -142,6 +143,7 @@ def compute(settings: Settings) -> dict[str, Artefact]:
     artefacts = {
         "synthesis": sets.set_stage("synthesis", settings, teacher, settings.synthesis),
         "fewer": sets.set_stage("synthesis-fewer", settings, teacher, fewer(settings)),
+        "control": controls.control_stage(settings, teacher, settings.synthesis.images),
         "noise": controls.noise_stage(settings, teacher, settings.synthesis.images),
         **held_out(settings, teacher),
     }
@@ -334,8 +336,9 @@ def differences(results: Results, settings: Settings) -> dict[str, statistics.In
     full, labels, pairs = results["full"], results["labels"], {}
     if "real_same_count" in full:
         pairs["synthetic_real_same_count"] = full["synthetic"]["accuracy"], full["real_same_count"]["accuracy"]
-    arms = [("online", "stored"), ("stored", "hard"), ("stored", "noise"), ("other_temperature", "stored")]
-    arms += [("real", "stored"), ("real_distilled", "stored"), ("last_round", "round0"), ("round0", "fewer_iterations")]
+    arms = [("stored", other) for other in ("hard", "control", "noise")]
+    arms += [("online", "stored"), ("other_temperature", "stored"), ("real", "stored"), ("real_distilled", "stored")]
+    arms += [("last_round", "round0"), ("round0", "fewer_iterations")]
     accuracy = {arm: values["accuracy"] for arm, values in labels.items()}
     pairs |= {f"{one}_{other}": (accuracy[one], accuracy[other]) for one, other in arms if one in accuracy}
     for name, (_, accuracies) in curves(results, settings).items():

@@ -106,3 +106,18 @@ def by_source(found: Mapping[str, Any], sources: Iterable[str], rows: Mapping[st
         means = [value.mean if isinstance(value, statistics.Summary) else value for value in values]
         lines.append([title, *(value if value == "" else format(value, spec) for value in means)])
     return Table(["", *(source.replace("_", " ") for source in sources)], lines, caption)
+
+
+def arms(found: Mapping[str, Any], names: Iterable[str], pairs: Iterable[tuple[str, str]], what: str) -> Tables:
+    """Students by arm, and differences between arms, of a chapter's metrics `student_accuracy_…` and `difference_…`.
+
+    What the metrics lack is left out.
+    """
+    rows = [(name, found.get(f"student_accuracy_{name}")) for name in names]
+    spreads = [[name.replace("_", " "), _spread(each), str(each.number)] for name, each in rows if each is not None]
+    there = [pair for pair in pairs if f"difference_{'_'.join(pair)}" in found]
+    differences = [
+        [f"{one} \N{MINUS SIGN} {other}".replace("_", " "), _points(found, f"{one}_{other}")] for one, other in there
+    ]
+    first = Table(("arm", "mean ± deviation", "values"), spreads, f"{what[0].upper()}{what[1:]}.")
+    return Tables((first, Table(("arms", "difference"), differences, f"Differences in {what}, in points, paired.")))

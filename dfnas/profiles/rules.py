@@ -93,6 +93,10 @@ def _student(student: parts.StudentSettings) -> Iterator[str]:
 def _calibration(chapter: parts.CalibrationSettings) -> Iterator[str]:
     if chapter.student.mixing:  # only the arm of online labels could, and would then differ in more than labels
         yield f"student.mixing={chapter.student.mixing}: it must be 0, as arms differ in labels alone"
+    if any(number >= chapter.rounds - 1 for number in chapter.between):
+        yield f"between={chapter.between}: it must name rounds between the first and the last, {chapter.rounds - 1}"
+    if chapter.images < chapter.rounds:
+        yield f"images={chapter.images}: it must be one a round at least, {chapter.rounds}"
 
 
 def _distillation(chapter: parts.DistillationSettings) -> Iterator[str]:

@@ -178,12 +178,15 @@ class StudentSettings:
 
 @dataclass(frozen=True)
 class CalibrationSettings:
-    """Calibration: arms at equal counts and steps, over paired seeds."""
+    """Calibration: arms at equal counts and steps, over paired seeds, on one set or several."""
 
     images: Count
-    rounds: Annotated[int, within(2, 1000)]  # which are compared
+    rounds: Annotated[int, within(2, 1000)]  # of which the first and the last are compared
     seeds: Spread
     student: StudentSettings
+    sets: Repeats = 1  # synthetic sets, by seeds from the run's on; an interval over sets takes two or more
+    between: tuple[Count, ...] = ()  # further rounds that are compared
+    hard_rate: Amount = 0.0  # learning rate of students with hard labels, whose loss is another; 0: the others'
     slots_shown: Count = 20
 
 

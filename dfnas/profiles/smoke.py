@@ -17,7 +17,15 @@ SETTINGS = variant(
     teacher={"training": {"epochs": 4}},
     synthesis={"images": 200, "batch": 50, "rounds": 2, "stages": ((4, 10, "grow"), (2, 10, "grow"), (1, 10, "grow"))},
     student={"training": {"steps": 30}, "seeds": 2},
-    calibration={"images": 100, "rounds": 2, "seeds": 2, "student": {"training": {"steps": 30}, "seeds": 2}},
+    calibration={
+        "images": 50,
+        "rounds": 3,
+        "between": (1,),
+        "sets": 2,
+        "seeds": 2,
+        "hard_rate": 0.05,
+        "student": {"training": {"steps": 20}, "seeds": 2},
+    },
     evaluation={"ablation_images": 50, "verifier": {"epochs": 4}},
     darts={
         "search": {"batch": 8, "learning_rate": 0.025, "steps": 6},

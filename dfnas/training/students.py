@@ -27,12 +27,12 @@ def set_stage(
     student: StudentSettings,
     origin: Artefact,
     seed: int,
-    rounds: str = "all",
+    rounds: str | int = "all",
     slots: int = 0,
 ) -> Artefact:
     """The stage that trains one student on a synthetic set, or on a part of it.
 
-    `rounds` are all, first or last; `slots` is how many slots are taken, 0 for all of them.
+    `rounds` are all, first, last, or the number of one; `slots` is how many slots are taken, 0 for all of them.
     """
 
     def work(folder: Path) -> None:
