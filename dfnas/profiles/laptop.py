@@ -60,7 +60,7 @@ SETTINGS = variant(
         "temperature": 4.0,
         "mixing": 1.0,
     },
-    calibration={"images": 2000, "student": SMALL_STUDENT},
+    calibration={"images": 2000, "sets": 2, "seeds": 3, "hard_rate": 0.1, "student": SMALL_STUDENT},
     evaluation={
         "ablation_images": 250,
         "verifier": {"batch": 128, "learning_rate": 0.2, "epochs": 3, "averaging": 0.99, "resolutions": ((16, 0.6),)},

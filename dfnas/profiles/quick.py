@@ -42,8 +42,10 @@ SETTINGS = settings.Settings(
     calibration=settings.CalibrationSettings(
         images=200,
         rounds=3,
-        seeds=5,
-        # Forty trainings: fewer steps, so that the chapter takes a minute or two.
+        sets=3,
+        seeds=2,
+        hard_rate=0.05,
+        # Some seventy trainings: fewer steps, so that the chapter takes two minutes.
         student=variant(STUDENT, training={"steps": 100}),
     ),
     evaluation=settings.EvaluationSettings(

@@ -18,9 +18,8 @@ SETTINGS = variant(
     synthesis={"images": 200, "batch": 50, "rounds": 2, "stages": ((4, 10, "grow"), (2, 10, "grow"), (1, 10, "grow"))},
     student={"training": {"steps": 30}, "seeds": 2},
     calibration={
-        "images": 50,
-        "rounds": 3,
-        "between": (1,),
+        "images": 100,
+        "rounds": 2,
         "sets": 2,
         "seeds": 2,
         "hard_rate": 0.05,

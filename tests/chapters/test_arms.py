@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from pathlib import Path
 
 import identities
@@ -48,7 +49,7 @@ def learnt(chapter, monkeypatch):
     given = {}
 
     def train(folder, source, settings, student, seed, teacher=None):
-        arm = folder.name.rpartition("-")[0].rpartition("-")[0]
+        arm = re.sub(r"(-\d+)*-[0-9a-f]{12}.*", "", folder.name)  # without seeds and key
         given.setdefault(arm, []).append((source, student, teacher))
 
     monkeypatch.setattr(students, "train", train)
@@ -68,7 +69,7 @@ def learnt(chapter, monkeypatch):
 )
 def test_an_arm_of_calibration_learns_from_its_round_and_its_labels(arm, rounds, labels, monkeypatch):
     given = learnt(calibration, monkeypatch)[f"arm-{arm}"]
-    assert len(given) == SETTINGS.calibration.seeds
+    assert len(given) == SETTINGS.calibration.sets * SETTINGS.calibration.seeds == 4
     for source, student, teacher in given:
         assert set(source.images.flatten().tolist()) == ROUNDS[rounds]
         assert len(source) == SETTINGS.calibration.images == 100
@@ -79,12 +80,29 @@ def test_an_arm_of_calibration_learns_from_its_round_and_its_labels(arm, rounds,
         assert (source.mean, source.std, teacher) == (TEACHER.mean, TEACHER.std, TEACHER)
 
 
-def test_the_ceiling_of_calibration_learns_from_as_many_real_images_under_their_own_normalisation(monkeypatch):
-    for source, student, teacher in learnt(calibration, monkeypatch)[f"arm-{calibration.REAL}"]:
-        assert identities.kinds(identities.of(source.images)) == {"train"}
-        assert len(source) == SETTINGS.calibration.images
-        assert (source.mean, source.std) == REAL
-        assert (student.labels, source.soft, teacher) == ("hard", False, None)
+def test_the_ceiling_of_calibration_learns_from_as_many_real_images(monkeypatch):
+    given = learnt(calibration, monkeypatch)
+    theirs = (TEACHER.mean, TEACHER.std)
+    for arm, normalisation, labels in (("real_same", REAL, "hard"), ("real_soft_same", theirs, "stored")):
+        for source, student, teacher in given[f"arm-{arm}_count"]:
+            assert identities.kinds(identities.of(source.images)) == {"train"}
+            assert len(source) == SETTINGS.calibration.images
+            assert (source.mean, source.std) == normalisation
+            assert (student.labels, source.soft, teacher) == (labels, labels == "stored", None)
+
+
+def test_all_rounds_together_are_as_many_images_as_one(monkeypatch):
+    for source, _, _ in learnt(calibration, monkeypatch)["arm-together"]:
+        assert set(source.images.flatten().tolist()) == {0, 1}  # of the two rounds that there are
+        assert len(source) == 2 * (SETTINGS.calibration.images // SETTINGS.calibration.rounds)
+
+
+def test_hard_labels_have_a_learning_rate_of_their_own(monkeypatch):
+    given = learnt(calibration, monkeypatch)
+    rates = {arm: {student.training.learning_rate for _, student, _ in each} for arm, each in given.items()}
+    assert rates["arm-hard"] == rates["arm-real_same_count"] == {SETTINGS.calibration.hard_rate} == {0.05}
+    rate = SETTINGS.calibration.student.training.learning_rate
+    assert rates["arm-round0"] == rates["arm-real_soft_same_count"] == {rate}
 
 
 @pytest.mark.parametrize(
@@ -126,7 +144,7 @@ def shown_to_students(chapter, folders, monkeypatch):
     monkeypatch.setattr(students, "logits", logits)
     monkeypatch.setattr(evaluation, "answers", answers)
     artefacts = {}
-    for name in ("synthesis", "noise", "fewer", *(f"ablation-{name}" for name in synthesis.ABLATIONS)):
+    for name in ("synthesis", "control", "noise", "fewer", *(f"ablation-{name}" for name in synthesis.ABLATIONS)):
         artefacts[name] = Artefact(name, "", found / name)
         artefacts[name].folder.mkdir(parents=True)
         write(artefacts[name].folder)
@@ -144,13 +162,13 @@ def names(chapter):
         return [name for _, _, name in distillation.seeded(SETTINGS)]
     if chapter is synthesis:
         return [f"student-{seed}" for seed in range(SETTINGS.student.seeds)]
-    arms = (*calibration.ARMS, calibration.REAL)
-    return [f"arm-{arm}-{seed}" for arm in arms for seed in range(SETTINGS.calibration.seeds)]
+    arms = (*calibration.arms(SETTINGS), *calibration.REAL)
+    return [f"arm-{arm}-{of_set}-{seed}" for arm in arms for of_set, seed in calibration.repeats(SETTINGS)]
 
 
 def own_normalisation(name):
     """Whether the student of a name learned from real images under their own normalisation."""
-    return calibration.REAL in name or name.startswith(("labels-real-", "images-real-", "full-real_"))
+    return "real_same_count" in name or name.startswith(("labels-real-", "images-real-", "full-real_"))
 
 
 @pytest.mark.parametrize("chapter", [calibration, distillation, synthesis], ids=lambda module: module.__name__)

@@ -121,16 +121,25 @@ def test_noise_is_valid_and_labelled_by_the_teacher(tmp_path):
     assert 20 < float(noise.images.float().std()) < 130
 
 
+def test_a_round_between_is_an_arm_of_its_own_round():
+    settings = profiles.load("smoke", 0, ["calibration.rounds=4", "calibration.between=(1, 2)"])
+    found = calibration.arms(settings)
+    assert (found["round1"], found["round2"]) == (("synthesis", 1, "stored"), ("synthesis", 2, "stored"))
+    assert {f"arm-round{number}-0-1" for number in (1, 2)} <= set(chapters_index.stage_keys("03-calibration", settings))
+
+
 def test_every_arm_has_all_its_seeds():
     keys = chapters_index.stage_keys("03-calibration", SETTINGS)
-    arms = {name.rsplit("-", 1)[0] for name in keys if name.startswith("arm-")}
-    assert arms == {f"arm-{arm}" for arm in (*calibration.ARMS, calibration.REAL)}
-    assert len([name for name in keys if name.startswith("arm-")]) == 8 * SETTINGS.calibration.seeds
+    arms = {name.rsplit("-", 2)[0] for name in keys if name.startswith("arm-")}
+    assert arms == {f"arm-{arm}" for arm in (*calibration.arms(SETTINGS), *calibration.REAL)}
+    repeats = SETTINGS.calibration.sets * SETTINGS.calibration.seeds
+    assert len([name for name in keys if name.startswith("arm-")]) == 11 * repeats
 
 
 def test_laptop_meets_the_minima_of_the_book():
     settings = profiles.load("laptop")
-    assert settings.calibration.seeds >= 5
+    assert settings.calibration.sets >= 2
+    assert settings.calibration.seeds >= 3
     assert settings.calibration.images == 2000
     assert settings.student.seeds >= 3
 

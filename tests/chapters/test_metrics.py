@@ -42,18 +42,28 @@ def test_the_class_that_the_verifier_knows_worst_is_named():
     assert [found[name] for name in names] == [0.1, 0.2, 0.3]
 
 
-ARMS = {arm: [0.25, 0.5] for arm in (*calibration.ARMS, calibration.REAL)}
+ARMS = {arm: [[0.25, 0.5]] for arm in (*calibration.arms(SETTINGS), *calibration.REAL)}
 
 
 def test_arms_are_compared_seed_by_seed_in_points():
-    arms = ARMS | {"round0": [0.5, 0.75], "noise": [0.0, 1.0], calibration.REAL: [1.0, 0.0]}
+    arms = ARMS | {"round0": [[0.5, 0.75]], "noise": [[0.0, 1.0]], "real_same_count": [[1.0, 0.0]]}
     found = calibration.accuracies(arms)
     assert found["difference_round0_hard"] == (25.0, 25.0, 25.0)
     assert found["difference_noise_round0"].value == pytest.approx(-12.5)
     assert found["student_accuracy_round0"] == statistics.summary([0.5, 0.75])
-    # noise and real images, which vary more, say nothing of how synthetic arms vary
+    # controls and real images, which vary more, say nothing of how synthetic arms vary
     assert found["pooled_std"] == pytest.approx(statistics.deviation([0.25, 0.5]))
     assert found["largest_std"] == pytest.approx(statistics.deviation([0.25, 0.5]))
+
+
+def test_of_several_sets_each_is_one_value_and_pairs_are_of_one_set():
+    several = {arm: [[0.25, 0.5], [0.5, 0.5]] for arm in ARMS} | {"round0": [[0.5, 0.75], [0.5, 1.0]]}
+    found = calibration.accuracies(several)
+    assert found["student_accuracy_round0"] == statistics.summary([0.625, 0.75])
+    assert found["difference_round0_hard"] == statistics.paired_difference([0.625, 0.75], [0.375, 0.5]).scaled(100)
+    pooled = statistics.pooled_deviation([[0.25, 0.5], [0.5, 0.5]] * 6 + [[0.5, 0.75], [0.5, 1.0]])
+    assert found["pooled_std"] == pytest.approx(pooled)  # within sets
+    assert calibration.flat(several)["round0"] == [0.5, 0.75, 0.5, 1.0]
 
 
 def measures(value):
@@ -63,7 +73,7 @@ def measures(value):
 
 def test_measures_are_of_the_first_round_the_last_one_and_noise_and_labels_of_real_images_too():
     results = {"arms": ARMS, "rounds": [measures(0.1), measures(0.2), measures(0.3)], "drift": [0.5, 0.4]}
-    results |= {"noise": measures(0.6), "real": measures(0.7)}
+    results |= {"noise": measures(0.6), "control": measures(0.65), "real": measures(0.7)}
     found = calibration.metrics(results, SETTINGS)
     assert [found[f"semantics_{name}"] for name in ("first", "last", "noise")] == [0.1, 0.3, 0.6]
     assert [found[f"label_entropy_{name}"] for name in ("first", "last", "real")] == [0.1, 0.3, 0.7]

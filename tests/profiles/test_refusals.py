@@ -97,6 +97,7 @@ ROWS = [
     ("range", "spos.scratch.searches=(('synthetic', 0),)", "spos.scratch.searches=0: it must be from 1 to 1,000"),
     ("together", "spos.scratch.searches=(('real', 2),)", "it must name synthetic, and each source once"),
     ("together", "darts.scratch.searches=(('synthetic', 2), ('synthetic', 1))", "it must name synthetic, and each"),
+    ("together", "calibration.between=(1,)", "calibration.between=(1,): it must name rounds between the first"),
     ("together", "data.region=24", "data.region=24: it must be at most the canvas, 20, and the side of an image, 16"),
     ("together", "data.canvas=12", "data.region=16: it must be at most the canvas, 12"),
     ("together", "data.canvas=48 & data.padding=reflect", "data.canvas=48: images of 16 are reflected to 46 at most"),
