@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from benchmarks import measure
 from dfnas import models, profiles
 from dfnas.data.teachers import Teacher
-from dfnas.profiles import RunSettings
+from dfnas.profiles import RunSettings, SynthesisSettings
 from dfnas.runtime import devices
 from dfnas.synthesis import inversion
 
@@ -31,20 +31,23 @@ def rows() -> list[dict[str, Any]]:
     return [measure.row(name, plain(BATCH), ours(BATCH, run), per=ITERATIONS) for name, run in made]
 
 
-def ours(batch: int, run: RunSettings, width: float = 1.0, side: int = 32) -> measure.Work:
+def ours(
+    batch: int, run: RunSettings, width: float = 1.0, side: int = 32, recipe: SynthesisSettings = RECIPE
+) -> measure.Work:
     """A few iterations of the package's loop."""
     data = dataclasses.replace(SETTINGS.data, region=side, canvas=side + side // 4)
-    teacher = _teacher(width)
+    frozen = teacher(width)
     classes = torch.arange(batch) % data.classes
 
     def work() -> None:
-        with inversion.Inversion(teacher, dataclasses.replace(RECIPE, batch=batch), data, run) as inverter:
+        with inversion.Inversion(frozen, dataclasses.replace(recipe, batch=batch), data, run) as inverter:
             inversion.invert(inverter, classes, 0, 0, 0)
 
     return work
 
 
-def _teacher(width: float = 1.0) -> Teacher:
+def teacher(width: float = 1.0) -> Teacher:
+    """A ResNet-20 of some width, with random weights."""
     name = "resnet20" if width == 1 else f"resnet20x{width}"
     network = models.build(name, 10, 3, 0)
     return Teacher(network, (0.49, 0.48, 0.45), (0.2, 0.2, 0.2), tuple(map(str, range(10))), "", {})
@@ -52,7 +55,7 @@ def _teacher(width: float = 1.0) -> Teacher:
 
 def plain(batch: int) -> measure.Work:
     """The same objective as research code has it: weights that take gradients, hooks that copy, a read a step."""
-    network = _teacher().network.eval().requires_grad_(True).to(memory_format=torch.contiguous_format)
+    network = teacher().network.eval().requires_grad_(True).to(memory_format=torch.contiguous_format)
     distances: list[Tensor] = []
     for layer in network.modules():
         if isinstance(layer, nn.BatchNorm2d):

@@ -108,6 +108,7 @@ def judges(
             axes.errorbar(mean, len(names), xerr=reach, fmt=marker, color=colour, markersize=8, capsize=4)
             names.append(name)
         axes.plot([], [], marker, color=colour, label=group)
+    axes.xaxis.set_major_locator(MaxNLocator(6))
     if wide:
         axes.set_xscale("symlog", linthresh=1)
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}".replace("-", "\N{MINUS SIGN}"))

@@ -132,6 +132,7 @@ SETTINGS = variant(
         "reinforce": {"updates": 50, "samples": 8},
         "scratch_architectures": 100,
         "seeds": 5,
+        "channels": 8,
         "held_out": 0.1,
         "recalibration": 8,
         "side": 16,

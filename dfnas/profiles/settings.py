@@ -48,7 +48,7 @@ Name = Annotated[str, Rule(str.isprintable, "one line of text")]
 FilePath = Annotated[str, PATH]
 Benchmark = Literal[
     "synthesis_step", "darts_step", "searches", "candidates", "kernels", "loader", "memory", "kept_memory", "precision",
-    "small_networks", "processes", "growth"
+    "small_networks", "processes", "time_to_student", "growth"
 ]  # fmt: skip
 Ranked = Annotated[int, Rule(lambda value: value == 0 or 3 <= value <= 10**9, "3 or more, to be ranked, or 0")]
 Labels = Literal["stored", "online"]  # logits of the set, or the teacher on the augmented crop

@@ -3,7 +3,7 @@
 import functools
 import re
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 
 import torch
 from torch import nn
@@ -72,6 +72,10 @@ def compiled(function: Callable, run: RunSettings) -> Callable:
     """
     if not run.compile or not compiles(kind := device(run).type):
         return function
+    # Programs are kept on disk by what they compute, but those with gradients of their own only where this is said: a
+    # stage of synthesis then waits two seconds for its program instead of five.
+    with suppress(AttributeError):  # of another torch
+        torch._functorch.config.autograd_cache_allow_custom_autograd_functions = True
     # A program for each resolution stage and kind of target, and for each variant of a chapter: more than the eight
     # after which torch would go on in eager mode, with a warning in the notebook.
     mode = "default" if kind == "cpu" else "reduce-overhead"

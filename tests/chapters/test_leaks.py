@@ -15,7 +15,6 @@ from dfnas.chapters.proxylessnas import experiment as proxylessnas
 from dfnas.chapters.pruning import experiment as pruning
 from dfnas.chapters.pruning import networks
 from dfnas.chapters.truth import experiment as truth
-from dfnas.chapters.truth import table_searches
 from dfnas.data import sources
 from dfnas.data.origins import Origin
 from dfnas.models import nasbench, shufflenet
@@ -121,7 +120,7 @@ def test_a_table_s_supernet_learns_judges_and_takes_statistics_apart(bench, name
     with watch() as passes:
         supernet = truth.supernet_stage(bench, origin, 0)
         truth.judging_stage(bench, origin, supernet, 0)
-        truth.search_stage(bench, origin, supernet, "reinforce", table_searches.reinforce, 0)
+        truth.search_stage(bench, origin, "reinforce", supernet, 0)
     training, judging = apart(passes, "training", "judging")
     assert len(judging) == round(SETTINGS.truth.held_out * 100)
     assert not shown(passes, "recalibration") & judging
@@ -130,7 +129,7 @@ def test_a_table_s_supernet_learns_judges_and_takes_statistics_apart(bench, name
 
 def test_darts_in_a_table_s_space_moves_weights_and_architecture_by_different_halves(bench):
     with watch() as passes:
-        truth.darts_stage(bench, Origin("synthetic", "made up"), 0)
+        truth.search_stage(bench, Origin("synthetic", "made up"), "darts", Artefact("none", "", bench.table.folder), 0)
     assert [len(part) for part in apart(passes, "training", "architecture")] == [50, 50]
 
 

@@ -50,7 +50,8 @@ def digits(name="synthetic"):
 def bench(tmp_path, monkeypatch):
     """A table of cells, and sources that are digits whatever they are called."""
     monkeypatch.setenv("DFNAS_RUNS", str(tmp_path / "runs"))
-    monkeypatch.setattr(Origin, "load", lambda self, *rest: digits("real" if self.name == "real_hard" else "synthetic"))
+    kept = {"real_hard": digits("real"), "": digits()}
+    monkeypatch.setattr(Origin, "load", lambda self, *rest: kept.get(self.name, kept[""]))
     write(tmp_path / "table.csv", CELLS)
     teacher = type("Teacher", (), {"digest": "a teacher"})
     return experiment.Bench(SETTINGS, teacher, SPACE, Artefact("table", "a table", tmp_path))
@@ -105,10 +106,11 @@ def test_a_given_table_names_the_space_and_is_what_all_is_compared_with(tmp_path
     monkeypatch.setenv("DFNAS_RUNS", str(tmp_path / "runs"))
     settings = profiles.load("smoke", 0, [f"truth.table={write(tmp_path / 'chains.csv', CHAINS)}"])
     space = experiment.check(settings)
-    assert space == Space("chain", 8, 1)
+    assert space == Space("chain", settings.truth.channels, settings.truth.cells)
     kept = experiment.table_stage(settings, space).folder / "table.csv"
     assert kept.read_bytes() == (tmp_path / "chains.csv").read_bytes()
-    assert "trained" not in "".join(name for name in index.stage_keys("08-truth", settings) if name.endswith("-real"))
+    names = [set(index.stage_keys("08-truth", each)) for each in (settings, SETTINGS)]
+    assert names[1] - names[0] == {"truth-own-drawn", "truth-trained-real"}
 
 
 def test_without_a_table_cells_are_trained_on_real_images_and_tested_on_real_ones(tmp_path, monkeypatch):
@@ -133,24 +135,21 @@ def test_without_a_table_cells_are_trained_on_real_images_and_tested_on_real_one
 
 
 @pytest.mark.parametrize("kind", nasbench.KINDS)
-def test_a_supernet_that_was_stopped_ends_with_the_same_bits_and_judges_once(tmp_path, bench, kind):
+def test_a_supernet_that_was_stopped_ends_with_the_same_bits_and_judges_once(tmp_path, bench, kind, monkeypatch):
     bench = dataclasses.replace(bench, space=Space(kind, 4, 1))
     write(bench.table.folder / "table.csv", CELLS if kind == "cell" else CHAINS)
 
-    def train(folder, stop_at=None):
-        folder.mkdir(exist_ok=True)
-        with stopped_at(stop_at):
-            experiment.train(folder, supernet := experiment.build(bench, 1), digits(), bench, 1)
-        return supernet
-
-    train(tmp_path / "whole")
-    with pytest.raises(KeyboardInterrupt):
-        train(tmp_path / "stopped", stop_at=4)
-    train(tmp_path / "stopped")
-    one, other = ((tmp_path / name / "model.safetensors").read_bytes() for name in ("whole", "stopped"))
+    origin, folders = Origin("synthetic", "images"), []
+    for runs, stops in (("whole", ()), ("stopped", (4,))):
+        monkeypatch.setenv("DFNAS_RUNS", str(tmp_path / runs))
+        for step in stops:
+            with stopped_at(step), pytest.raises(KeyboardInterrupt):
+                experiment.supernet_stage(bench, origin, 1)
+        folders.append(experiment.supernet_stage(bench, origin, 1).folder)
+    one, other = ((folder / "model.safetensors").read_bytes() for folder in folders)
     assert one == other
 
-    judge = experiment.judge_of(bench, Origin("synthetic", ""), Artefact("supernet", "", tmp_path / "whole"), 1)
+    judge = experiment.judge_of(bench, origin, Artefact("supernet", "", folders[0]), 1)
     asked = []
 
     def score(text):
@@ -302,11 +301,11 @@ def artefacts(tmp_path):
             judged.folder / experiment.LOG,
             ({"architecture": text, "score": score / 10} for text, score in zip(texts, scores, strict=True)),
         )
-        for kind in results.SEARCHES if name in experiment.SEARCHED else ():
+        for kind in experiment.SEARCHES if name in experiment.SEARCHED else ():
             find = found[f"{kind}-{name}-{number}"] = holding(f"{kind}-{name}-{number}")
             text = texts[-1 - number] if name == "synthetic" else texts[0]
-            scratch.write_architectures(find.folder, [text], evaluations=2, entropy=0.5)
-            save_file({"alphas": torch.zeros(2, 6, 5)}, find.folder / "alphas.safetensors")
+            scratch.write_architectures(find.folder, [text], evaluations=2, entropy=0.5, steps=14)
+            save_file({"alphas": torch.zeros(3, 6, 5)}, find.folder / "alphas.safetensors")
     for name in experiment.SCRATCH:
         found[f"scratch-{name}"] = holding(f"scratch-{name}")
         rows = (
@@ -339,7 +338,7 @@ def test_agreement_with_the_table_is_a_mean_over_supernets(artefacts):
 def test_what_the_best_of_the_table_loses_is_nothing(artefacts):
     assert results.regrets(artefacts)["evolution_synthetic"] == pytest.approx([0.0, 10.0])
     found = records.flat(results.metrics(artefacts, SETTINGS))
-    for kind in results.SEARCHES:
+    for kind in experiment.SEARCHES:
         assert found[f"regret_{kind}_synthetic"] == pytest.approx(5.0)
         assert found[f"regret_{kind}_control"] == pytest.approx(40.0)
         assert found[f"regret_difference_{kind}"] == pytest.approx(35.0)
@@ -354,10 +353,19 @@ def test_what_the_best_of_the_table_loses_is_nothing(artefacts):
         results.regrets(artefacts)
 
 
+def test_a_mixture_that_was_not_moved_is_undecided_and_its_steps_end_with_the_last(artefacts):
+    found = results.decisions(artefacts)
+    assert set(found) == set(experiment.SEARCHED)
+    steps, entropies, skips = found["control"]
+    assert steps == [0, 10, 14]
+    assert entropies.tolist() == pytest.approx([results.metrics(artefacts, SETTINGS)["entropy_start"]] * 3)
+    assert skips.tolist() == pytest.approx([0.2] * 3)
+
+
 def test_records_hold_the_names_of_the_design(artefacts):
     found = records.flat(results.metrics(artefacts, SETTINGS))
     judges = (*experiment.SOURCES, "parameters", "macs", *proxies.NAMES)
-    finds = [f"{kind}_{name}" for kind in results.SEARCHES for name in experiment.SEARCHED]
+    finds = [f"{kind}_{name}" for kind in experiment.SEARCHES for name in experiment.SEARCHED]
     names = [*(f"tau_{name}" for name in judges), *(f"regret_{name}" for name in (*finds, "evolution_random"))]
     assert {f"{name}{end}" for name in names for end in ("", "_low", "_high")} <= set(found)
     assert {"table_name", "table_digest", "architectures"} <= set(found)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch._functorch import config
 
 from dfnas import models
 from dfnas.profiles import RunSettings
@@ -83,3 +84,10 @@ def test_the_reason_is_the_compiler_s(text: str, monkeypatch: pytest.MonkeyPatch
     said = capsys.readouterr().err
     assert FAULTS[text] in said
     assert said.count("\n") == 1
+
+
+def test_programs_with_gradients_of_their_own_are_kept_on_disk(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(config, "autograd_cache_allow_custom_autograd_functions", False)
+    monkeypatch.setattr(devices, "compiles", lambda kind: True)
+    devices.compiled(len, RunSettings(device="cpu", compile=True))
+    assert config.autograd_cache_allow_custom_autograd_functions

@@ -8,8 +8,9 @@ import csv
 import dataclasses
 import functools
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file
@@ -36,11 +37,12 @@ from dfnas.search import proxies, scratch, supernets, tables
 from dfnas.search.tables import Row
 from dfnas.synthesis import sets
 
-VERSION = 1
+VERSION = 2
 LOG = "judged.jsonl"
 SOURCES = ("synthetic", "real_hard", "real_soft", "control", "noise")
 SEARCHED = ("synthetic", "real_hard", "real_soft", "control")  # sources that searches ask supernets of
 SCRATCH = ("synthetic", "real_hard", "control")  # sources that single architectures are trained on
+SEARCHES = ("evolution", "reinforce", "darts")
 UNTRAINED = ("synthetic", "control")  # sources of the images that scores without training look at
 
 
@@ -52,6 +54,12 @@ class Bench:
     teacher: Teacher
     space: Space
     table: Artefact
+
+    def stage(
+        self, name: str, work: Callable[[Path], None], depends: dict[str, Any], *inputs: Artefact | str
+    ) -> Artefact:
+        """A stage of the chapter."""
+        return stages.stage(f"truth-{name}", work, depends, inputs, VERSION, self.settings.run)
 
     def rows(self, count: int = 0) -> tuple[Row, ...]:
         """`count` of the table's rows, drawn at random, or all of them (0), in the order of the draw."""
@@ -114,7 +122,7 @@ def table_stage(settings: Settings, space: Space) -> Artefact:
         def copy(folder: Path) -> None:
             shutil.copyfile(given, folder / "table.csv")
 
-        return stages.stage("truth-table", copy, {}, inputs=[tables.read(given).digest], version=VERSION)
+        return stages.stage("truth-table", copy, {}, [tables.read(given).digest], VERSION)
     drawn = stages.stage(
         "truth-own-drawn",
         lambda folder: scratch.write_architectures(folder, draw(space, chapter.trained, settings.seed)),
@@ -123,9 +131,7 @@ def table_stage(settings: Settings, space: Space) -> Artefact:
     )
     origin = Origin("real", real_data.digest(settings.data))
     trained = training_stage(origin, drawn, settings, chapter.full, settings.seed)
-    return stages.stage(
-        "truth-table", lambda folder: write_table(folder, trained), {}, inputs=[trained], version=VERSION
-    )
+    return stages.stage("truth-table", lambda folder: write_table(folder, trained), {}, [trained], VERSION)
 
 
 def draw(space: Space, count: int, seed: int) -> list[str]:
@@ -156,7 +162,7 @@ def draw_stage(bench: Bench) -> Artefact:
         scratch.write_architectures(folder, [nasbench.network_text(bench.space, row[0]) for row in bench.rows(count)])
 
     depends = {"count": count, "space": bench.space, "seed": bench.settings.seed}
-    return stages.stage("truth-drawn", work, depends, inputs=[bench.table], version=VERSION)
+    return bench.stage("drawn", work, depends, bench.table)
 
 
 def training_stage(
@@ -182,13 +188,11 @@ def _of_seed(bench: Bench, origin: Origin, number: int) -> dict[str, Artefact]:
     supernet = supernet_stage(bench, origin, seed)
     found = {"supernet": supernet, "judged": judging_stage(bench, origin, supernet, seed)}
     if name in SEARCHED:
-        for kind, search in (("evolution", table_searches.evolve), ("reinforce", table_searches.reinforce)):
-            found[kind] = search_stage(bench, origin, supernet, kind, search, seed)
-        found["darts"] = darts_stage(bench, origin, seed)
+        found |= {kind: search_stage(bench, origin, kind, supernet, seed) for kind in SEARCHES}
     return {f"{label}-{name}-{number}": artefact for label, artefact in found.items()}
 
 
-def _common(bench: Bench, origin: Origin, seed: int) -> dict[str, object]:
+def _common(bench: Bench, origin: Origin, seed: int) -> dict[str, Any]:
     """What all that learns from a source in a network that holds many depends on."""
     chapter, settings = bench.settings.truth, bench.settings
     depends = {"space": bench.space, "side": chapter.side, "temperature": chapter.temperature, "source": origin.name}
@@ -202,31 +206,23 @@ def supernet_stage(bench: Bench, origin: Origin, seed: int) -> Artefact:
     def work(folder: Path) -> None:
         with origin.guarded():
             learnt, _ = parts_of(bench, origin, seed)
-            train(folder, build(bench, seed), learnt, bench, seed)
+            supernet = build(bench, seed)
+            supernets.train(
+                folder,
+                supernet,
+                learnt,
+                supernets.RandomChoice(supernet, functools.partial(nasbench.random_choices, bench.space), seed),
+                chapter.training,
+                dataclasses.replace(settings, seed=seed),
+                side=chapter.side or settings.data.region,
+                temperature=chapter.temperature,
+                online=bench.teacher if chapter.labels == "online" else None,
+                description=f"supernet on {origin.name}",
+            )
 
     depends = _common(bench, origin, seed)
     depends |= {"training": chapter.training, "labels": chapter.labels, "held_out": chapter.held_out}
-    inputs = [origin.given, bench.teacher.digest]
-    return stages.stage(
-        f"truth-supernet-{origin.name}-{seed}", work, depends, inputs=inputs, version=VERSION, run=settings.run
-    )
-
-
-def train(folder: Path, supernet: Supernet, source: Source, bench: Bench, seed: int) -> None:
-    """Train a uniform random path a step."""
-    settings, chapter = bench.settings, bench.settings.truth
-    supernets.train(
-        folder,
-        supernet,
-        source,
-        supernets.RandomChoice(supernet, functools.partial(nasbench.random_choices, bench.space), seed),
-        chapter.training,
-        dataclasses.replace(settings, seed=seed),
-        side=chapter.side or settings.data.region,
-        temperature=chapter.temperature,
-        online=bench.teacher if chapter.labels == "online" else None,
-        description=f"supernet on {source.name}",
-    )
+    return bench.stage(f"supernet-{origin.name}-{seed}", work, depends, origin.given, bench.teacher.digest)
 
 
 def build(bench: Bench, seed: int) -> Supernet:
@@ -260,8 +256,7 @@ def judging_stage(bench: Bench, origin: Origin, supernet: Artefact, seed: int) -
     # What trained the supernet is in its key.
     depends = {"architectures": chapter.architectures, "recalibration": chapter.recalibration}
     depends |= {"seed": bench.settings.seed}
-    inputs, run = [supernet, bench.table], bench.settings.run
-    return stages.stage(f"truth-judged-{origin.name}-{seed}", work, depends, inputs=inputs, version=VERSION, run=run)
+    return bench.stage(f"judged-{origin.name}-{seed}", work, depends, supernet, bench.table)
 
 
 def judge_all(folder: Path, judge: Callable[[str], dict[str, float]], bench: Bench) -> None:
@@ -295,45 +290,27 @@ def untrained_stage(bench: Bench, origin: Origin) -> Artefact:
 
     depends = {"architectures": chapter.architectures, "space": bench.space, "side": chapter.side}
     depends |= {"seed": settings.seed, "images": settings.synthesis.images}
-    inputs = [origin.given, bench.teacher.digest, bench.table]
-    return stages.stage(f"truth-untrained-{origin.name}", work, depends, inputs=inputs, version=VERSION)
+    return bench.stage(f"untrained-{origin.name}", work, depends, origin.given, bench.teacher.digest, bench.table)
 
 
-def search_stage(
-    bench: Bench, origin: Origin, supernet: Artefact, kind: str, search: Callable[..., table_searches.Find], seed: int
-) -> Artefact:
-    """The stage of a search that asks a supernet for scores; writes architectures.json."""
-    chapter = bench.settings.truth
+def search_stage(bench: Bench, origin: Origin, kind: str, supernet: Artefact, seed: int) -> Artefact:
+    """The stage of a search, of SEARCHES: in a mixture of its own, or by a supernet's scores; architectures.json."""
+    settings, recipe = bench.settings, getattr(bench.settings.truth, kind)
 
     def work(folder: Path) -> None:
+        known, space = [nasbench.from_text(text) for text, *_ in bench.rows()], bench.space
         with origin.guarded():
-            judge = judge_of(bench, origin, supernet, seed)
-            _write(folder, bench, search(folder, judge, known(bench), bench.space, getattr(chapter, kind), seed))
+            if kind == "darts":
+                source = origin.load(settings, bench.teacher)
+                choices, facts = table_searches.darts(folder, source, known, space, settings, seed)
+            else:
+                search = table_searches.evolve if kind == "evolution" else table_searches.reinforce
+                choices, facts = search(folder, judge_of(bench, origin, supernet, seed), known, space, recipe, seed)
+        scratch.write_architectures(folder, [nasbench.to_text(space, choices)], **facts)
 
-    depends = {kind: getattr(chapter, kind), "recalibration": chapter.recalibration, "seed": seed}
-    inputs, run = [supernet, bench.table], bench.settings.run
-    return stages.stage(f"truth-{kind}-{origin.name}-{seed}", work, depends, inputs=inputs, version=VERSION, run=run)
-
-
-def darts_stage(bench: Bench, origin: Origin, seed: int) -> Artefact:
-    """The stage of a search by gradients in a mixture; writes architectures.json and alphas.safetensors."""
-    settings = bench.settings
-
-    def work(folder: Path) -> None:
-        with origin.guarded():
-            source = origin.load(settings, bench.teacher)
-            _write(folder, bench, table_searches.darts(folder, source, known(bench), bench.space, settings, seed))
-
-    depends = _common(bench, origin, seed) | {"darts": settings.truth.darts}
-    inputs, run = [origin.given, bench.teacher.digest, bench.table], settings.run
-    return stages.stage(f"truth-darts-{origin.name}-{seed}", work, depends, inputs=inputs, version=VERSION, run=run)
-
-
-def known(bench: Bench) -> Sequence[table_searches.Choices]:
-    """The architectures of the table: searches are among these."""
-    return [nasbench.from_text(text) for text, *_ in bench.rows()]
-
-
-def _write(folder: Path, bench: Bench, find: table_searches.Find) -> None:
-    choices, facts = find
-    scratch.write_architectures(folder, [nasbench.to_text(bench.space, choices)], **facts)
+    name, depends = f"{kind}-{origin.name}-{seed}", {kind: recipe}
+    if kind == "darts":
+        depends |= _common(bench, origin, seed)
+        return bench.stage(name, work, depends, origin.given, bench.teacher.digest, bench.table)
+    depends |= {"recalibration": settings.truth.recalibration, "seed": seed}
+    return bench.stage(name, work, depends, supernet, bench.table)

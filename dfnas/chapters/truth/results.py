@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file
 
 from dfnas.chapters import darts
-from dfnas.chapters.truth.experiment import LOG, SCRATCH, SEARCHED, SOURCES
+from dfnas.chapters.truth.experiment import LOG, SCRATCH, SEARCHED, SEARCHES, SOURCES
 from dfnas.models import nasbench
 from dfnas.profiles import Settings
 from dfnas.runtime import logs, statistics
@@ -19,7 +19,6 @@ from dfnas.search import proxies, scratch, tables
 from dfnas.search.tables import Table
 
 COUNTED = ("parameters", "macs")  # judges that need no image
-SEARCHES = ("evolution", "reinforce", "darts")
 # Judges of the same architectures, the first less the second.
 COMPARED = (
     *(("synthetic", other) for other in (*SOURCES[1:], *COUNTED, *proxies.NAMES)),
@@ -92,10 +91,10 @@ def decisions(artefacts: Mapping[str, Artefact]) -> dict[str, tuple[list[int], A
     """
     found: dict[str, tuple[list[int], Any, Any]] = {}
     for source in SEARCHED:
-        file = artefacts[f"darts-{source}-0"].folder / "alphas.safetensors"
-        weights = load_file(file)["alphas"].softmax(-1)
+        search = artefacts[f"darts-{source}-0"]
+        weights = load_file(search.folder / "alphas.safetensors")["alphas"].softmax(-1)
         skip = nasbench.OPERATIONS.index("skip_connect") if weights.shape[-1] == len(nasbench.OPERATIONS) else 0
-        steps = [darts.KEEP_EVERY * number for number in range(len(weights))]
+        steps = [min(darts.KEEP_EVERY * number, facts(search)["steps"]) for number in range(len(weights))]
         found[source] = (steps, torch.special.entr(weights).sum(-1).mean(-1), weights[..., skip].mean(-1))
     return found
 

@@ -110,7 +110,7 @@ def darts(folder: Path, source: Source, known: Sequence[Choices], space: Space, 
         loss,
         chapter.darts.search,
         settings.run,
-        steps=loop.steps_of(chapter.darts.search, len(halves[0])),
+        steps=(steps := loop.steps_of(chapter.darts.search, len(halves[0]))),
         side=side,
         folder=folder,
         companion=update,
@@ -120,4 +120,4 @@ def darts(folder: Path, source: Source, known: Sequence[Choices], space: Space, 
     loop.keep(folder, None)
     write_tensors(folder / "alphas.safetensors", {"alphas": torch.stack(update.snapshots).cpu()})
     kept = [alpha.detach().cpu() for alpha in network.alphas]
-    return likeliest(kept, known), {"entropy": _entropy(kept)}
+    return likeliest(kept, known), {"entropy": _entropy(kept), "steps": steps}
