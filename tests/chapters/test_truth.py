@@ -110,7 +110,7 @@ def test_a_given_table_names_the_space_and_is_what_all_is_compared_with(tmp_path
     kept = experiment.table_stage(settings, space).folder / "table.csv"
     assert kept.read_bytes() == (tmp_path / "chains.csv").read_bytes()
     names = [set(index.stage_keys("08-truth", each)) for each in (settings, SETTINGS)]
-    assert names[1] - names[0] == {"truth-own-drawn", "truth-trained-real"}
+    assert names[1] - names[0] == {"truth-trained-real"}
 
 
 def test_without_a_table_cells_are_trained_on_real_images_and_tested_on_real_ones(tmp_path, monkeypatch):
