@@ -37,7 +37,7 @@ from dfnas.search import proxies, scratch, supernets, tables
 from dfnas.search.tables import Row
 from dfnas.synthesis import sets
 
-VERSION = 2
+VERSION = 3
 LOG = "judged.jsonl"
 SOURCES = ("synthetic", "real_hard", "real_soft", "control", "noise")
 SEARCHED = ("synthetic", "real_hard", "real_soft", "control")  # sources that searches ask supernets of
@@ -239,12 +239,18 @@ def parts_of(bench: Bench, origin: Origin, seed: int) -> tuple[Source, Source]:
     return sources.split(source, round(settings.truth.held_out * len(source)), settings.data.classes, seed)
 
 
-def judge_of(bench: Bench, origin: Origin, supernet: Artefact, seed: int) -> supernets.Judge:
-    """What gives an architecture's accuracy on its source's held-out images, with batch-norm statistics of its own."""
+def judge_of(bench: Bench, origin: Origin, supernet: Artefact, seed: int) -> table_searches.Judge:
+    """What gives an architecture's score on its source's held-out images, with batch-norm statistics of its own.
+
+    The score is the share of images to which it gives the largest entry of the label, as the images' own classes may
+    be others: labels of synthetic images leave their slots, and real ones are not all known to the teacher.
+    """
     chapter, network = bench.settings.truth, build(bench, seed)
     network.load_state_dict(load_file(supernet.folder / "model.safetensors"))
     parts = parts_of(bench, origin, seed)
-    return supernets.judge(network, parts, chapter.recalibration, chapter.training.batch, chapter.side, bench.settings)
+    batch, side = chapter.training.batch, chapter.side
+    judge = supernets.judge(network, parts, chapter.recalibration, batch, side, bench.settings)
+    return lambda choices: judge(choices)[1]
 
 
 def judging_stage(bench: Bench, origin: Origin, supernet: Artefact, seed: int) -> Artefact:
@@ -254,7 +260,7 @@ def judging_stage(bench: Bench, origin: Origin, supernet: Artefact, seed: int) -
     def work(folder: Path) -> None:
         with origin.guarded():
             judge = judge_of(bench, origin, supernet, seed)
-            judge_all(folder, lambda text: {"score": judge(nasbench.from_text(text))[0]}, bench)
+            judge_all(folder, lambda text: {"score": judge(nasbench.from_text(text))}, bench)
 
     # What trained the supernet is in its key.
     depends = {"architectures": chapter.architectures, "recalibration": chapter.recalibration}

@@ -51,7 +51,7 @@ def trained(artefacts: Mapping[str, Artefact]) -> tuple[Rankings, list[float]]:
     found: Rankings = {}
     for name in SCRATCH:
         rows = _rows(artefacts[f"scratch-{name}"])
-        found |= {f"scratch_{name}": [[row["own"] for row in rows]]}
+        found |= {f"scratch_{name}": [[row["labelled"] for row in rows]]}
         found |= {f"scratch_{name}_on_real": [[row["accuracy"] for row in rows]]}
     table = {row[0]: row[1] for row in table_of(artefacts).rows}
     return found, [table[row["architecture"].rpartition(";")[2]] for row in rows]
