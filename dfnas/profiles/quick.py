@@ -12,7 +12,7 @@ STUDENT = settings.StudentSettings(
 FROM_SCRATCH = settings.ScratchSettings(
     settings.TrainingSettings(batch=64, learning_rate=0.2, steps=100, averaging=0.95, decay_vectors=False)
 )
-CELLS = settings.TrainingSettings(batch=64, learning_rate=0.1, steps=400)
+CELLS = settings.TrainingSettings(batch=64, learning_rate=0.1, steps=800)
 
 SETTINGS = settings.Settings(
     profile="quick",
@@ -117,7 +117,7 @@ SETTINGS = settings.Settings(
         full=variant(CELLS, steps=200, averaging=0.96),
         evolution=settings.EvolutionSettings(population=4, generations=2, parents=3, mutations=2, crossovers=2),
         darts=settings.MixtureSettings(variant(CELLS, steps=60, clip_norm=5.0), architecture_rate=2e-2),
-        reinforce=settings.PolicySettings(updates=20, samples=4),
+        reinforce=settings.PolicySettings(updates=15, samples=4),
         scratch_architectures=8,
         seeds=3,
         channels=4,

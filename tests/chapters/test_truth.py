@@ -374,6 +374,15 @@ def test_records_hold_the_names_of_the_design(artefacts):
 # Settings.
 
 
+def test_profiles_keep_to_the_least_that_can_decide():
+    quick, laptop = profiles.load("quick").truth, profiles.load("laptop").truth
+    assert quick.trained >= 24
+    assert (laptop.architectures, laptop.scratch_architectures, laptop.seeds) >= (500, 100, 5)
+    assert laptop.training.steps >= 12_000
+    hours = [row["seconds_estimate"] / 3600 for row in estimate.plan(profiles.load("laptop"))]
+    assert sum(hours) < 3
+
+
 def test_a_plan_counts_supernets_questions_and_trainings(tmp_path):
     rows = {row["stage"].split(" x ")[0]: row for row in estimate.plan(SETTINGS)}
     chapter = SETTINGS.truth
