@@ -15,7 +15,7 @@ FROM_SCRATCH = settings.ScratchSettings(
     searches=SEARCHES,
     alike=4,
 )
-CELLS = settings.TrainingSettings(batch=64, learning_rate=0.1, steps=400)
+CELLS = settings.TrainingSettings(batch=64, learning_rate=0.1, steps=800)
 
 SETTINGS = settings.Settings(
     profile="quick",
@@ -118,18 +118,18 @@ SETTINGS = settings.Settings(
     # Small networks and images, so that cells differ by more than chance; trained to the end, each reaches 90 %.
     truth=settings.TruthSettings(
         training=CELLS,
-        scratch=variant(CELLS, learning_rate=0.2, steps=100, averaging=0.95),
-        full=variant(CELLS, steps=250, averaging=0.97),
+        scratch=variant(CELLS, learning_rate=0.2, steps=160, averaging=0.96),
+        full=variant(CELLS, steps=200, averaging=0.96),
         evolution=settings.EvolutionSettings(population=4, generations=2, parents=3, mutations=2, crossovers=2),
-        darts=settings.MixtureSettings(variant(CELLS, steps=100, clip_norm=5.0), architecture_rate=2e-2),
-        reinforce=settings.PolicySettings(updates=20, samples=4),
+        darts=settings.MixtureSettings(variant(CELLS, steps=60, clip_norm=5.0), architecture_rate=2e-2),
+        reinforce=settings.PolicySettings(updates=15, samples=4),
         scratch_architectures=8,
         seeds=3,
         channels=4,
         cells=1,
         held_out=0.2,
         recalibration=4,
-        side=8,
+        side=12,
         temperature=2.0,
     ),
     pruning=settings.PruningSettings(

@@ -161,7 +161,7 @@ def _search(name: str, chapter: str, finds: str, other: str) -> Claim:
 
 
 def _student(name: str, text: str, estimate: Callable[[Record], Interval], *others: Gate) -> Claim:
-    needs = (gates.accurate("student_accuracy_real_same_count", 0.7), *others)
+    needs = (gates.repeated("sets"), gates.accurate("student_accuracy_real_same_count", 0.7), *others)
     return Claim(name, "03-calibration", text, estimate, gates=needs)
 
 

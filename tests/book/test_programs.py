@@ -1,287 +1,172 @@
-"""The programs on the pages: short, on their own feet, and they compute what the package computes."""
+"""The programs on the pages: short, of torch alone, and what the package computes on the same draws.
+
+A program draws from plain generators where the package names its own, so here the package gets the program's; all
+else is the package's, from end to end. Tolerances are of fp32: another order of sums, carried through the iterations.
+"""
 
 import ast
 import copy
-import dataclasses
-import functools
-import symtable
-import sys
-from collections.abc import Iterable, Iterator
-from types import SimpleNamespace
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import nbformat
 import pytest
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from safetensors.torch import load_file
 
-from dfnas import profiles
-from dfnas.chapters import darts
-from dfnas.chapters.proxylessnas import binarisation
+from dfnas import models, profiles
+from dfnas.chapters import calibration, distillation
+from dfnas.data import images
 from dfnas.data.sources import Source
-from dfnas.data.splits import no_real_data
-from dfnas.models import chain, pruning, pruning_net, shufflenet
-from dfnas.models.darts_supernet import MixedOperation
+from dfnas.profiles import Settings
+from dfnas.profiles.resolve import variant
 from dfnas.runtime import seeds
-from dfnas.search import evolution, supernets
-from dfnas.training import evaluation, loop
+from dfnas.synthesis import inversion, sets
+from dfnas.training import evaluation, students
 
 from .made_up import ROOT
 
 LINES = 40  # that are not blank
-TOLERANCE = 1e-9  # in float64: of weights, of architecture parameters and of logits
-CHAPTERS = ("04-darts", "05-spos", "06-proxylessnas", "09-pruning")
-CELLS = {path.stem: nbformat.read(path, as_version=4).cells for path in sorted((ROOT / "notebooks").glob("*.ipynb"))}
-PROGRAMS = {
-    name: [cell for cell in cells if "program" in cell.metadata.get("tags", [])] for name, cells in CELLS.items()
-}
-SETTINGS = profiles.load("smoke", 0, ["run.device=cpu"])
-PLAIN = profiles.settings.TrainingSettings(
-    batch=64, learning_rate=0.1, nesterov=False, weight_decay=0, warm_up=0, schedule="linear", final_learning_rate=0.1
-)  # the recipe of all programs: SGD at one rate, with momentum 0.9
+ITERATIONS, STEPS = 20, 50  # of a program in a test: rounding grows tenfold in some five iterations more
+ALLOWED = {"torch", "math", "dfnas.data", "dfnas.figures", "dfnas.profiles"}
 
 
-@pytest.fixture(autouse=True)
-def double() -> Iterator[None]:
-    """In float64, so that rounding does not grow with the steps and what is left is what is computed."""
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(torch.float32)
+def programs() -> dict[str, str]:
+    """The source of each chapter's program."""
+    found = {}
+    for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
+        for cell in nbformat.read(path, as_version=4).cells:
+            if "program" in cell.metadata.get("tags", []):
+                assert cell.id == f"cell-{path.stem.partition('-')[2]}-program"
+                assert "hide-input" not in cell.metadata.tags
+                found[path.stem] = cell.source
+    return found
 
 
-each_program = pytest.mark.parametrize("name", [name for name, cells in PROGRAMS.items() if cells])
+PROGRAMS = programs()
 
 
-def bound(source: str) -> set[str]:
-    """The names that code binds at its top level."""
-    symbols = symtable.symtable(source, "cell", "exec").get_symbols()
-    return {each.get_name() for each in symbols if each.is_assigned() or each.is_imported() or each.is_namespace()}
+def run(name: str, *shorter: tuple[str, str]) -> dict[str, Any]:
+    """What a program leaves, its variables by name; with words of it replaced, so that it takes fewer iterations."""
+    source, variables = PROGRAMS[name], dict[str, Any]()
+    for words, others in shorter:
+        assert source.count(words) == 1, words
+        source = source.replace(words, others)
+    with torch.random.fork_rng(devices=[]):
+        exec(compile(source, name, "exec"), variables)
+    return variables
 
 
-def modules(tree: ast.AST) -> list[str]:
-    """The modules that code imports, and what it takes from them."""
-    nodes = [node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)]
-    return [f"{getattr(node, 'module', '')}.{alias.name}".strip(".") for node in nodes for alias in node.names]
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_a_program_is_short_and_of_torch_alone(name: str) -> None:
+    assert len([line for line in PROGRAMS[name].splitlines() if line.strip()]) <= LINES
+    taken = set(bound(PROGRAMS[name]).values()) - {""}
+    assert [each for each in taken if not any(f"{each}.".startswith(f"{room}.") for room in ALLOWED)] == []
 
 
-def run(name: str, **changes: Any) -> dict[str, Any]:
-    """What a program leaves; `changes` are made before its first loop, and `start` is what was there then."""
-    tree = ast.parse(PROGRAMS[name][0].source)
-    first = next(number for number, node in enumerate(tree.body) if isinstance(node, ast.For))
-    space: dict[str, Any] = {"__name__": "program"}
-    with torch.random.fork_rng(devices=[]), no_real_data():
-        exec(compile(ast.Module(tree.body[:first], []), name, "exec"), space)
-        kept = {key: value for key, value in space.items() if isinstance(value, nn.Module)}
-        start = copy.deepcopy(kept)
-        random = torch.Generator()
-        random.set_state(torch.get_rng_state())
-        space |= changes
-        exec(compile(ast.Module(tree.body[first:], []), name, "exec"), space)
-    return space | {"start": start, "random": random}
+def bound(source: str) -> dict[str, str]:
+    """What a cell binds: each name, with where it comes from if it is imported."""
+    found = {}
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            front = f"{node.module}." if isinstance(node, ast.ImportFrom) else ""
+            found |= {alias.asname or alias.name: front + alias.name for alias in node.names}
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            found[node.id] = ""
+    return found
 
 
-def batches(program: dict[str, Any], rows: Tensor) -> Any:
-    """The batches of a program, one behind another, as the package's loop asks for them."""
-    return lambda step, side: (program["inputs"][rows[step % len(rows)]], program["classes"][rows[step % len(rows)]])
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_a_program_leaves_what_the_page_imports_and_sets_before_it(name: str) -> None:
+    before: dict[str, str] = {}
+    for cell in nbformat.read(ROOT / "notebooks" / f"{name}.ipynb", as_version=4).cells:
+        if "program" in cell.metadata.get("tags", []):
+            break
+        before |= bound(cell.source) if cell.cell_type == "code" else {}
+    theirs = bound(PROGRAMS[name])
+    assert [each for each in before.keys() & theirs.keys() if not before[each] == theirs[each] != ""] == []
 
 
-def train(network: nn.Module, program: dict[str, Any], rows: Tensor, steps: int, companion: Any) -> None:
-    """Train with the package's loop, as far as the program went."""
-    sample = batches(program, rows)
-    loop.train(network, sample, F.cross_entropy, PLAIN, SETTINGS.run, steps=steps, side=12, companion=companion)
+@pytest.fixture
+def draws(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The package's generators, those of the programs: a round's canvases and places from one, a step's crops."""
+    named, rounds = seeds.generator, dict[str, torch.Generator]()
+
+    def generator(seed: int, name: str, step: int = 0) -> torch.Generator:
+        kind, number, *_ = [*name.split(), ""]
+        if kind == "canvas":
+            rounds[number] = torch.Generator().manual_seed(int(number))
+        if kind in ("canvas", "regions"):
+            return rounds[number]
+        return torch.Generator().manual_seed(step) if kind == "crops" else named(seed, name, step)
+
+    monkeypatch.setattr(seeds, "generator", generator)
 
 
-def close(ours: Iterable[Tensor], theirs: Iterable[Tensor]) -> bool:
-    """Whether two lists of tensors hold the same values, but for rounding in float64."""
-    return all(torch.allclose(one, other, rtol=0, atol=TOLERANCE) for one, other in zip(ours, theirs, strict=True))
+def eager(**changes: Any) -> Settings:
+    """Quick's settings with changes, in fp32 on the CPU."""
+    return variant(profiles.load("quick"), run={"device": "cpu", "precision": "fp32"}, **changes)
 
 
-def test_chapters_have_a_program() -> None:
-    assert {name: len(cells) for name, cells in PROGRAMS.items() if cells}.items() >= dict.fromkeys(CHAPTERS, 1).items()
+def synthesis_of(images: int, **changes: Any) -> Settings:
+    """Quick's settings with the synthesis that a program writes out."""
+    fields = {"stages": ((1, ITERATIONS, "grow"),), "learning_rates": (0.2,), "batch": images, "images": images}
+    return eager(synthesis=fields | changes)
 
 
-@each_program
-def test_a_program_is_short_and_stands_on_its_own(name: str) -> None:
-    (cell,) = PROGRAMS[name]
-    assert cell.id == f"cell-{name.partition('-')[2]}-program"
-    assert "hide-input" not in cell.metadata.tags
-    assert len([line for line in cell.source.splitlines() if line.strip()]) <= LINES
-    for module in modules(ast.parse(cell.source)):
-        ours = module.startswith(("dfnas.data.", "dfnas.figures")) or module == "dfnas.figures"
-        assert ours or module.partition(".")[0] in {"torch", *sys.stdlib_module_names}, module
+TERMS = ("cross_entropy", "total_variation_l2", "image_l2", "batch_norm")  # of the program, in its order
 
 
-@each_program
-def test_a_program_leaves_the_names_of_its_page_alone(name: str) -> None:
-    (cell,) = PROGRAMS[name]
-    before = CELLS[name][: CELLS[name].index(cell)]
-    taken = set().union(*(bound(other.source) for other in before if other.cell_type == "code"))
-    assert (bound(cell.source) & taken) <= {"torch", "figures"}
+@pytest.mark.usefixtures("draws")
+def test_inversion_is_the_package_s() -> None:
+    found = run("02-synthesis", ("20, 16, 150, 10", f"20, 16, {ITERATIONS}, 10"))
+    settings = synthesis_of(20, rounds=1, warm_up=10, image_l2=1e-3)
+    with inversion.Inversion(found["teacher"], settings.synthesis, settings.data, settings.run) as inverter:
+        canvas, terms = inversion.invert(inverter, found["y"], 0, 0, 0)
+    columns = [
+        inversion.TERMS.index(name) for name in ("cross_entropy", "total_variation_l2", "image_l2", "batch_norm")
+    ]
+    torch.testing.assert_close(torch.stack(found["terms"]), terms[:, columns], rtol=1e-5, atol=0)
+    torch.testing.assert_close(found["x"].detach(), canvas, rtol=0, atol=1e-3)
 
 
-class Cell(nn.Module):
-    """The cell of chapter 4's program, of the package's mixed operations."""
-
-    def __init__(self, start: dict[str, nn.Module]) -> None:
-        super().__init__()
-        self.stem, self.edges, self.linear = start["stem"], nn.ModuleList(), start["linear"]
-        for modules in start["edges"]:
-            self.edges.append(MixedOperation(2, 1))
-            self.edges[-1].clear()
-            self.edges[-1].update({str(number): module for number, module in enumerate(modules)})
-        self.alphas = [torch.zeros(1 + len(edge), requires_grad=True) for edge in self.edges]
-
-    def forward(self, x: Tensor) -> Tensor:
-        shares, x = [alpha.softmax(0) for alpha in self.alphas], self.stem(x)
-        y = self.edges[0](x, shares[0])
-        z = self.edges[1](x, shares[1]) + self.edges[2](y, shares[2])
-        return self.linear(torch.cat([y, z], 1).mean((2, 3)))
+@pytest.mark.usefixtures("draws")
+def test_a_round_of_calibration_is_the_package_s(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = run("03-calibration", ("iterations=150", f"iterations={ITERATIONS}"))
+    settings = synthesis_of(40, batch=20, rounds=2, warm_up=0)
+    monkeypatch.setattr(sets, "slot_classes", lambda *_: found["p"][0].argmax(1))
+    with inversion.Inversion(found["teacher"], settings.synthesis, settings.data, settings.run) as inverter:
+        first = sets.make_shard(inverter, 0, 0, None, 0)
+        second = sets.make_shard(inverter, 1, 0, first.logits, 0)
+    for shard, finished, labels in zip((first, second), found["strips"].values(), found["p"][1:], strict=True):
+        assert (shard.images.int() - finished.int()).abs().max() <= 2  # grey levels
+        torch.testing.assert_close(labels, shard.logits.float().softmax(1), rtol=0, atol=0.01)
+    rounds = [Source(each.images, each.logits.float(), each.slot_class, (0.5,), (0.5,)) for each in (first, second)]
+    assert found["drift"].item() == pytest.approx(calibration.drift(rounds)[0], abs=1e-3)
+    assert found["entropy"].item() == pytest.approx(calibration.entropy(rounds[1].targets).mean().item(), abs=1e-3)
 
 
-def test_darts_takes_the_package_s_steps() -> None:
-    program = run("04-darts", steps=20)
-    cell = Cell(program["start"])
-    settings = dataclasses.replace(
-        SETTINGS.darts, order="first", architecture_rate=0.03, architecture_betas=(0.5, 0.999), architecture_decay=0
-    )
-    held_out = batches(program, program["for_alpha"])
-    update = darts.ArchitectureUpdate(
-        cell, lambda step: (), lambda step: held_out(step, 0), lambda x, y: F.cross_entropy(cell(x), y), settings
-    )
-    train(cell, program, program["for_weights"], 20, update)
-    assert program["alpha"].abs().max() > 0.1
-    assert close(cell.alphas, program["alpha"])
-    for part in ("stem", "edges", "linear"):
-        assert close(getattr(cell, part).parameters(), program[part].parameters())
-
-
-class Added(nn.Module):
-    """A version whose input is added to what it gives."""
-
-    def __init__(self, version: nn.Module) -> None:
-        super().__init__()
-        self.version = version
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x + self.version(x)
-
-
-def supernet_of(program: dict[str, Any]) -> shufflenet.Supernet:
-    """The package's supernet, with the program's parts at their start."""
-    start, width = program["start"], program["width"]
-    space = shufflenet.Space(stem=width, widths=(width,), repeats=(4,), strides=(1,), tail=width, dropout=0)
-    supernet = shufflenet.Supernet(space, 10, 1)
-    supernet.stem, supernet.tail, supernet.linear = start["stem"], nn.Identity(), start["linear"]
-    supernet.blocks = nn.ModuleList(nn.ModuleList(map(Added, versions)) for versions in start["blocks"])
-    return supernet
-
-
-def test_spos_takes_the_package_s_steps_and_has_its_generation(monkeypatch: pytest.MonkeyPatch) -> None:
-    program = run("05-spos", steps=40)
-    random, supernet = program["random"], supernet_of(program)
-    monkeypatch.setattr(seeds, "generator", lambda *_: random)  # what the program's own random numbers were
-    draw = functools.partial(shufflenet.random_choices, supernet.space)
-    train(supernet, program, program["batches"], 40, supernets.RandomChoice(supernet, draw, 0))
-    for part in ("stem", "blocks", "linear"):
-        assert close(getattr(supernet, part).parameters(), program[part].parameters())
-    macs = [chain.macs([chain.Layer(16, 16, kernel)], 6) for kernel in program["kernels"]]
-    judging = program["judging"]
-
-    @torch.no_grad()
-    def judge(path: evolution.Candidate) -> float:
-        supernet.choose(path)
-        evaluation.recalibrate(supernet, [program["inputs"][judging]], SETTINGS.run)
-        return evaluation.accuracy(supernet(program["inputs"][judging]), program["classes"][judging])
-
-    problem = evolution.Problem(
-        random=draw,
-        redraw=lambda candidate, position, generator: int(torch.randint(4, (), generator=generator)),
-        admissible=lambda path: sum(macs[version] for version in path) <= program["limit"],
-        evaluate=judge,
-    )
-    sizes = profiles.settings.EvolutionSettings(
-        population=10, generations=1, parents=4, mutations=5, crossovers=5, mutation_probability=0.3, tries=1000
-    )
-    visited = evolution.search(problem, sizes, 0)
-    assert [row.candidate for row in visited] == list(program["scores"])
-    assert [row.scores[0] for row in visited] == pytest.approx(list(program["scores"].values()))
-
-
-def test_spos_moves_the_weights_of_the_path_alone() -> None:
-    program = run("05-spos", steps=1)
-    path = torch.randint(4, (4,), generator=program["random"]).tolist()
-    for before, after, taken in zip(program["start"]["blocks"], program["blocks"], path, strict=True):
-        same = [torch.equal(one[1].weight, other[1].weight) for one, other in zip(before, after, strict=True)]
-        assert same == [version != taken for version in range(4)]
-
-
-class Chain(nn.Module):
-    """The chain of chapter 6's program, as the package's search wants it."""
-
-    def __init__(self, start: dict[str, nn.Module]) -> None:
-        super().__init__()
-        self.stem, self.blocks, self.linear = start["stem"], start["blocks"], start["linear"]
-        self.space = SimpleNamespace(blocks=[SimpleNamespace(operations=1 + len(block)) for block in self.blocks])
-        self.path: tuple[int, ...] = ()
-
-    def choose(self, path: tuple[int, ...]) -> None:
-        self.path = path
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = self.stem(x)
-        for block, operation in zip(self.blocks, self.path, strict=True):
-            x = x + block[operation](x) if operation < len(block) else x
-        return self.linear(x.mean((2, 3)))
-
-
-def test_reinforce_is_the_package_s(monkeypatch: pytest.MonkeyPatch) -> None:
-    program = run("06-proxylessnas", warm_up=10, steps=10)
-    random, network = program["random"], Chain(program["start"])
-    drawn = {"architectures", "path Search"}  # all else makes no difference here
-    monkeypatch.setattr(seeds, "generator", lambda seed, name, step=0: random if name in drawn else torch.Generator())
-    rows, width = program["judging"], program["width"]
-    images, classes = program["inputs"][rows], program["classes"][rows]
-    # Normalised already: pixels of [0, 255], of mean 0 and deviation 1 / 255, are what the network sees.
-    held_out = Source(images, classes, classes, (0.0,), (1 / 255,))
-    settings = dataclasses.replace(SETTINGS, data=dataclasses.replace(SETTINGS.data, region=12))
-    chapter = dataclasses.replace(
-        SETTINGS.proxylessnas,
-        **{"update": "reinforce", "updates": 10, "delay": 10 / 20, "samples": 8, "judged_batch": 256, "side": 0},
-        **{"architecture_rate": 0.05, "architecture_betas": (0.0, 0.999), "exponent": 0.1, "baseline_rate": 0.99},
-    )
-    row = (*(float(chain.macs([chain.Layer(width, width, kernel)], 6)) for kernel in program["kernels"]), 0.0)
-    fixed = chain.macs([chain.Layer(1, width, 3, 2)], 12) + 10 * width
-    costs = binarisation.Costs(fixed, (row,) * 3, fixed + 3 * sum(row) / len(row))
-    search = binarisation.Search(network, held_out, costs, settings, chapter)
-    for alpha in search.alphas:
-        alpha.zero_()
-    train(network, program, program["batches"], 20, search)
-    assert program["alpha"].abs().max() > 0.1
-    assert close(search.alphas, program["alpha"])
-    assert search.baseline == pytest.approx(float(program["baseline"]), abs=TOLERANCE)
-    assert close(
-        network.parameters(),
-        [*program["stem"].parameters(), *program["blocks"].parameters(), *program["linear"].parameters()],
-    )
-
-
-def test_pruning_net_is_the_package_s(monkeypatch: pytest.MonkeyPatch) -> None:
-    program = run("09-pruning", steps=20)
-    space = pruning.Space("program", 16, 3, 1, False, (1, 1), (16, 32), bottleneck=False)
-    net, start, random = pruning_net.PruningNet(space, 10, 1), program["start"], program["random"]
-    (one, two), (three, four) = net.blocks[0].main, net.blocks[1].main
-    parts = {"stem": net.stem, "one": one, "two": two, "three": three, "four": four, "shortcut": net.blocks[1].shortcut}
-    for name, part in parts.items():
-        part.generator.load_state_dict(start[name].state_dict())
-    net.linear.load_state_dict(start["linear"].state_dict())
-    monkeypatch.setattr(seeds, "generator", lambda *_: random)
-    draw = functools.partial(pruning.random_encoding, space)
-    train(net, program, program["batches"], 20, supernets.RandomChoice(net, draw, 0))
-    for name, part in parts.items():
-        assert close(part.generator.parameters(), program[name].parameters())
-    rows, net = program["judging"], net.train()
-    for encoding in ((0, 30, 7), (13, 0, 30), (30, 30, 30)):
-        net.choose(encoding)
-        with torch.no_grad():
-            assert close(net(program["inputs"][rows]), program["answers"](encoding, rows))
+@pytest.mark.usefixtures("draws")
+def test_distillation_is_the_package_s(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    found = run("10-distillation", ("(80, 2)", "(5, 2)"), ("2.0, 200", f"2.0, {STEPS}"))
+    teacher, fresh = found["teacher"], copy.deepcopy(found["student"])
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        for layer in fresh:
+            getattr(layer, "reset_parameters", lambda: None)()
+    monkeypatch.setattr(models, "build", lambda *_: fresh)
+    recipe = {"batch": 50, "learning_rate": 0.1, "steps": STEPS, "warm_up": 0.0, "averaging": 0.0}
+    settings = eager(student={"training": recipe, "labels": "online", "temperature": 2.0})
+    unlabelled = torch.zeros(len(found["made"]), 10)
+    source = Source(found["made"], unlabelled, unlabelled.argmax(1), teacher.mean, teacher.std)
+    students.train_synthetic(tmp_path, source, settings, teacher, settings.student, 0)
+    student = found["student"].state_dict()
+    for name, weights in load_file(tmp_path / "model.safetensors").items():
+        torch.testing.assert_close(student[name], weights, rtol=0, atol=1e-3, msg=name)
+    fresh.load_state_dict(student)
+    central = images.center_crop(found["apart"], 16)
+    both = (replace(teacher, network=fresh), teacher)
+    answers, truth = (evaluation.answers(each, central, settings.run) for each in both)
+    compared = distillation.compare(answers, truth, truth.argmax(1))
+    assert found["agreement"].item() == pytest.approx(compared["agreement"])

@@ -52,6 +52,7 @@ def test_every_chapter_runs_and_its_record_is_good(runs, name):
 
 
 def test_records_hold_the_metrics_that_every_profile_has(runs):
+    students = ("hard", "round0", "calibrated", "online", "jitter", "noregion", "control", "noise", "real_same_count")
     chapters = {
         "00-own-network": {"classes", "side", "batch_norm_layers", "images", "student_agreement", "files"},
         "01-teacher": {"teacher_accuracy", "teacher_macs", "teacher_parameters"},
@@ -66,11 +67,7 @@ def test_records_hold_the_metrics_that_every_profile_has(runs):
             "student_accuracy_std",
             "student_accuracy_n",
         },
-        "03-calibration": {
-            f"student_accuracy_{arm}{part}"
-            for arm in ("hard", "round0", "calibrated", "online", "jitter", "noregion", "noise", "real_same_count")
-            for part in ("", "_std", "_n")
-        },
+        "03-calibration": {f"student_accuracy_{arm}{part}" for arm in students for part in ("", "_std", "_n")},
     }
     sources = ("synthetic", "real", "control")
     arms = (*(f"{arm}_{name}" for arm in ("found_on", "random_for") for name in sources), "random")

@@ -110,7 +110,7 @@ def test_a_given_table_names_the_space_and_is_what_all_is_compared_with(tmp_path
     kept = experiment.table_stage(settings, space).folder / "table.csv"
     assert kept.read_bytes() == (tmp_path / "chains.csv").read_bytes()
     names = [set(index.stage_keys("08-truth", each)) for each in (settings, SETTINGS)]
-    assert names[1] - names[0] == {"truth-own-drawn", "truth-trained-real"}
+    assert names[1] - names[0] == {"truth-trained-real"}
 
 
 def test_without_a_table_cells_are_trained_on_real_images_and_tested_on_real_ones(tmp_path, monkeypatch):
@@ -154,7 +154,7 @@ def test_a_supernet_that_was_stopped_ends_with_the_same_bits_and_judges_once(tmp
 
     def score(text):
         asked.append(text)
-        return {"score": judge(nasbench.from_text(text))[0]}
+        return {"score": judge(nasbench.from_text(text))}
 
     experiment.judge_all(tmp_path, score, bench)
     log = (tmp_path / experiment.LOG).read_bytes()
@@ -198,7 +198,7 @@ def test_a_search_finds_what_its_judge_puts_first_and_never_leaves_the_table(tmp
     def judge(choices):
         assert choices in CHOICES
         asked.append(choices)
-        return CHOICES.index(choices) / 10, 0.0
+        return CHOICES.index(choices) / 10
 
     find, facts = table_searches.evolve(tmp_path, judge, CHOICES, SPACE, recipe, 0)
     assert find == max(asked, key=CHOICES.index)
@@ -208,7 +208,7 @@ def test_a_search_finds_what_its_judge_puts_first_and_never_leaves_the_table(tmp
 def test_reinforce_moves_its_policy_by_the_gradient_that_autograd_finds(tmp_path):
     recipe = dataclasses.replace(SETTINGS.truth.reinforce, updates=3, samples=8, rate=0.2, baseline_rate=0.5)
     scores = {path: 0.1 * sum(path) for path in itertools.product(range(5), repeat=6)}
-    find, facts = table_searches.reinforce(tmp_path, lambda path: (scores[path], 0.0), CHOICES, SPACE, recipe, 4)
+    find, facts = table_searches.reinforce(tmp_path, scores.__getitem__, CHOICES, SPACE, recipe, 4)
 
     alphas = [torch.zeros(5, requires_grad=True) for _ in range(6)]
     optimiser, baseline = torch.optim.Adam(alphas, lr=0.2), None
@@ -233,7 +233,7 @@ def test_reinforce_that_was_stopped_asks_nothing_twice_and_ends_alike(tmp_path):
         if len(asked) == most:
             raise KeyboardInterrupt
         asked.append(path)
-        return sum(path) / 24, 0.0
+        return sum(path) / 24
 
     recipe = dataclasses.replace(SETTINGS.truth.reinforce, updates=5)
     with pytest.raises(KeyboardInterrupt):
@@ -309,7 +309,7 @@ def artefacts(tmp_path):
     for name in experiment.SCRATCH:
         found[f"scratch-{name}"] = holding(f"scratch-{name}")
         rows = (
-            {"architecture": nasbench.network_text(SPACE, text), "own": place / 10, "accuracy": -place / 10}
+            {"architecture": nasbench.network_text(SPACE, text), "labelled": place / 10, "accuracy": -place / 10}
             for place, text in enumerate(texts[:3])
         )
         logs.write(found[f"scratch-{name}"].folder / experiment.LOG, rows)
@@ -372,6 +372,15 @@ def test_records_hold_the_names_of_the_design(artefacts):
 
 
 # Settings.
+
+
+def test_profiles_keep_to_the_least_that_can_decide():
+    quick, laptop = profiles.load("quick").truth, profiles.load("laptop").truth
+    assert quick.trained >= 24
+    assert (laptop.architectures, laptop.scratch_architectures, laptop.seeds) >= (500, 100, 5)
+    assert laptop.training.steps >= 12_000
+    hours = [row["seconds_estimate"] / 3600 for row in estimate.plan(profiles.load("laptop"))]
+    assert sum(hours) < 3
 
 
 def test_a_plan_counts_supernets_questions_and_trainings(tmp_path):

@@ -193,6 +193,7 @@ BROKEN = {
     "uniform_third_macs": 1.06e6,
     **{f"searches_{name}": 1 for name in ("synthetic", "real", "control")},
     "supernets": 1,
+    "sets": 1,
 }
 
 

@@ -158,10 +158,11 @@ def train_one(folder: Path, origin: Origin, settings: Settings, seed: int, item:
     part.mkdir(exist_ok=True)
     with origin.guarded():
         network = train(part, text, learnt, settings, seed)
-        own, _ = evaluation.accuracy_on(network, held_out, settings.run)
+        own, labelled = evaluation.accuracy_on(network, held_out, settings.run)
     accuracy = own if test is held_out else evaluation.accuracy_on(network, test, settings.run)[0]
     side = settings.consistency.side or data.region
-    facts = {"architecture": text, "accuracy": accuracy, "own": own, "parameters": cost.parameters(network)}
+    facts = {"architecture": text, "accuracy": accuracy, "own": own, "labelled": labelled}
+    facts["parameters"] = cost.parameters(network)
     facts["macs"] = cost.macs(network, (data.channels, side, side))
     logs.write(part / DONE, [facts])
     loop.keep(part, None)

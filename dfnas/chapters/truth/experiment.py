@@ -37,7 +37,7 @@ from dfnas.search import proxies, scratch, supernets, tables
 from dfnas.search.tables import Row
 from dfnas.synthesis import sets
 
-VERSION = 2
+VERSION = 3
 LOG = "judged.jsonl"
 SOURCES = ("synthetic", "real_hard", "real_soft", "control", "noise")
 SEARCHED = ("synthetic", "real_hard", "real_soft", "control")  # sources that searches ask supernets of
@@ -73,7 +73,7 @@ def compute(settings: Settings) -> dict[str, Artefact]:
     space, teacher = check(settings), load_teacher(settings)
     bench = Bench(settings, teacher, space, table_stage(settings, space))
     held = origins_of(settings, teacher)
-    artefacts = origins.held(held) | {"table": bench.table, "drawn": draw_stage(bench)}
+    artefacts = origins.held(held) | {"table": bench.table}
     calls = {
         f"{name}-{number}": functools.partial(_of_seed, bench, origin, number)
         for name, origin in held.items()
@@ -82,8 +82,7 @@ def compute(settings: Settings) -> dict[str, Artefact]:
     for parts in processes.made(calls, settings.run, "supernets and searches").values():
         artefacts |= parts
     for name in SCRATCH:
-        recipe, seed = settings.truth.scratch, settings.seed + 1  # the table's own trainings have the run's seed
-        artefacts[f"scratch-{name}"] = training_stage(held[name], artefacts["drawn"], settings, recipe, seed)
+        artefacts[f"scratch-{name}"] = scratch_stage(bench, held[name])
     for name in UNTRAINED:
         artefacts[f"untrained-{name}"] = untrained_stage(bench, held[name])
     return artefacts
@@ -123,14 +122,9 @@ def table_stage(settings: Settings, space: Space) -> Artefact:
             shutil.copyfile(given, folder / "table.csv")
 
         return stages.stage("truth-table", copy, {}, [tables.read(given).digest], VERSION)
-    drawn = stages.stage(
-        "truth-own-drawn",
-        lambda folder: scratch.write_architectures(folder, draw(space, chapter.trained, settings.seed)),
-        {"count": chapter.trained, "space": space, "seed": settings.seed},
-        version=VERSION,
-    )
-    origin = Origin("real", real_data.digest(settings.data))
-    trained = training_stage(origin, drawn, settings, chapter.full, settings.seed)
+    origin, texts = Origin("real", real_data.digest(settings.data)), lambda: draw(space, chapter.trained, settings.seed)
+    depends = {"trained": chapter.trained, "space": space}
+    trained = training_stage(origin, texts, settings, chapter.full, settings.seed, depends)
     return stages.stage("truth-table", lambda folder: write_table(folder, trained), {}, [trained], VERSION)
 
 
@@ -154,32 +148,41 @@ def write_table(folder: Path, trained: Artefact) -> None:
             table.writerow([nasbench.to_text(space, choices), *(row[name] for name in tables.COLUMNS[1:])])
 
 
-def draw_stage(bench: Bench) -> Artefact:
-    """The stage that draws what is trained from scratch, of what supernets judge; writes architectures.json."""
-    count = bench.settings.truth.scratch_architectures
-
-    def work(folder: Path) -> None:
-        scratch.write_architectures(folder, [nasbench.network_text(bench.space, row[0]) for row in bench.rows(count)])
-
-    depends = {"count": count, "space": bench.space, "seed": bench.settings.seed}
-    return bench.stage("drawn", work, depends, bench.table)
-
-
 def training_stage(
-    origin: Origin, drawn: Artefact, settings: Settings, recipe: TrainingSettings, seed: int
+    origin: Origin,
+    texts: Callable[[], list[str]],
+    settings: Settings,
+    recipe: TrainingSettings,
+    seed: int,
+    depends: dict[str, Any],
+    *inputs: Artefact,
 ) -> Artefact:
-    """The stage that trains each drawn architecture on a source, as the consistency chapter does; judged.jsonl."""
+    """The stage that trains networks on a source, as the consistency chapter does; writes judged.jsonl.
+
+    `texts` gives the networks, and depends on `depends` and `inputs`.
+    """
     chapter = settings.truth
     changes = {"training": recipe, "side": chapter.side, "temperature": chapter.temperature}
     changes |= {"held_out": chapter.held_out, "test_images": 0}
     short = dataclasses.replace(settings, consistency=variant(settings.consistency, **changes))
+    depends |= changes | {"source": origin.name, "seed": [settings.seed, seed], "images": settings.synthesis.images}
+    return stages.stage(
+        f"truth-trained-{origin.name}",
+        lambda folder: consistency.train_all(folder, texts(), origin, short, seed),
+        depends,
+        [origin.given, real_data.digest(settings.data), *inputs],
+        VERSION,
+        settings.run,
+    )
 
-    def work(folder: Path) -> None:
-        consistency.train_all(folder, scratch.read_architectures(drawn.folder), origin, short, seed)
 
-    depends = changes | {"source": origin.name, "seed": [settings.seed, seed], "images": settings.synthesis.images}
-    inputs = [origin.given, drawn, real_data.digest(settings.data)]
-    return stages.stage(f"truth-trained-{origin.name}", work, depends, inputs=inputs, version=VERSION, run=settings.run)
+def scratch_stage(bench: Bench, origin: Origin) -> Artefact:
+    """The stage that trains the first of the rows that supernets judge by themselves, for seconds."""
+    chapter, seed = bench.settings.truth, bench.settings.seed + 1  # the table's own trainings have the run's seed
+    count, space = chapter.scratch_architectures, bench.space
+    depends = {"count": count, "space": space}
+    texts = lambda: [nasbench.network_text(space, text) for text, *_ in bench.rows(count)]  # noqa: E731
+    return training_stage(origin, texts, bench.settings, chapter.scratch, seed, depends, bench.table)
 
 
 def _of_seed(bench: Bench, origin: Origin, number: int) -> dict[str, Artefact]:
@@ -236,12 +239,18 @@ def parts_of(bench: Bench, origin: Origin, seed: int) -> tuple[Source, Source]:
     return sources.split(source, round(settings.truth.held_out * len(source)), settings.data.classes, seed)
 
 
-def judge_of(bench: Bench, origin: Origin, supernet: Artefact, seed: int) -> supernets.Judge:
-    """What gives an architecture's accuracy on its source's held-out images, with batch-norm statistics of its own."""
+def judge_of(bench: Bench, origin: Origin, supernet: Artefact, seed: int) -> table_searches.Judge:
+    """What gives an architecture's score on its source's held-out images, with batch-norm statistics of its own.
+
+    The score is the share of images to which it gives the largest entry of the label, as the images' own classes may
+    be others: labels of synthetic images leave their slots, and real ones are not all known to the teacher.
+    """
     chapter, network = bench.settings.truth, build(bench, seed)
     network.load_state_dict(load_file(supernet.folder / "model.safetensors"))
     parts = parts_of(bench, origin, seed)
-    return supernets.judge(network, parts, chapter.recalibration, chapter.training.batch, chapter.side, bench.settings)
+    batch, side = chapter.training.batch, chapter.side
+    judge = supernets.judge(network, parts, chapter.recalibration, batch, side, bench.settings)
+    return lambda choices: judge(choices)[1]
 
 
 def judging_stage(bench: Bench, origin: Origin, supernet: Artefact, seed: int) -> Artefact:
@@ -251,7 +260,7 @@ def judging_stage(bench: Bench, origin: Origin, supernet: Artefact, seed: int) -
     def work(folder: Path) -> None:
         with origin.guarded():
             judge = judge_of(bench, origin, supernet, seed)
-            judge_all(folder, lambda text: {"score": judge(nasbench.from_text(text))[0]}, bench)
+            judge_all(folder, lambda text: {"score": judge(nasbench.from_text(text))}, bench)
 
     # What trained the supernet is in its key.
     depends = {"architectures": chapter.architectures, "recalibration": chapter.recalibration}
@@ -262,13 +271,9 @@ def judging_stage(bench: Bench, origin: Origin, supernet: Artefact, seed: int) -
 def judge_all(folder: Path, judge: Callable[[str], dict[str, float]], bench: Bench) -> None:
     """Write down what a judge says of each row of the table that the log does not have yet."""
     logs.mend(folder / LOG)
-    rows, done = bench.rows(bench.settings.truth.architectures), len(logs.read(folder / LOG))
-    progress = bar(total=len(rows), desc="the table's architectures", unit="architecture")
-    progress.update(done)
-    for text, *_ in rows[done:]:
+    left = bench.rows(bench.settings.truth.architectures)[len(logs.read(folder / LOG)) :]
+    for text, *_ in bar(left, desc="the table's architectures", unit="architecture"):
         logs.append(folder / LOG, {"architecture": text, **judge(text)})
-        progress.update()
-    progress.close()
 
 
 def untrained_stage(bench: Bench, origin: Origin) -> Artefact:

@@ -51,7 +51,7 @@ def trained(artefacts: Mapping[str, Artefact]) -> tuple[Rankings, list[float]]:
     found: Rankings = {}
     for name in SCRATCH:
         rows = _rows(artefacts[f"scratch-{name}"])
-        found |= {f"scratch_{name}": [[row["own"] for row in rows]]}
+        found |= {f"scratch_{name}": [[row["labelled"] for row in rows]]}
         found |= {f"scratch_{name}_on_real": [[row["accuracy"] for row in rows]]}
     table = {row[0]: row[1] for row in table_of(artefacts).rows}
     return found, [table[row["architecture"].rpartition(";")[2]] for row in rows]
@@ -156,15 +156,11 @@ def _losses(lost: Mapping[str, list[float]]) -> dict[str, Any]:
 def _told(artefacts: Mapping[str, Artefact]) -> dict[str, float]:
     """Means over searches: architectures looked at, how undecided they ended (nats), and skip connections of finds."""
     found: dict[str, float] = {}
+    told = (("evolution", "evaluations"), ("reinforce", "evaluations"), ("reinforce", "entropy"), ("darts", "entropy"))
     for source in SEARCHED:
-        for kind, name in (
-            ("evolution", "evaluations"),
-            ("reinforce", "evaluations"),
-            ("reinforce", "entropy"),
-            ("darts", "entropy"),
-        ):
-            told = [facts(search)[name] for search in _of(artefacts, f"{kind}-{source}-")]
-            found[f"{name}_{kind}_{source}"] = statistics.mean(told)
+        for kind, name in told:
+            values = [facts(search)[name] for search in _of(artefacts, f"{kind}-{source}-")]
+            found[f"{name}_{kind}_{source}"] = statistics.mean(values)
         finds = [scratch.read_architectures(search.folder)[0] for search in _of(artefacts, f"darts-{source}-")]
         found[f"skip_connections_darts_{source}"] = statistics.mean([text.count("skip_connect") for text in finds])
     return found

@@ -1,6 +1,6 @@
 """Searches in a table's space: what each finds is looked up, not trained."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -18,11 +18,11 @@ from dfnas.runtime import devices, logs, seeds
 from dfnas.runtime.files import write_tensors
 from dfnas.runtime.progress import bar
 from dfnas.search import evolution
-from dfnas.search.supernets import Judge
 from dfnas.training import loop, losses
 
 ASKED = "asked.jsonl"
 
+Judge = Callable[[Choices], float]  # gives an architecture's score
 Find = tuple[Choices, dict[str, float]]  # an architecture of the table, and facts about the search
 
 
@@ -35,7 +35,7 @@ def evolve(
         random=lambda generator: known[int(torch.randint(len(known), (), generator=generator))],
         redraw=lambda _, position, generator: int(torch.randint(space.options[position], (), generator=generator)),
         admissible=table.__contains__,
-        evaluate=lambda candidate: judge(candidate)[0],
+        evaluate=judge,
     )
     visited = evolution.search(problem, recipe, seed, folder)
     return evolution.ranked(visited)[0].candidate, {"evaluations": len(visited)}
@@ -59,7 +59,7 @@ def reinforce(
         paths = [tuple(path) for path in drawn.tolist()]
         for path in paths:
             if path not in scores:
-                scores[path] = judge(path)[0]
+                scores[path] = judge(path)
                 logs.append(folder / ASKED, {"choices": path, "score": scores[path]})
         rewards = torch.tensor([scores[path] for path in paths])
         baseline = binarisation.moved_baseline(baseline, float(rewards.mean()), recipe.baseline_rate)
