@@ -120,7 +120,7 @@ TERMS = ("cross_entropy", "total_variation_l2", "image_l2", "batch_norm")  # of 
 
 @pytest.mark.usefixtures("draws")
 def test_inversion_is_the_package_s() -> None:
-    found = run("02-synthesis", ("20, 16, 150, 10", f"20, 16, {ITERATIONS}, 10"))
+    found = run("02-synthesis", ("20, 16, 100, 10", f"20, 16, {ITERATIONS}, 10"))
     settings = synthesis_of(20, rounds=1, warm_up=10, image_l2=1e-3)
     with inversion.Inversion(found["teacher"], settings.synthesis, settings.data, settings.run) as inverter:
         canvas, terms = inversion.invert(inverter, found["y"], 0, 0, 0)
@@ -133,7 +133,7 @@ def test_inversion_is_the_package_s() -> None:
 
 @pytest.mark.usefixtures("draws")
 def test_a_round_of_calibration_is_the_package_s(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = run("03-calibration", ("iterations=150", f"iterations={ITERATIONS}"))
+    found = run("03-calibration", ("iterations=100", f"iterations={ITERATIONS}"))
     settings = synthesis_of(40, batch=20, rounds=2, warm_up=0)
     monkeypatch.setattr(sets, "slot_classes", lambda *_: found["p"][0].argmax(1))
     with inversion.Inversion(found["teacher"], settings.synthesis, settings.data, settings.run) as inverter:
@@ -149,7 +149,7 @@ def test_a_round_of_calibration_is_the_package_s(monkeypatch: pytest.MonkeyPatch
 
 @pytest.mark.usefixtures("draws")
 def test_distillation_is_the_package_s(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    found = run("10-distillation", ("(80, 2)", "(5, 2)"), ("2.0, 200", f"2.0, {STEPS}"))
+    found = run("10-distillation", ("(50, 2)", "(5, 2)"), ("2.0, 200", f"2.0, {STEPS}"))
     teacher, fresh = found["teacher"], copy.deepcopy(found["student"])
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
