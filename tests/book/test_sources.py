@@ -41,7 +41,8 @@ def prose(path: Path) -> str:
 def draws(cell: Any) -> bool:
     """Whether a cell shows a figure: it asks for one, or its metadata describe one."""
     described = {"figure", "image"} & set(cell.metadata.get("mystnb", {}))
-    return bool(described) or bool(re.search(r"(?m)^(figures\.|fig\b)", cell.source))
+    tables = r"figures\.(Tables|by_source|finds)\b"  # which have a caption of their own, and are text
+    return bool(described) or bool(re.search(rf"(?m)^(?!{tables})(figures\.|fig\b)", cell.source))
 
 
 def missing_words(cell: Any) -> list[str]:
