@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from dfnas import profiles, records
-from dfnas.figures.html_table import Table
 from dfnas.profiles import Settings
 from dfnas.records import claims
 from dfnas.runtime import paths, stages
 from dfnas.runtime.artefacts import Artefact
+from dfnas.search.html_table import Table
 
 VERSION = 1
 NAME = "12-results"

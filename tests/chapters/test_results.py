@@ -7,11 +7,12 @@ import pytest
 
 from dfnas import profiles, records
 from dfnas.chapters import results
-from dfnas.figures import comparisons, html_table
+from dfnas.figures import comparisons
 from dfnas.figures import intervals as drawn
 from dfnas.records import claims
 from dfnas.runtime import artefacts, paths, stages
 from dfnas.runtime.statistics import Interval
+from dfnas.search import html_table
 
 SETTINGS = profiles.load("smoke")
 

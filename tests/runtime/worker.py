@@ -154,7 +154,8 @@ def judge(folder: Path) -> None:
         before = folder / "before.jsonl"
         if before.exists():
             shutil.copy(before, here / experiment.LOG)
-        experiment.judge_all(here, Origin("synthetic", ""), supernet, settings, settings, teachers.load(settings))
+        teacher = teachers.load(settings)
+        experiment.judge_all(here, Origin("synthetic", ""), supernet, settings, settings, settings.seed, teacher)
         if distributed.rank() == 0:
             shutil.copy(here / experiment.LOG, folder / "judged.jsonl")
 

@@ -3,9 +3,9 @@
 import json
 
 from dfnas import profiles
-from dfnas.figures import html_table
 from dfnas.runtime.artefacts import Artefact
 from dfnas.runtime.statistics import Summary
+from dfnas.search import html_table
 
 SCRATCH = profiles.load("smoke").darts.scratch
 
