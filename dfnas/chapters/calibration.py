@@ -160,8 +160,7 @@ def _real_stage(arm: str, settings: Settings, teacher: Teacher, repeat: tuple[in
     def work(folder: Path) -> None:
         source = real_data.train(data, chapter.images, of_set)
         if student.labels != "hard":
-            logits = evaluation.answers(teacher, sources.regions(source, settings), settings.run)
-            source = source.under(teacher).labelled(logits)
+            source = evaluation.relabelled(source, teacher, settings)
         students.train(folder, source, settings, student, seed)
 
     depends = {"student": student, "images": chapter.images, "seed": [of_set, seed]}

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from dfnas import models
 from dfnas.chapters import costs, exports
-from dfnas.data import presence, sources
+from dfnas.data import presence
 from dfnas.data import real as real_data
 from dfnas.data.sources import Source
 from dfnas.data.teachers import Teacher
@@ -200,8 +200,7 @@ def _real_stage(name: str, arm: Arm, seed: int, settings: Settings, teacher: Tea
     def work(folder: Path) -> None:
         source = real_data.train(data, arm.count or len(real_data.load(data).train), seed)
         if arm.student.labels != "hard":
-            regions = sources.regions(source, settings)
-            source = source.under(teacher).labelled(evaluation.answers(teacher, regions, settings.run))
+            source = evaluation.relabelled(source, teacher, settings)
         students.train(folder, source, settings, arm.student, seed)
 
     depends = {"student": arm.student, "images": arm.count, "seed": seed}

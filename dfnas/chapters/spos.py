@@ -153,13 +153,13 @@ def macs(settings: Settings, choices: Choices | list[int]) -> int:
 
 
 def _random_text(settings: Settings, generator: torch.Generator) -> str:
-    """A random path that keeps to the search's own limit, or one that does not where a thousand draws hold none."""
-    space = space_of(settings)
+    """A random path that keeps to the search's own limit; raises UserError where a thousand draws hold none."""
+    space, limit = space_of(settings), settings.spos.limit_macs
     for _ in range(1000):
         path = shufflenet.random_choices(space, generator)
-        if macs(settings, path) <= settings.spos.limit_macs:
-            break
-    return shufflenet.to_text(path, space)
+        if macs(settings, path) <= limit:
+            return shufflenet.to_text(path, space)
+    raise UserError(f"spos.limit_macs={limit:,}: none of a thousand random paths keeps to it; raise the limit")
 
 
 def supernet_stage(origin: Origin, settings: Settings, teacher: Teacher, seed: int) -> Artefact:

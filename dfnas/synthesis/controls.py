@@ -1,5 +1,6 @@
 """What a synthetic set is compared with: noise, structured noise that could win, and real images with soft labels."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -25,14 +26,8 @@ BLOCK = 250  # images that are chosen together, and lie in one shard
 
 def noise_stage(settings: Settings, teacher: Teacher, count: int) -> Artefact:
     """The stage that makes `count` images of noise, labelled by the teacher."""
-    return stages.stage(
-        "noise",
-        lambda folder: make_noise(folder, settings, teacher, count),
-        {"images": count, "data": splits.geometry(settings.data), "seed": settings.seed},
-        inputs=[teacher.digest],
-        version=NOISE_VERSION,
-        run=settings.run,
-    )
+    work = lambda folder: make_noise(folder, settings, teacher, count)  # noqa: E731
+    return _stage("noise", work, NOISE_VERSION, settings, teacher, count)
 
 
 def make_noise(folder: Path, settings: Settings, teacher: Teacher, count: int) -> None:
@@ -45,14 +40,8 @@ def make_noise(folder: Path, settings: Settings, teacher: Teacher, count: int) -
 
 def control_stage(settings: Settings, teacher: Teacher, count: int) -> Artefact:
     """The stage that makes `count` images of structured noise, labelled by the teacher: the control that is alive."""
-    return stages.stage(
-        "control",
-        lambda folder: make_control(folder, settings, teacher, count),
-        {"images": count, "data": splits.geometry(settings.data), "seed": settings.seed},
-        inputs=[teacher.digest],
-        version=VERSION,
-        run=settings.run,
-    )
+    work = lambda folder: make_control(folder, settings, teacher, count)  # noqa: E731
+    return _stage("control", work, VERSION, settings, teacher, count)
 
 
 def make_control(folder: Path, settings: Settings, teacher: Teacher, count: int) -> None:
@@ -100,6 +89,13 @@ def soft_labels_stage(settings: Settings, teacher: Teacher) -> Artefact:
     depends = {"images": settings.synthesis.images, "seed": settings.seed}
     inputs = [teacher.digest, real_data.digest(settings.data)]
     return stages.stage("real-soft", work, depends, inputs=inputs, version=VERSION, run=settings.run)
+
+
+def _stage(
+    name: str, work: Callable[[Path], None], version: int, settings: Settings, teacher: Teacher, count: int
+) -> Artefact:
+    depends = {"images": count, "data": splits.geometry(settings.data), "seed": settings.seed}
+    return stages.stage(name, work, depends, inputs=[teacher.digest], version=version, run=settings.run)
 
 
 def _valid(canvas: Tensor, teacher: Teacher) -> Tensor:

@@ -6,9 +6,9 @@ import torch
 from torch import Tensor, nn
 
 from dfnas.data.images import to_input
-from dfnas.data.sources import Images, Source
+from dfnas.data.sources import Images, Source, regions
 from dfnas.data.teachers import Teacher
-from dfnas.profiles import RunSettings
+from dfnas.profiles import RunSettings, Settings
 from dfnas.runtime import devices
 
 
@@ -28,6 +28,11 @@ def answers(teacher: Teacher, images: Images, run: RunSettings, batch: int = 500
     """A teacher's logits float32 [N, K], on the CPU, of uint8 images [N, C, S, S] under its own normalisation."""
     unlabelled = torch.empty(0)
     return predict(teacher.network, Source(images, unlabelled, unlabelled, teacher.mean, teacher.std), run, batch)
+
+
+def relabelled(source: Source, teacher: Teacher, settings: Settings) -> Source:
+    """The same images with a teacher's logits of their central regions, under its normalisation."""
+    return source.under(teacher).labelled(answers(teacher, regions(source, settings), settings.run))
 
 
 def accuracy(logits: Tensor, labels: Tensor) -> float:

@@ -5,6 +5,7 @@ import functools
 import json
 
 import pytest
+import reach
 import torch
 
 from dfnas import profiles
@@ -12,7 +13,7 @@ from dfnas.chapters import index as chapters_index
 from dfnas.chapters import spos
 from dfnas.chapters.consistency import experiment
 from dfnas.data import real as real_data
-from dfnas.data import sources, splits, teachers
+from dfnas.data import sources, teachers
 from dfnas.data.origins import Origin
 from dfnas.errors import UserError
 from dfnas.models import darts
@@ -75,19 +76,9 @@ def test_a_killed_run_goes_on_where_it_was_and_ends_the_same(tmp_path):
 
 
 def test_networks_are_trained_where_real_data_is_out_of_reach_and_tested_where_it_is_not(tmp_path):
-    whole, seen = loop.train, []
-
-    def watching(*arguments, **options):
-        try:
-            real_data.load(SETTINGS.data)
-            seen.append("open")
-        except splits.RealDataError:
-            seen.append("closed")
-        return whole(*arguments, **options)
-
-    for name in ("synthetic", "noise", "real"):
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(loop, "train", watching)
+    with pytest.MonkeyPatch.context() as patch:
+        seen = reach.of_real_data(patch, SETTINGS)
+        for name in ("synthetic", "noise", "real"):
             train_all(tmp_path / name, name, texts=TEXTS[:1])
     assert seen == ["closed", "closed", "open"]
     row = logs.read(tmp_path / "noise" / experiment.LOG)[0]

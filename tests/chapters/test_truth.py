@@ -5,6 +5,7 @@ import functools
 import itertools
 
 import pytest
+import reach
 import torch
 from safetensors.torch import load_file, save_file
 
@@ -13,7 +14,6 @@ from dfnas.chapters import index
 from dfnas.chapters.consistency import experiment as consistency
 from dfnas.chapters.truth import estimate, experiment, results, table_searches
 from dfnas.data import real as real_data
-from dfnas.data import splits
 from dfnas.data.origins import Origin
 from dfnas.errors import UserError
 from dfnas.models import nasbench
@@ -21,7 +21,6 @@ from dfnas.models.nasbench import Space
 from dfnas.runtime import logs
 from dfnas.runtime.artefacts import Artefact
 from dfnas.search import proxies, scratch, tables
-from dfnas.training import loop
 
 from .digits import source, stopped_at
 
@@ -168,17 +167,7 @@ def test_a_supernet_that_was_stopped_ends_with_the_same_bits_and_judges_once(tmp
 
 
 def test_all_that_learns_from_synthetic_images_does_so_out_of_reach_of_real_ones(bench, monkeypatch):
-    seen, whole = [], loop.train
-
-    def watching(*arguments, **options):
-        try:
-            real_data.load(SETTINGS.data)
-            seen.append("open")
-        except splits.RealDataError:
-            seen.append("closed")
-        return whole(*arguments, **options)
-
-    monkeypatch.setattr(loop, "train", watching)
+    seen = reach.of_real_data(monkeypatch, SETTINGS)
     for name, how in (("synthetic", "closed"), ("control", "closed"), ("real_hard", "open"), ("real_soft", "open")):
         found = experiment._of_seed(bench, Origin(name, f"images: {name}"), 0)
         assert set(found) == {f"{kind}-{name}-0" for kind in ("supernet", "judged", "evolution", "reinforce", "darts")}
