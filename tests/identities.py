@@ -12,7 +12,6 @@ import torch
 from torch import Tensor, nn
 
 from dfnas import models, profiles
-from dfnas.chapters import darts
 from dfnas.chapters.proxylessnas import binarisation
 from dfnas.data import real, splits
 from dfnas.data.origins import Origin
@@ -20,13 +19,14 @@ from dfnas.data.sources import Source
 from dfnas.data.teachers import Teacher
 from dfnas.profiles import Settings
 from dfnas.profiles.resolve import variant
+from dfnas.search import architecture_update
 from dfnas.training import evaluation, loop
 
 KINDS = ("train", "validation", "test", "synthetic")
 MEAN, STD = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
 PURPOSES = (
     (loop, "train", "training"),
-    (darts.ArchitectureUpdate, "before", "architecture"),
+    (architecture_update.ArchitectureUpdate, "before", "architecture"),
     (binarisation.Search, "before", "architecture"),
     (binarisation, "right", "judging"),
     (evaluation, "predict", "judging"),

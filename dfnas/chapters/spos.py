@@ -46,10 +46,8 @@ def compute(settings: Settings) -> dict[str, Artefact]:
         artefacts |= {f"supernet-{label}": supernet, f"search-{label}": search}
     for label, (name, seed) in labels.items():
         if seed == settings.seed + 1:
-            first = artefacts[f"search-{name}-{settings.seed}"]
-            artefacts[f"again-{name}"] = again_stage(
-                origins[name], artefacts[f"supernet-{label}"], first, settings, teacher
-            )
+            pair = (artefacts[f"supernet-{label}"], artefacts[f"search-{name}-{settings.seed}"])
+            artefacts[f"again-{name}"] = again_stage(origins[name], *pair, settings, teacher)
     searches = [artefacts[f"search-{label}"] for label in labels]
     artefacts["random"] = scratch.random_stage(
         "spos-random", settings, chapter.scratch, searches, lambda generator: _random_text(settings, generator)

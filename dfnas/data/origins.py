@@ -4,7 +4,6 @@ import contextlib
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from pathlib import Path
 
 from safetensors.torch import load_file
 
@@ -32,25 +31,17 @@ class Origin:
     name: str
     given: Artefact | str
 
-    @property
-    def folder(self) -> Path:
-        """The folder of the artefact that it holds."""
-        if not isinstance(self.given, Artefact):
-            raise ValueError(f"{self.name} is no artefact")
-        return self.given.folder
-
     def guarded(self) -> AbstractContextManager:
         """A context in which real data is out of reach, unless the source is real data."""
         return contextlib.nullcontext() if self.name.startswith("real") else splits.no_real_data()
 
     def load(self, settings: Settings, teacher: Teacher) -> Source:
         """The source. Real ones have as many images as the synthetic set (or all there are)."""
-        if not self.name.startswith("real"):
-            return synthetic.load(self.folder, teacher)
+        held = self.given.folder if isinstance(self.given, Artefact) else None
+        if held and not self.name.startswith("real"):
+            return synthetic.load(held, teacher)
         source = real_data.train(settings.data, settings.synthesis.images, settings.seed)
-        if not isinstance(self.given, Artefact):
-            return source
-        return source.labelled(load_file(self.folder / "logits.safetensors")["logits"])
+        return source.labelled(load_file(held / "logits.safetensors")["logits"]) if held else source
 
 
 def held(origins: Mapping[str, Origin]) -> dict[str, Artefact]:

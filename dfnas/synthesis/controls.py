@@ -26,8 +26,7 @@ BLOCK = 250  # images that are chosen together, and lie in one shard
 
 def noise_stage(settings: Settings, teacher: Teacher, count: int) -> Artefact:
     """The stage that makes `count` images of noise, labelled by the teacher."""
-    work = lambda folder: make_noise(folder, settings, teacher, count)  # noqa: E731
-    return _stage("noise", work, NOISE_VERSION, settings, teacher, count)
+    return _stage("noise", make_noise, NOISE_VERSION, settings, teacher, count)
 
 
 def make_noise(folder: Path, settings: Settings, teacher: Teacher, count: int) -> None:
@@ -40,8 +39,7 @@ def make_noise(folder: Path, settings: Settings, teacher: Teacher, count: int) -
 
 def control_stage(settings: Settings, teacher: Teacher, count: int) -> Artefact:
     """The stage that makes `count` images of structured noise, labelled by the teacher: the control that is alive."""
-    work = lambda folder: make_control(folder, settings, teacher, count)  # noqa: E731
-    return _stage("control", work, VERSION, settings, teacher, count)
+    return _stage("control", make_control, VERSION, settings, teacher, count)
 
 
 def make_control(folder: Path, settings: Settings, teacher: Teacher, count: int) -> None:
@@ -92,10 +90,16 @@ def soft_labels_stage(settings: Settings, teacher: Teacher) -> Artefact:
 
 
 def _stage(
-    name: str, work: Callable[[Path], None], version: int, settings: Settings, teacher: Teacher, count: int
+    name: str, make: Callable[..., None], version: int, settings: Settings, teacher: Teacher, count: int
 ) -> Artefact:
-    depends = {"images": count, "data": splits.geometry(settings.data), "seed": settings.seed}
-    return stages.stage(name, work, depends, inputs=[teacher.digest], version=version, run=settings.run)
+    return stages.stage(
+        name,
+        lambda folder: make(folder, settings, teacher, count),
+        {"images": count, "data": splits.geometry(settings.data), "seed": settings.seed},
+        inputs=[teacher.digest],
+        version=version,
+        run=settings.run,
+    )
 
 
 def _valid(canvas: Tensor, teacher: Teacher) -> Tensor:

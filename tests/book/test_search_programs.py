@@ -14,14 +14,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dfnas import profiles
-from dfnas.chapters import darts
 from dfnas.chapters.proxylessnas import binarisation
 from dfnas.data.sources import Source
 from dfnas.data.splits import no_real_data
 from dfnas.models import chain, pruning, pruning_net, shufflenet
 from dfnas.models.darts_supernet import MixedOperation
 from dfnas.runtime import seeds
-from dfnas.search import evolution, supernets
+from dfnas.search import architecture_update, evolution, supernets
 from dfnas.training import evaluation, loop
 
 from .test_programs import PROGRAMS
@@ -99,7 +98,7 @@ def test_darts_takes_the_package_s_steps() -> None:
         SETTINGS.darts, order="first", architecture_rate=0.03, architecture_betas=(0.5, 0.999), architecture_decay=0
     )
     held_out = batches(program, program["for_alpha"])
-    update = darts.ArchitectureUpdate(
+    update = architecture_update.ArchitectureUpdate(
         cell, lambda step: (), lambda step: held_out(step, 0), lambda x, y: F.cross_entropy(cell(x), y), settings
     )
     train(cell, program, program["for_weights"], 20, update)

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from dfnas import profiles
-from dfnas.chapters import darts
+from dfnas.chapters import darts, index
 from dfnas.data import sources
 from dfnas.errors import UserError
 from dfnas.models.darts import DARTS_V1, DARTS_V2, Size, to_text
@@ -18,7 +18,7 @@ from dfnas.models.darts_supernet import Supernet
 from dfnas.profiles import RunSettings
 from dfnas.runtime import devices
 from dfnas.runtime.artefacts import Artefact
-from dfnas.search import scratch
+from dfnas.search import architecture_update, scratch
 from dfnas.training import losses
 
 from . import digits
@@ -31,7 +31,9 @@ def test_the_worked_example_of_the_paper():
     a = torch.tensor(2.0, dtype=torch.float64, requires_grad=True)
     w = torch.tensor(-2.0, dtype=torch.float64, requires_grad=True)
     (first,) = torch.autograd.grad(a * w - 2 * a + 1, a)
-    (second,) = darts.unrolled(lambda: w**2 - 2 * a * w + a**2, lambda: a * w - 2 * a + 1, [w], [a], [None], rate=0.1)
+    (second,) = architecture_update.unrolled(
+        lambda: w**2 - 2 * a * w + a**2, lambda: a * w - 2 * a + 1, [w], [a], [None], rate=0.1
+    )
     assert float(first) == -4.0
     assert float(second) == pytest.approx(-2.8, abs=1e-9)
     assert float(w.detach()) == -2.0
@@ -52,7 +54,7 @@ def test_the_second_order_gradient_against_exact_differentiation():
     rate, momentum, decay = 0.05, 0.9, 3e-4
     (gradient,) = torch.autograd.grad(loss(w, x), w, create_graph=True)
     (exact,) = torch.autograd.grad(loss(w - rate * (gradient + decay * w + momentum * v), y), a)
-    ours = darts.unrolled(
+    ours = architecture_update.unrolled(
         lambda: loss(w, x), lambda: loss(w, y), [w], [a], [v], rate=rate, momentum=momentum, decay=decay
     )[0]
     first_order = torch.autograd.grad(loss(w, y), a)[0]
@@ -88,8 +90,8 @@ def correction(supernet, monkeypatch):
         return shifted[-1].view(2, 14, 8).unbind()
 
     with monkeypatch.context() as patch:
-        at = darts._at
-        patch.setattr(darts, "_at", noted)
+        at = architecture_update._at
+        patch.setattr(architecture_update, "_at", noted)
         update = companion(supernet, "second", next(supernet.parameters()).dtype)
         update.before(0, 1, 0.025, torch.optim.SGD(supernet.parameters(), 0.025, 0.9))
     return (shifted[0] - shifted[1]).double()
@@ -159,7 +161,7 @@ def companion(supernet, order, dtype=torch.float32):
         inputs, targets = sample(step, 16)
         return inputs.to(dtype), targets
 
-    return darts.ArchitectureUpdate(
+    return architecture_update.ArchitectureUpdate(
         supernet,
         batch,
         lambda step: batch(step + 1),
@@ -182,7 +184,7 @@ def run(folder, monkeypatch, order, stop_at=None):
     chapter = dataclasses.replace(SETTINGS.darts, order=order)
     settings = dataclasses.replace(SETTINGS, darts=chapter)
     folder.mkdir(exist_ok=True)
-    whole = darts.ArchitectureUpdate.before
+    whole = architecture_update.ArchitectureUpdate.before
 
     def stopping(self, step, steps, rate, optimiser):
         if step == stop_at:
@@ -190,7 +192,7 @@ def run(folder, monkeypatch, order, stop_at=None):
         whole(self, step, steps, rate, optimiser)
 
     with monkeypatch.context() as patch:
-        patch.setattr(darts.ArchitectureUpdate, "before", stopping)
+        patch.setattr(architecture_update.ArchitectureUpdate, "before", stopping)
         darts.search(folder, digits.source(count=64), settings, 0)
 
 
@@ -233,5 +235,5 @@ def test_agreement_counts_the_edges_in_common():
 
 
 def test_a_profile_without_the_chapter_says_so():
-    with pytest.raises(UserError, match="no DARTS"):
-        darts.check(profiles.load("paper-imagenet"))
+    with pytest.raises(UserError, match="not in the paper"):
+        index.plan("04-darts", profiles.load("paper-imagenet"))

@@ -10,10 +10,9 @@ from identities import shown, watch
 from torch import nn
 
 from dfnas import profiles
-from dfnas.chapters import darts
 from dfnas.chapters.proxylessnas import binarisation, experiment
 from dfnas.models import darts as cells
-from dfnas.search import scratch
+from dfnas.search import architecture_update, scratch
 from dfnas.training import loop
 
 SETTINGS = identities.settings("darts.order=second")
@@ -44,7 +43,7 @@ def test_second_order_looks_where_the_next_step_of_the_weights_goes(momentum, de
     optimiser = torch.optim.SGD(supernet.parameters(), rate, momentum, weight_decay=decay)
     buffer = 4 * torch.randn(6, **DOUBLE)
     optimiser.state[supernet.weight]["momentum_buffer"] = buffer
-    update = darts.ArchitectureUpdate(
+    update = architecture_update.ArchitectureUpdate(
         supernet,
         lambda number: (batches[number], targets[number]),
         lambda number: (held_out[number], targets[number]),

@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from dfnas import models, profiles
-from dfnas.chapters import darts, spos
+from dfnas.chapters import spos
 from dfnas.chapters.consistency import experiment
 from dfnas.data import synthetic, teachers
 from dfnas.data.origins import Origin
@@ -25,7 +25,7 @@ from dfnas.profiles import EvolutionSettings, RunSettings, TrainingSettings
 from dfnas.runtime import distributed, seeds, stages
 from dfnas.runtime.artefacts import Artefact
 from dfnas.runtime.files import write_json
-from dfnas.search import evolution, supernets
+from dfnas.search import architecture_update, evolution, supernets
 from dfnas.synthesis import sets
 from dfnas.training import loop
 
@@ -93,7 +93,7 @@ def train(folder: Path, kind: str) -> None:
 
     if kind == "darts":
         chapter = dataclasses.replace(SETTINGS.darts, order="second", architecture_rate=0.05)
-        companion = darts.ArchitectureUpdate(
+        companion = architecture_update.ArchitectureUpdate(
             network,
             lambda step: sample(step, 8),
             lambda step: sample(step, 8, "held out"),

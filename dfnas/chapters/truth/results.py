@@ -9,13 +9,12 @@ from typing import Any
 import torch
 from safetensors.torch import load_file
 
-from dfnas.chapters import darts
 from dfnas.chapters.truth.experiment import LOG, SCRATCH, SEARCHED, SEARCHES, SOURCES
 from dfnas.models import nasbench
 from dfnas.profiles import Settings
 from dfnas.runtime import logs, statistics
 from dfnas.runtime.artefacts import Artefact
-from dfnas.search import proxies, scratch, tables
+from dfnas.search import architecture_update, proxies, scratch, tables
 from dfnas.search.tables import Table
 
 COUNTED = ("parameters", "macs")  # judges that need no image
@@ -94,7 +93,7 @@ def decisions(artefacts: Mapping[str, Artefact]) -> dict[str, tuple[list[int], A
         search = artefacts[f"darts-{source}-0"]
         weights = load_file(search.folder / "alphas.safetensors")["alphas"].softmax(-1)
         skip = nasbench.OPERATIONS.index("skip_connect") if weights.shape[-1] == len(nasbench.OPERATIONS) else 0
-        steps = [min(darts.KEEP_EVERY * number, facts(search)["steps"]) for number in range(len(weights))]
+        steps = [min(architecture_update.KEEP_EVERY * number, facts(search)["steps"]) for number in range(len(weights))]
         found[source] = (steps, torch.special.entr(weights).sum(-1).mean(-1), weights[..., skip].mean(-1))
     return found
 

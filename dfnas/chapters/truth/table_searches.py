@@ -6,7 +6,6 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from dfnas.chapters.darts import ArchitectureUpdate
 from dfnas.chapters.proxylessnas import binarisation
 from dfnas.data import sources
 from dfnas.data.sources import Source
@@ -18,6 +17,7 @@ from dfnas.runtime import devices, logs, seeds
 from dfnas.runtime.files import write_tensors
 from dfnas.runtime.progress import bar
 from dfnas.search import evolution
+from dfnas.search.architecture_update import ArchitectureUpdate
 from dfnas.training import loop, losses
 
 ASKED = "asked.jsonl"
