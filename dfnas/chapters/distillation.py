@@ -56,11 +56,9 @@ def check(settings: Settings) -> None:
     Raises
     ------
     UserError
-        The profile has none, or they do not fit the synthetic set.
+        With the field that does not fit the synthetic set.
     """
     chapter, synthesis = settings.distillation, settings.synthesis
-    if chapter is None:
-        raise UserError(f"profile {settings.profile} has no settings for distillation")
     if synthesis.rounds < 2 or synthesis.keep_rounds != "all":
         raise UserError("distillation compares rounds: synthesis.rounds is 2 or more, and synthesis.keep_rounds all")
     if settings.student.seeds < 2:

@@ -117,11 +117,9 @@ def check(settings: Settings) -> None:
     Raises
     ------
     UserError
-        With the field that is wrong, or where the profile has no such search.
+        With the field that is wrong.
     """
     chapter = settings.spos
-    if chapter is None:
-        raise UserError(f"profile {settings.profile} has no SPOS search")
     cheapest = macs(settings, [min(range(4), key=row.__getitem__) for row in _block_macs(settings)])
     if chapter.limit_macs < cheapest:
         raise UserError(f"spos.limit_macs={chapter.limit_macs:,} excludes all: the cheapest path has {cheapest:,}")

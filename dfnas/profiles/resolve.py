@@ -68,8 +68,11 @@ def variant(base: Part, /, **changes: Any) -> Part:
 
 
 def require_chapter(name: str, settings: Settings) -> None:
-    """Raise UserError unless the profile has this chapter."""
+    """Raise UserError unless the profile has this chapter and its settings."""
     if name in settings.chapters:
+        field = name[3:].replace("-", "_")
+        if getattr(settings, field, settings) is None:
+            raise UserError(f"profile {settings.profile} has no settings for {field}, which {name} needs")
         return
     if name in NEED_REAL and settings.data.name == "none":
         raise UserError(f"{name} needs real images, and data.name is none: name a data set with --set data.name=…")

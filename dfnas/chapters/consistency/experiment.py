@@ -62,11 +62,9 @@ def check(settings: Settings) -> None:
     Raises
     ------
     UserError
-        With the field that is wrong, or where the profile has no such chapter.
+        With the field that is wrong.
     """
     chapter = settings.consistency
-    if chapter is None:
-        raise UserError(f"profile {settings.profile} has no consistency chapter")
     if not presence.has_train(settings.data):
         raise UserError("07-consistency needs real images to learn from: give a data set with a train part")
     if {1, 2} & {chapter.architectures, chapter.candidates}:

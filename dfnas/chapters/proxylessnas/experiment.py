@@ -75,11 +75,9 @@ def check(settings: Settings) -> None:
     Raises
     ------
     UserError
-        With the field that is wrong, or where the profile has no such search.
+        With the field that is wrong.
     """
     chapter = settings.proxylessnas
-    if chapter is None:
-        raise UserError(f"profile {settings.profile} has no ProxylessNAS search")
     if chapter.validation_each * settings.data.classes >= settings.synthesis.images:
         raise UserError(
             f"proxylessnas.validation_each={chapter.validation_each} leaves no image for the supernet to learn from"

@@ -33,11 +33,9 @@ def check(settings: Settings) -> None:
     Raises
     ------
     UserError
-        With the field that is wrong, or where the profile has no pruning.
+        With the field that is wrong.
     """
     chapter = settings.pruning
-    if chapter is None:
-        raise UserError(f"profile {settings.profile} has no pruning")
     if not len(chapter.windows) == len(chapter.genes) > 0:
         raise UserError("pruning.windows and pruning.genes need one pair for each window, and at least one")
     if len(chapter.windows) > len(SUFFIXES):

@@ -94,11 +94,9 @@ def check(settings: Settings) -> Space:
     Raises
     ------
     UserError
-        The profile has no such chapter, a table that cannot be read, or nothing to learn from.
+        A table that cannot be read, or nothing to learn from.
     """
     chapter = settings.truth
-    if chapter is None:
-        raise UserError(f"profile {settings.profile} has no comparison with a table of full trainings")
     if not presence.has_train(settings.data):
         raise UserError("08-truth needs real images to learn from: give a data set with a train part")
     kind = tables.read(Path(chapter.table)).kind if chapter.table else "cell"
