@@ -16,7 +16,7 @@ from tabulate import tabulate
 from dfnas import profiles
 from dfnas.errors import UserError
 from dfnas.profiles import Settings
-from dfnas.publishing import handout, runner
+from dfnas.publishing import handout, measurements, runner
 from dfnas.publishing import publish as publishing
 from dfnas.publishing import render as rendering
 from dfnas.publishing import status as states
@@ -61,7 +61,7 @@ def run(
     for settings, names in plans:
         rows += [(name, settings, state) for name, state in _run_chapters(names, settings, options, keep_going)]
     if len(plans) > 1:
-        print(f"\n{_table(rows)}")
+        print(f"\n{_table(rows)}{_over_seeds(rows)}")
     raise typer.Exit(_exit_code([state for _, _, state in rows]))
 
 
@@ -139,6 +139,25 @@ def new_profile(
     from dfnas.chapters import proposal  # imported late: it brings torch, which takes seconds
 
     print(proposal.write(out, teacher, weights, shape, classes, base, force))
+
+
+@app.command()
+def metrics(
+    chapter: Annotated[list[str] | None, typer.Argument(help="as 01-teacher; none: all")] = None,
+    profile: Annotated[str | None, typer.Option(help="of this profile alone")] = None,
+    csv: Annotated[bool, typer.Option("--csv", help="comma-separated, in full; none: a table to look at")] = False,
+) -> None:
+    """The metrics of every good run in runs/ and of the published ones, with intervals: a row a metric."""
+    some = measurements.good_records()
+    names, label = chapter or sorted({record["name"] for record in some}), profile and _settings(profile).profile
+    some = [each for each in some if each["name"] in names and label in (None, each["profile"])]
+    if not some:
+        raise UserError("no good run of that: `python -m dfnas status` says which there are")
+    if csv:
+        print(measurements.text(some), end="")
+    else:
+        cells = [list(row.values())[:-1] for row in measurements.rows(some)]
+        print(tabulate(cells, measurements.HEADS[:-1], floatfmt=".4g"))
 
 
 @app.command()
@@ -261,6 +280,22 @@ def _table(rows: list[tuple[str, Settings, states.State]]) -> str:
         cells.append([name, settings.profile, settings.seed, *cost, record.get("commit", ""), f"{state}{now}"])
     heads = ["chapter", "profile", "seed", "time", "memory (MB)", "commit", "state"]
     return tabulate(cells, heads, disable_numparse=True)
+
+
+def _over_seeds(rows: list[tuple[str, Settings, states.State]]) -> str:
+    """A table of each chapter's metrics, where several seeds of a profile have run it well."""
+    kinds: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for name, settings, state in rows:
+        if state.record and state.word != "failed":
+            kinds.setdefault((settings.profile, name), []).append(state.record)
+    cells = [
+        [name, profile, *row]
+        for (profile, name), some in kinds.items()
+        if len(some) > 1
+        for row in measurements.over_seeds(some)
+    ]
+    heads = ["chapter", "profile", "metric", "mean over seeds", "95 % from", "to", "seeds"]
+    return f"\n\n{tabulate(cells, heads, floatfmt='.4g')}" if cells else ""
 
 
 def _plan_row(row: dict[str, Any]) -> list[str]:
