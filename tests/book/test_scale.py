@@ -15,21 +15,20 @@ RECORDS = sorted((made_up.ROOT / "book/executed").rglob("[01]?-*.json"))
 RECORDS = [path for path in RECORDS if path.suffixes == [".json"]]
 
 
-def run(name: str, profile: str = "laptop", stages: tuple[str, ...] = (), **metrics: Any) -> dict[str, Any]:
+def run(name: str, stages: tuple[str, ...] = (), **metrics: Any) -> dict[str, Any]:
     """An invented record with a profile's settings of today."""
-    parameters = json.loads(json.dumps(profiles.to_dict(profiles.load(profile))))
-    return made_up.record(name, parameters=parameters, stages=dict.fromkeys(stages, {}), metrics=metrics)
+    parameters = json.loads(json.dumps(profiles.to_dict(profiles.load("laptop"))))
+    return made_up.record(name, parameters=parameters, stages={stage: {} for stage in stages}, metrics=metrics)
 
 
 def test_scale_of_a_search() -> None:
-    found = run("04-darts")
+    searches = ("darts-search-synthetic-0", "darts-search-synthetic-1", "darts-search-real_soft-0")
+    trained = ("darts-random", "darts-found-synthetic-0-0", "darts-random-0", "darts-random-1")
+    found = run("04-darts", (*searches, *trained))
     found["parameters"]["darts"] |= {"side": 8, "search": {"steps": 1500, "epochs": 0, "batch": 32}}
     found["parameters"]["darts"]["scratch"] |= {"side": 0, "seeds": 2}
     found["parameters"]["darts"]["scratch"]["training"] |= {"steps": 0, "epochs": 2, "resolutions": [[16, 0.25]]}
     found["parameters"]["synthesis"]["images"] = 4000
-    searches = ("darts-search-synthetic-0", "darts-search-synthetic-1", "darts-search-real_soft-0")
-    trained = ("darts-random", "darts-found-synthetic-0-0", "darts-random-0", "darts-random-1")
-    found["stages"] = dict.fromkeys((*searches, *trained), {})
     assert scale.lines(found) == [
         "searches: 8x8 pixels, 1,500 steps of 32, 4,000 images, seeds: synthetic 2, real soft 1",
         "trainings from scratch: 32x32 pixels (16x16 in 25% of the steps), 2 epochs in batches of 128, "
