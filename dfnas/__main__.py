@@ -4,7 +4,7 @@ import io
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 # Before torch, here and in every kernel that this process starts: threads that wait for
 # longer than half a millisecond must not take another's core.
@@ -16,7 +16,7 @@ from tabulate import tabulate
 from dfnas import profiles
 from dfnas.errors import UserError
 from dfnas.profiles import Settings
-from dfnas.publishing import handout, measurements, runner
+from dfnas.publishing import grading, handout, measurements, otter, runner
 from dfnas.publishing import publish as publishing
 from dfnas.publishing import render as rendering
 from dfnas.publishing import status as states
@@ -187,9 +187,27 @@ def hand_out(
     chapter: Annotated[str, typer.Argument(help="as 02-synthesis")],
     teacher: Annotated[bool, typer.Option("--teacher", help="with the solutions")] = False,
     out: Annotated[Path | None, typer.Option(help="a notebook or a folder; none: here")] = None,
+    form: Annotated[Literal["plain", "otter"], typer.Option("--format", help="otter: for otter-grader")] = "plain",
 ) -> None:
     """Make a chapter's notebook for students, with checks in place of the solutions; or the teacher's copy."""
-    print(handout.write(chapter, teacher, out))
+    print(otter.write(chapter, out or Path()) if form == "otter" else handout.write(chapter, teacher, out))
+
+
+@app.command()
+def grade(
+    folder: Annotated[Path, typer.Argument(exists=True, file_okay=False, help="holds the notebooks of a class")],
+    seconds: Annotated[float, typer.Option(min=1, help="limit for one notebook")] = 900,
+    memory: Annotated[float, typer.Option(min=0.1, help="limit for one notebook, in GB")] = 4,
+    out: Annotated[Path | None, typer.Option(help="the table to write; none: grades.csv in the folder")] = None,
+) -> None:
+    """Run a class's handed-in notebooks, each in a process of its own with limits, and write a table of points."""
+    grades = []
+    for row in grading.grade(folder, seconds, memory):
+        print(f"{row.name}: {row.points:g} of {row.of:g} points{row.stopped and f'; {row.stopped}'}", flush=True)
+        grades.append(row)
+    path = out or folder / "grades.csv"
+    grading.write(path, grades)
+    print(path)
 
 
 @app.command()

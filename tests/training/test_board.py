@@ -9,7 +9,7 @@ import pytest
 
 from dfnas import profiles
 from dfnas.errors import UserError
-from dfnas.training import curves
+from dfnas.training import board
 
 
 class Writer:
@@ -36,9 +36,9 @@ def test_a_training_writes_its_curves_where_its_stage_is_named(tmp_path, monkeyp
     monkeypatch.setenv("DFNAS_RUNS", str(tmp_path))
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", types.SimpleNamespace(SummaryWriter=Writer))
     asked = dataclasses.replace(profiles.RunSettings(), tensorboard=True)
-    log = curves.log(asked, tmp_path / "stages" / "student-1234.partial" / "0", "student 3", 100)
-    curves.note(log, 200, loss=1.0, side=16)
-    curves.close(log)
+    log = board.log(asked, tmp_path / "stages" / "student-1234.partial" / "0", "student 3", 100)
+    board.note(log, 200, loss=1.0, side=16)
+    board.close(log)
     (writer,) = WRITERS
     assert writer.folder == str(tmp_path / "tensorboard" / "student-1234" / "0" / "student-3")
     assert writer.purge_step == 100
@@ -48,9 +48,9 @@ def test_a_training_writes_its_curves_where_its_stage_is_named(tmp_path, monkeyp
 
 def test_nothing_is_written_unasked(tmp_path, monkeypatch):
     monkeypatch.setenv("DFNAS_RUNS", str(tmp_path))
-    log = curves.log(profiles.RunSettings(), None, "student", 0)
-    curves.note(log, 1, loss=1.0)
-    curves.close(log)
+    log = board.log(profiles.RunSettings(), None, "student", 0)
+    board.note(log, 1, loss=1.0)
+    board.close(log)
     assert list(tmp_path.iterdir()) == []
 
 
