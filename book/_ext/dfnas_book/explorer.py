@@ -76,7 +76,8 @@ def markup(kind: str, given: dict[str, Any], picture: str) -> str:
     """The explorer: its data, and the picture that JavaScript will hide."""
     inline = json.dumps(given, separators=(",", ":")).replace("</", "<\\/")
     return (
-        f'<div class="explorer explorer-{kind}" data-explorer="{kind}"><script type="application/json">{inline}</script>'
+        f'<div class="explorer explorer-{kind}" data-explorer="{kind}">'
+        f'<script type="application/json">{inline}</script>'
         f'<div class="explorer-static">{picture}</div></div>'
     )
 
