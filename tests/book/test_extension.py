@@ -206,7 +206,7 @@ def test_card_says_how_the_page_was_computed(made_up_book: Path) -> None:
     link = box.select_one("a.download")
     assert link is not None
     saved = json.loads((made_up_book / "book/executed" / str(link["href"])).read_bytes())
-    assert saved == made_up.record("02-synthesis")
+    assert saved == made_up.record("02-synthesis", attachments=["frames"])
 
 
 def test_card_of_the_first_chapter_has_no_stage_of_earlier_ones(made_up_book: Path) -> None:
