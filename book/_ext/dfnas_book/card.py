@@ -15,7 +15,7 @@ from sphinx.util import logging
 
 from dfnas.records import provenance
 
-from . import record
+from . import record, scale
 
 log = logging.getLogger(__name__)
 
@@ -74,6 +74,8 @@ def facts(run: dict[str, Any], own: float) -> Iterator[tuple[str, str]]:
     """The lines of the card, as label and value; `own` are the seconds without stages of earlier chapters."""
     yield "Profile", str(run.get("profile", "unknown"))
     yield "Seed", str(run.get("seed", "unknown"))
+    if scale.lines(run):
+        yield "Scale", "\n".join(scale.lines(run))
     if run.get("overrides"):
         yield "Changed settings", ", ".join(map(str, run["overrides"]))
     if run.get("run_number", 1) > 1:
@@ -111,10 +113,16 @@ def details(run: dict[str, Any]) -> str:
     return f"{table}<p>{escape(versions)}</p>" if versions or table else ""
 
 
+def written(value: str) -> str:
+    """A value of the card; one of several lines is a list."""
+    lines = [escape(line) for line in value.split("\n")]
+    return f"<ul><li>{'</li><li>'.join(lines)}</li></ul>" if len(lines) > 1 else lines[0]
+
+
 def card(run: dict[str, Any], own: float, download: nodes.Node) -> list[nodes.Node]:
     """The card as nodes; `download` leads to the record itself."""
     lines = "".join(
-        f"<div class='card-{label.lower().replace(' ', '-')}'><dt>{label}</dt><dd>{escape(value)}</dd></div>"
+        f"<div class='card-{label.lower().replace(' ', '-')}'><dt>{label}</dt><dd>{written(value)}</dd></div>"
         for label, value in facts(run, own)
     )
     state = " card-older" if is_older_code(run) else ""
