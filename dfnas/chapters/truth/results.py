@@ -83,6 +83,24 @@ def facts(search: Artefact) -> dict[str, Any]:
     return json.loads((search.folder / "architectures.json").read_bytes())
 
 
+def architectures(artefacts: Mapping[str, Artefact]) -> dict[str, Any]:
+    """What the page's explorer shows: the architectures that were judged, their accuracies, and the judges' scores.
+
+    An architecture is the digits of its choices; of several supernets of a source the first one's scores are taken.
+    """
+    (rankings, accuracies), table = judged(artefacts), table_of(artefacts)
+    texts = [row["architecture"] for row in _rows(_of(artefacts, f"judged-{SOURCES[0]}-")[0])]
+    blocks = ["identity", *(f"MBConv {kernel}x{kernel}, {expansion}" for kernel, expansion in nasbench.BLOCKS[1:])]
+    return {
+        "kind": table.kind,
+        "choices": nasbench.OPERATIONS if table.kind == "cell" else blocks,
+        "candidate": ["".join(map(str, nasbench.from_text(text))) for text in texts],
+        "accuracy": accuracies,
+        "best": max(row[1] for row in table.rows),
+        "scores": {name: [float(f"{score:.5g}") for score in each[0]] for name, each in rankings.items()},
+    }
+
+
 def decisions(artefacts: Mapping[str, Artefact]) -> dict[str, tuple[list[int], Any, Any]]:
     """Of the first DARTS search on each source: steps, and entropies and weights of skip connections (means) at each.
 
