@@ -11,7 +11,22 @@ from typing import Any
 
 from sphinx.application import Sphinx
 
-from . import accessible, card, chapters, claim, costs, finding, frames, impl, labels, launch, num, offline, searches
+from . import (
+    accessible,
+    card,
+    chapters,
+    claim,
+    costs,
+    finding,
+    frames,
+    impl,
+    labels,
+    launch,
+    num,
+    offline,
+    quiz,
+    searches,
+)
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
@@ -30,6 +45,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
         launch,
         offline,
         accessible,
+        quiz,
     ):
         part.setup(app)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
