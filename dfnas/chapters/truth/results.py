@@ -3,7 +3,6 @@
 import json
 import math
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -184,11 +183,11 @@ def _told(artefacts: Mapping[str, Artefact]) -> dict[str, float]:
 
 
 def _of_table(artefacts: Mapping[str, Artefact], settings: Settings) -> dict[str, Any]:
-    table, chapter = table_of(artefacts), settings.truth
+    table, given = table_of(artefacts), tables.given(settings)
     accuracies, space = [row[1] for row in table.rows], nasbench.Space(table.kind)
     best, mean = max(accuracies), statistics.mean(accuracies)
     found: dict[str, Any] = {
-        "table_name": Path(chapter.table).name or "trained here",
+        "table_name": given.name if given else "trained here",
         "table_digest": table.digest[:16],
     }
     found |= {"table_architectures": len(accuracies), "table_kind": table.kind, "table_best": best, "table_mean": mean}
