@@ -17,9 +17,10 @@ class Chapter(SphinxRole):
 
     def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
         """A numbered reference to the chapter's label, `ch-` and its name."""
-        word, docs = self.name, self.env.found_docs
+        # the name of a role is lower-case by the time that it runs
+        word, docs = "Chapter" if "Chapter" in self.rawtext else "chapter", self.env.found_docs
         if not any((record.name_of(page) or "").partition("-")[2] == self.text for page in docs):
-            return [nodes.Text(f"{'The' if word[0].isupper() else 'the'} chapter on {self.text}")], []
+            return [nodes.Text(f"{'The' if word == 'Chapter' else 'the'} chapter on {self.text}")], []
         options = {"refdomain": "std", "reftype": "numref", "refexplicit": True, "refwarn": True}
         link = addnodes.pending_xref("", reftarget=f"ch-{self.text}", refdoc=self.env.docname, **options)
         link += nodes.inline("", f"{word}\N{NO-BREAK SPACE}%s")
