@@ -108,6 +108,7 @@ SETTINGS = settings.Settings(
     ),
     consistency=settings.ConsistencySettings(
         architectures=8,
+        trainings=2,
         channels=4,
         cells=3,
         training=settings.TrainingSettings(batch=32, learning_rate=0.1, steps=24, averaging=0.9, clip_norm=5.0),

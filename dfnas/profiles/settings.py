@@ -369,7 +369,8 @@ class ConsistencySettings:
     """Consistency: random architectures, ranked by what they reach when they learn from each source."""
 
     training: TrainingSettings  # of each DARTS architecture, on every source
-    architectures: Number = 0  # random DARTS architectures, each trained four times; 0: leave this part out
+    architectures: Number = 0  # random DARTS architectures, each trained on every source; 0: leave this part out
+    trainings: Repeats = 1  # of each on real data: the others are compared with the ranking by their mean
     channels: Width = 16
     cells: Depth = 8
     side: SideOrNone = 0  # side of what the networks see; 0: the region

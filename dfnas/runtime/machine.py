@@ -4,7 +4,6 @@ import contextlib
 import importlib.metadata
 import os
 import platform
-import resource
 import sys
 from pathlib import Path
 from typing import Any
@@ -59,6 +58,10 @@ def peak_memory_mb() -> float:
                 return int(line.split()[1]) / 1024
     except OSError:
         pass  # not Linux
+    try:
+        import resource
+    except ImportError:
+        return 0.0  # Windows, where nothing else here has been tried either
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / 1024**2 if sys.platform == "darwin" else peak / 1024
 

@@ -6,9 +6,12 @@ scipy.stats is imported where it is called: it takes a second, and most who impo
 
 import math
 from collections.abc import Callable, Sequence
+from statistics import NormalDist
 from typing import NamedTuple
 
 import numpy as np
+
+from dfnas.runtime.t_distribution import quantile, upper_tail
 
 Values = Sequence[float] | np.ndarray
 Rankings = Values | Sequence[Sequence[float]]  # a value a thing, or several such lists
@@ -50,12 +53,10 @@ class Interval(NamedTuple("Ends", [("value", float), ("low", float), ("high", fl
         The end that faces 0 gives the standard error, and Student's distribution with `freedom` the rest; a bootstrap's
         end is read in the same way, with the things drawn less one as its freedom.
         """
-        from scipy import special
-
         reach = self.value - self.low if self.value > 0 else self.high - self.value
         if reach <= 0:  # no spread at all
             return float(self.value == 0)
-        return float(2 * special.stdtr(self.freedom, -abs(self.value) / reach * special.stdtrit(self.freedom, 0.975)))
+        return 2 * upper_tail(self.freedom, abs(self.value) / reach * quantile(self.freedom, 0.975))
 
 
 class Summary(NamedTuple):
@@ -125,13 +126,11 @@ def interval_of(kept: Summary, level: float = 0.95, images: int = 0) -> Interval
     `images`: the values are accuracies, from 0 to 1, on one draw of so many test images, whose sampling variance, at
     most p (1 - p) / images, their spread does not hold. Where arms are compared on the same images, it cancels.
     """
-    from scipy import special
-
     if kept.number < 2:
         return Interval(kept.mean, float("nan"), float("nan"))
     found = _around(kept.mean, kept.deviation / math.sqrt(kept.number), kept.number - 1, level)
     sampling = math.sqrt(kept.mean * (1 - kept.mean) / images) if images else 0.0
-    reach = math.hypot(found.high - found.value, float(special.ndtri((1 + level) / 2)) * sampling)
+    reach = math.hypot(found.high - found.value, NormalDist().inv_cdf((1 + level) / 2) * sampling)
     return Interval(kept.mean, kept.mean - reach, kept.mean + reach, found.freedom)
 
 
@@ -153,9 +152,7 @@ def difference_of(first: Summary, second: Summary, level: float = 0.95) -> Inter
 
 def _around(value: float, error: float, freedom: float, level: float) -> Interval:
     """Student's t interval from a standard error; scipy's tests do the same, but warn of samples without spread."""
-    from scipy import special
-
-    reach = float(special.stdtrit(freedom, (1 + level) / 2)) * error  # the quantile; stats.t takes fifty times as long
+    reach = quantile(freedom, (1 + level) / 2) * error
     return Interval(value, value - reach, value + reach, freedom)
 
 

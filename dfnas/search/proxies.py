@@ -8,9 +8,23 @@ import copy
 import torch
 from torch import Tensor, nn
 
+from dfnas.data import sources
+from dfnas.data.images import to_input
+from dfnas.data.origins import Origin
+from dfnas.data.teachers import Teacher
+from dfnas.profiles import Settings
+
 NAMES = ("synflow", "naswot", "jacov")
 BATCH = 64  # images that are looked at
 NOTHING = -1e9  # the score of a network that answers all images alike
+
+
+def inputs_of(origin: Origin, settings: Settings, teacher: Teacher, side: int) -> Tensor:
+    """The first `BATCH` images of a source, as a network sees them at `side`."""
+    with origin.guarded():
+        source = origin.load(settings, teacher)
+        batch = sources.judged(source.select(torch.arange(min(BATCH, len(source)))), settings, side)
+    return to_input(batch.images[:], batch.mean, batch.std)
 
 
 def scores(network: nn.Module, inputs: Tensor) -> dict[str, float]:

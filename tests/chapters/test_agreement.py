@@ -31,8 +31,11 @@ def test_parts_are_read_from_the_logs_of_their_stages(tmp_path):
     for number, arm in enumerate(experiment.ARMS):
         rows = [{"architecture": "darts:…", "accuracy": 0.1 * number, "own": 0.9, "macs": 7}]
         made[f"trained-{arm}"] = artefact(tmp_path / f"trained-{arm}", rows)
+    made["trained-real-2"] = artefact(tmp_path / "again", [{**rows[0], "accuracy": 0.5}])
+    made["untrained"] = artefact(tmp_path / "untrained", [{"synflow": 1.0, "naswot": 2.0, "jacov": 3.0}])
     found = agreement.parts(made, SETTINGS)
-    real = {"real": [0.0], "again": [0.1], "macs": [7]}
+    real = {"real": [0.25], "again": [0.1], "macs": [7]}  # the truth is the mean of two trainings
+    real |= {"synflow": [1.0], "naswot": [2.0], "jacov": [3.0]}
     assert found["darts"] == {**real, "synthetic": [0.2], "control": [0.1 * 3], "noise": [0.4]}
     own = {"synthetic": [0.9], "control": [0.9], "noise": [0.9]}
     assert found["darts_own"] == {**real, **own}  # the truth stays accuracy on real images
@@ -54,6 +57,8 @@ def test_each_ranking_is_compared_with_that_on_real_data():
         | {"difference": 1, "difference_macs": 2}
     )
     assert found["real_real"]["spearman"].value == pytest.approx(0.6)
+    untrained = agreement.agreement({**RANKING, "naswot": [1.0, 2.0, 3.0, 5.0, 4.0]}, SETTINGS)
+    assert untrained["naswot_real"]["tau"].value == pytest.approx(0.8)
 
 
 def test_further_supernets_of_an_arm_are_read_beside_its_first(tmp_path):

@@ -5,9 +5,21 @@ import math
 
 import numpy as np
 import pytest
-from scipy import stats
+from scipy import special, stats
 
-from dfnas.runtime import statistics
+from dfnas.runtime import statistics, t_distribution
+
+
+@pytest.mark.parametrize("freedom", [0.7, 1, 2, 2.5, 7, 30, 101.3, 1e4])
+def test_our_t_distribution_is_scipys(freedom: float):
+    """Far into its tails, too: a p-value may be small."""
+    for t in (0.0, 1e-6, 0.5, 1.0, 1.7, 3.0, 12.0, 1e3):
+        assert t_distribution.upper_tail(freedom, t) == pytest.approx(special.stdtr(freedom, -t), rel=1e-10)
+    for probability in (0.5, 0.6, 0.975, 0.9995, 1 - 1e-6):
+        t = special.stdtrit(freedom, probability)
+        assert t_distribution.quantile(freedom, probability) == pytest.approx(t, rel=1e-9, abs=1e-12)
+    assert math.isnan(t_distribution.upper_tail(freedom, math.nan))
+    assert math.isnan(t_distribution.quantile(0, 0.975))
 
 
 def test_the_difference_of_independent_samples_is_welchs():

@@ -14,6 +14,7 @@ from dfnas.profiles import Settings
 from dfnas.runtime import logs, statistics
 from dfnas.runtime.artefacts import Artefact
 from dfnas.runtime.statistics import COEFFICIENTS, Interval, Summary
+from dfnas.search import proxies
 
 # Where a part's values are: the stages, and the column of their logs for sources without and with real data.
 PARTS = {
@@ -22,9 +23,10 @@ PARTS = {
     "spos": ("judged", "own", "own"),
     "spos_validation": ("judged", "validation", "validation"),
 }
-# By what an architecture is ranked, beside real data: all but macs, the cost alone, learn something.
+# By what an architecture is ranked, beside real data: what learns from a source, the cost alone, and (networks from
+# scratch) scores that need no training.
 COMPARED = {f"{name}_real": name for name in ("synthetic", "control", "noise")} | {"real_real": "again"}
-COMPARED |= {"macs_real": "macs"}
+COMPARED |= {"macs_real": "macs"} | {f"{name}_real": name for name in proxies.NAMES}
 DIFFERENCES = {"difference": ("synthetic", "control"), "difference_macs": ("synthetic", "macs")}
 
 Ranking = dict[str, list[float]]  # by arm, further supernets as <arm>-2, ..., and "macs": a value an architecture
@@ -42,6 +44,11 @@ def parts(artefacts: Mapping[str, Artefact], settings: Settings) -> dict[str, Ra
         found[part] = {label: kept[names[of_real[label]]] for label, kept in judged.items()}
         drawn = judged["real"]["architecture"]
         found[part]["macs"] = judged["real"].get("macs") or [spos.macs(settings, path) for path in drawn]
+        if kind == "trained":
+            trainings = [found[part].pop(label) for label in labels if label.partition("-")[0] == "real"]
+            found[part]["real"] = [statistics.mean(values) for values in zip(*trainings, strict=True)]
+            untrained = columns(artefacts["untrained"])
+            found[part] |= {name: untrained[name] for name in proxies.NAMES}
     return found
 
 
@@ -65,9 +72,10 @@ def agreement(ranking: Ranking, settings: Settings) -> dict[str, dict[str, Inter
     rows = {arm: supernets(ranking, arm) for arm in ("real", *COMPARED.values())}
     truth, found = rows["real"], {}
     for name, arm in COMPARED.items():
-        found[name] = {
-            kind: statistics.correlation_interval(rows[arm], truth, kind, **options) for kind in COEFFICIENTS
-        }
+        if rows[arm]:
+            found[name] = {
+                kind: statistics.correlation_interval(rows[arm], truth, kind, **options) for kind in COEFFICIENTS
+            }
     for name, (one, other) in DIFFERENCES.items():
         found[name] = {
             kind: statistics.correlation_difference(rows[one], rows[other], truth, kind, **options)
@@ -79,7 +87,7 @@ def agreement(ranking: Ranking, settings: Settings) -> dict[str, dict[str, Inter
 def regrets(ranking: Ranking) -> tuple[dict[str, list[float]], list[float]]:
     """What is lost on real data by looking at the top k = 1, 2, ... of each ranking only; and of k drawn by lot."""
     truth, sizes = ranking["real"], range(1, len(ranking["real"]) + 1)
-    arms = COMPARED.values()
+    arms = [arm for arm in COMPARED.values() if arm not in proxies.NAMES]
     curves = {arm: [statistics.regret(ranking[arm], truth, k) for k in sizes] for arm in arms}
     return curves, [statistics.chance_regret(truth, k) for k in sizes]
 
@@ -91,7 +99,7 @@ def metrics(found: Mapping[str, Mapping[str, Mapping[str, Interval]]]) -> dict[s
     """
     fronts = {"": next(iter(found)), **{f"{part}_": part for part in PARTS}}
     return {
-        f"{front}{kind}_{name}": found[part][name][kind] if part in found else records.absent(Interval)
+        f"{front}{kind}_{name}": found.get(part, {}).get(name, {}).get(kind) or records.absent(Interval)
         for front, part in fronts.items()
         for name in (*COMPARED, *DIFFERENCES)
         for kind in COEFFICIENTS

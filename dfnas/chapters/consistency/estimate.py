@@ -18,7 +18,7 @@ def plan(settings: Settings) -> list[dict[str, Any]]:
     planned = [costs.synthetic_set("synthesis", settings, settings.synthesis)]
     if chapter.architectures:
         text = cells.to_text(cells.DARTS_V2, cells.Size(chapter.channels, chapter.cells))  # of middling cost
-        for arm in experiment.ARMS:
+        for arm in experiment.trained(settings):
             real = experiment.source_of(arm) == "real"
             kept = settings.synthesis.images - round(chapter.held_out * settings.synthesis.images)
             images = costs.real_images(settings) if real else kept

@@ -30,7 +30,7 @@ from dfnas.profiles import ConsistencySettings, Settings
 from dfnas.runtime import distributed, logs, processes, seeds, stages
 from dfnas.runtime.artefacts import Artefact
 from dfnas.runtime.progress import bar
-from dfnas.search import scratch
+from dfnas.search import proxies, scratch
 from dfnas.synthesis import sets
 from dfnas.training import evaluation, loop, losses
 
@@ -47,8 +47,9 @@ def compute(settings: Settings) -> dict[str, Artefact]:
     artefacts = held(origins)
     if chapter.architectures:
         artefacts["drawn"] = draw_stage(settings)
-        for arm in ARMS:
+        for arm in trained(settings):
             artefacts[f"trained-{arm}"] = training_stage(arm, origins[source_of(arm)], artefacts["drawn"], settings)
+        artefacts["untrained"] = untrained_stage(origins["control"], artefacts["drawn"], settings, teacher)
     if chapter.candidates:
         calls = {arm: functools.partial(_paths_of, arm, origins[source_of(arm)], settings, teacher) for arm in ARMS}
         for arm, (supernet, judged) in processes.made(calls, settings.run, "paths").items():
@@ -78,9 +79,14 @@ def check(settings: Settings) -> None:
             raise UserError(f"consistency.candidates={chapter.candidates:,}: the space has {count:,} paths")
 
 
+def trained(settings: Settings) -> list[str]:
+    """The arms whose networks are trained from scratch: on real data, real-2 and so on, as often as it is asked for."""
+    return [*ARMS, *(f"real-{number}" for number in range(2, settings.consistency.trainings + 1))]
+
+
 def source_of(arm: str) -> str:
     """The source that an arm learns from."""
-    return "real" if arm == "again" else arm
+    return "real" if arm.partition("-")[0] in ("real", "again") else arm
 
 
 def seed_of(arm: str, settings: Settings) -> int:
@@ -88,7 +94,8 @@ def seed_of(arm: str, settings: Settings) -> int:
 
     What two compared rankings have in common is then the architectures, never the initial weights.
     """
-    return settings.seed if arm == "real" else settings.seed + 1
+    number = arm.removeprefix("real-")
+    return settings.seed + (int(number) if number.isdecimal() else arm != "real")
 
 
 def draw_stage(settings: Settings) -> Artefact:
@@ -120,7 +127,7 @@ def training_stage(arm: str, origin: Origin, drawn: Artefact, settings: Settings
 
     # Architectures and their sizes are in the key of the draw.
     left_out = ("architectures", "channels", "cells", "candidates", "whole_real", "validation_images", "resamples")
-    depends = stages.without(settings.consistency, *left_out)
+    depends = stages.without(settings.consistency, *left_out, "trainings")
     depends |= {"source": origin.name, "seed": [settings.seed, seed], "images": settings.synthesis.images}
     inputs = [origin.given, drawn, real_data.digest(settings.data)]
     return stages.stage(f"consistency-trained-{arm}", work, depends, inputs=inputs, version=VERSION, run=settings.run)
@@ -209,6 +216,23 @@ def real_images(split: Source, count: int, source: Source, settings: Settings, s
     """Real images that judge networks of a source, normalised as these were trained: `count` of them, 0 for all."""
     rows = sources.balanced(split.classes, count or len(split), settings.data.classes, settings.seed, "judges")
     return sources.judged(split.select(rows).under(source), settings, side)
+
+
+def untrained_stage(origin: Origin, drawn: Artefact, settings: Settings, teacher: Teacher) -> Artefact:
+    """The stage in which scores that need no training judge the architectures, on a source's images; judged.jsonl."""
+    data, side = settings.data, settings.consistency.side
+
+    def work(folder: Path) -> None:
+        inputs = proxies.inputs_of(origin, settings, teacher, side)
+        rows = []
+        for text in bar(scratch.read_architectures(drawn.folder), desc="untrained", unit="network"):
+            network = models.build(text, data.classes, data.channels, settings.seed)
+            rows.append({"architecture": text, **proxies.scores(network, inputs)})
+        logs.write(folder / LOG, rows)
+
+    depends = {"source": origin.name, "seed": settings.seed, "side": side, "images": settings.synthesis.images}
+    inputs: list[Artefact | str] = [origin.given, drawn, teacher.digest]
+    return stages.stage("consistency-untrained", work, depends, inputs=inputs, version=VERSION, run=settings.run)
 
 
 def _paths_of(arm: str, origin: Origin, settings: Settings, teacher: Teacher) -> tuple[Artefact, Artefact]:

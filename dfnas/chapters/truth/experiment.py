@@ -20,7 +20,6 @@ from dfnas.chapters.consistency import experiment as consistency
 from dfnas.chapters.truth import table_searches
 from dfnas.data import origins, presence, sources
 from dfnas.data import real as real_data
-from dfnas.data.images import to_input
 from dfnas.data.origins import Origin
 from dfnas.data.sources import Source
 from dfnas.data.teachers import Teacher
@@ -279,10 +278,7 @@ def untrained_stage(bench: Bench, origin: Origin) -> Artefact:
     settings, chapter = bench.settings, bench.settings.truth
 
     def work(folder: Path) -> None:
-        with origin.guarded():
-            source = origin.load(settings, bench.teacher)
-            batch = sources.judged(source.select(torch.arange(min(proxies.BATCH, len(source)))), settings, chapter.side)
-        inputs = to_input(batch.images[:], batch.mean, batch.std)
+        inputs = proxies.inputs_of(origin, settings, bench.teacher, chapter.side)
 
         def scores(text: str) -> dict[str, float]:
             name = nasbench.network_text(bench.space, text)
