@@ -1,7 +1,6 @@
 """The role that puts a number of a run into the prose: {num}`01-teacher:teacher_accuracy|.1%`."""
 
 import re
-from collections.abc import Mapping
 from typing import Any
 
 from docutils import nodes
@@ -35,9 +34,14 @@ def format_metric(value: Any, spec: str) -> str:
     return text if isinstance(value, str) else text.replace("-", "\N{MINUS SIGN}")
 
 
-def is_of_one(metrics: Mapping[str, Any], key: str) -> bool:
+def is_of_one(env: BuildEnvironment, name: str, key: str) -> bool:
     """Whether a metric is the deviation of one value, which has none."""
-    return key.endswith("_std") and metrics.get(f"{key.removesuffix('_std')}_n") == 1
+    if not key.endswith("_std"):
+        return False
+    try:
+        return bool(record.metric(env, name, f"{key.removesuffix('_std')}_n") == 1)
+    except record.RecordError:
+        return False
 
 
 class NumRole(SphinxRole):
@@ -49,7 +53,7 @@ class NumRole(SphinxRole):
         name, _, key = reference.partition(":")
         try:
             text = format_metric(record.metric(self.env, name, key), spec)
-            text = NONE if is_of_one(record.load(self.env, name)["metrics"], key) else text
+            text = NONE if is_of_one(self.env, name, key) else text
         except (record.RecordError, ValueError, TypeError) as error:
             log.warning("num %r: %s", self.text, error, location=self.get_location(), type="dfnas", subtype="num")
             return [nodes.inline("", "[missing number]", classes=["num", "num-missing"])], []

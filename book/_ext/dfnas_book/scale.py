@@ -151,14 +151,13 @@ def consistency(run: Run) -> Iterator[Line]:
     """Chapter 7."""
     recipe = "consistency.training"
     drawn, paths = at(run, "consistency.architectures"), at(run, "consistency.candidates")
-    arms = networks(run, r"consistency-trained-.*")
     if drawn:
         parts = [pixels(run, "consistency", recipe), steps(run, recipe), f"all real images or {images(run)}"]
-        yield "trainings from scratch", [*parts, f"{count(drawn, 'network')}, each on {arms} sources", "1 seed each"]
+        yield "trainings from scratch", [*parts, count(drawn, "network"), by_source(run, "consistency-trained")]
     if paths:
         parts = [pixels(run, "spos"), steps(run, "spos.search"), images(run)]
-        supernets = count(networks(run, r"spos-supernet-.*"), "supernet")
-        yield "paths", [*parts, count(paths, "path"), supernets, "1 seed each"]
+        supernets = networks(run, r"spos-supernet-.*")
+        yield "paths", [*parts, count(paths, "path"), f"{count(supernets, 'supernet')} of 1 seed each"]
 
 
 def truth(run: Run) -> Iterator[Line]:
