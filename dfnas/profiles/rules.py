@@ -85,7 +85,7 @@ def _synthesis(chosen: parts.SynthesisSettings) -> Iterator[str]:
     whole_batches(chosen.images, kept, chosen.batch, "synthesis.images")
 
 
-def _student(student: parts.StudentSettings) -> Iterator[str]:
+def _student(student: parts.StudentSettings | parts.PruningSettings) -> Iterator[str]:
     if student.mixing and student.labels != "online":
         yield f"mixing={student.mixing}: it must be 0 unless labels is online"
 
@@ -142,6 +142,7 @@ FAULTS: dict[type, Callable[[Any], Iterator[str]]] = {
     parts.TrainingSettings: _training,
     parts.SynthesisSettings: _synthesis,
     parts.StudentSettings: _student,
+    parts.PruningSettings: _student,
     parts.CalibrationSettings: _calibration,
     parts.DistillationSettings: _distillation,
     parts.SpaceSettings: _space,

@@ -9,7 +9,7 @@ from typing import Any
 import nbformat
 import pytest
 from bs4 import BeautifulSoup
-from dfnas_book import card, explorer, impl, launch, num, plots, record
+from dfnas_book import card, explorer, impl, labels, launch, num, plots, record
 
 from dfnas import profiles
 from dfnas.records import claims
@@ -234,7 +234,7 @@ def test_card_says_how_the_page_was_computed(made_up_book: Path) -> None:
     link = box.select_one("a.download")
     assert link is not None
     saved = json.loads((made_up_book / "book/executed" / str(link["href"])).read_bytes())
-    assert saved == made_up.record("02-synthesis")
+    assert saved == made_up.record("02-synthesis", attachments=["frames"])
 
 
 def test_card_of_the_first_chapter_has_no_stage_of_earlier_ones(made_up_book: Path) -> None:
@@ -309,7 +309,7 @@ def test_explorer_holds_the_runs_data_and_a_drawing(made_up_book: Path) -> None:
     drawing = figure.select_one("svg[role=img]")
     assert drawing is not None
     assert drawing["aria-label"].startswith("Bars of invented labels")
-    assert len(drawing.select("image")) == explorer.SHOWN_SLOTS * made_up.explorer()["rounds"]
+    assert len(drawing.select("image")) == labels.SHOWN_SLOTS * made_up.explorer()["rounds"]
     assert figure.select_one(".caption-number") is not None
 
 
@@ -318,14 +318,14 @@ def test_explorer_holds_the_runs_data_and_a_drawing(made_up_book: Path) -> None:
     [{"rounds": 9}, {"classes": ["only", "two"]}, {"slots": [{"slot": 0, "labels": [], "images": []}]}],
 )
 def test_explorer_refuses_data_that_it_would_draw_wrongly(changes: dict[str, Any]) -> None:
-    explorer.check(made_up.explorer())
+    labels.CalibrationExplorer.check(made_up.explorer())
     with pytest.raises(ValueError, match="slot 0"):
-        explorer.check(made_up.explorer() | changes)
+        labels.CalibrationExplorer.check(made_up.explorer() | changes)
 
 
 def test_script_in_the_data_cannot_end_the_script() -> None:
     data = made_up.explorer(rounds=1, slots=1) | {"classes": ["</script><b>", *made_up.CLASSES[1:]]}
-    soup = BeautifulSoup(explorer.markup(data, "an alt text"), "html.parser")
+    soup = BeautifulSoup(explorer.markup("labels", data, ""), "html.parser")
     assert json.loads(soup.select_one("script").string)["classes"][0] == "</script><b>"
     assert soup.select("b") == []
 
