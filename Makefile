@@ -4,6 +4,7 @@
 #   make book              run the quick profile, render it, print the path of the page   (PROFILE=laptop for CIFAR-10)
 #   make test              every check that .ci/run runs
 #   make read              render the published runs, compute nothing
+#   make pdf, make epub    the published book as one file
 #   make clean             remove what can be made again, but no runs
 
 PYTHON ?= python3
@@ -13,7 +14,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.set-up
 
 .DEFAULT_GOAL := book
-.PHONY: book test read clean
+.PHONY: book test read pdf epub clean
 
 book: $(STAMP)
 	$(BIN)/python -m dfnas run --profile $(PROFILE)
@@ -27,6 +28,9 @@ test: $(STAMP)
 
 read: $(STAMP)
 	$(BIN)/python -m dfnas render
+
+pdf epub: $(STAMP)
+	$(BIN)/python book/take_away $@
 
 clean:
 	rm -rf _build .mypy_cache .pytest_cache .ruff_cache *.egg-info build

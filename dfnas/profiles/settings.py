@@ -68,6 +68,7 @@ class RunSettings:
     checkpoint_seconds: Amount = 5.0  # between two checkpoints of a training run, at least
     # For stages that do not need one another, each with one thread; 0: one a core, 8 at most.
     processes: Annotated[int, within(0, 64)] = 1
+    tensorboard: bool = False  # every training writes its curves to runs/tensorboard/; needs the package tensorboard
 
 
 @dataclass(frozen=True)

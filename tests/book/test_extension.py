@@ -9,7 +9,7 @@ from typing import Any
 import nbformat
 import pytest
 from bs4 import BeautifulSoup
-from dfnas_book import card, explorer, frames, impl, labels, launch, num, searches
+from dfnas_book import card, explorer, frames, impl, labels, launch, num, plots, record, searches
 
 from dfnas import profiles
 from dfnas.records import claims
@@ -61,7 +61,8 @@ def test_number_in_a_caption(made_up_book: Path) -> None:
         (0.5, ".1%", "50.0%"),
         (-0.25, ".2f", "\N{MINUS SIGN}0.25"),
         (1234567, "", "1,234,567"),
-        (0.123456, "", "0.123"),
+        (0.123456, "", "0.12"),
+        (1234.5678, "", "1.23e+03"),
         ("a-b", "", "a-b"),
         (True, "", "True"),
     ],
@@ -82,9 +83,8 @@ def spoilt(tmp_path_factory: pytest.TempPathFactory) -> str:
     block = "```{claim}\nno-such-claim\n```\n\n" + "\n\n".join(
         f"```{{finding}} {name}\n{texts}\n```" for name, texts in WRONG_FINDINGS.items()
     )
-    index.write_text(
-        f"{index.read_text(encoding='utf-8')}\n\n{roles} {{impl}}`dfnas.errors.Gone`\n\n{block}\n", encoding="utf-8"
-    )
+    roles += " {impl}`dfnas.errors.Gone` `{num}`01-teacher:note``"
+    index.write_text(f"{index.read_text(encoding='utf-8')}\n\n{roles}\n\n{block}\n", encoding="utf-8")
     executed = source / "book" / "executed"
     edit(executed / "01-teacher.json", verdict="failed: cell 3 raised")
     (executed / "02-synthesis.json").unlink()
@@ -109,6 +109,7 @@ WRONG_FINDINGS = {
 FAULTS = {
     **{f"number {wrong}": f"num '{wrong}'" for wrong in WRONG_NUMBERS},
     "function that is not there": "impl 'dfnas.errors.Gone'",
+    "number within quotes of code": "a role stands raw: {num}",
     "claim that is not there": "claim 'no-such-claim'",
     "finding that is not there": "finding 'no-such-finding': there is no such claim",
     "finding without a text for a state": "finding 'soft-above-hard': no text for not_run",
@@ -138,6 +139,33 @@ def test_new_run_changes_pages_that_quote_it(source: Path, tmp_path: Path) -> No
     caption = page(tmp_path / "_build/html", "book/executed/02-synthesis").select_one("figcaption")
     assert caption is not None
     assert "50.0%" in caption.text
+
+
+SVG = """<?xml version="1.0"?><svg width="9pt" height="8pt" viewBox="0 0 9 8"><metadata>who</metadata>
+<defs><style type="text/css">*{stroke-linecap: butt} .a, .b{fill: red}</style>
+<path id="m1" style="stroke: #262626"/></defs>
+<g clip-path="url(#p2)" style="fill: #262626"><use xlink:href="#m1" style="fill: #0173b2; stroke: #ffffff"/></g>
+<g style="fill: #ffffff"/><rect style="fill: #ffffff"/></svg>"""
+
+
+def test_drawing_in_a_page_keeps_to_itself_and_has_variables_for_greys() -> None:
+    svg = plots.inlined(SVG, "plot7", "one & two")
+    assert '<svg xmlns="http://www.w3.org/2000/svg"' in svg
+    assert 'class="plot" role="img" aria-label="one &amp; two" viewBox="0 0 9 8" width="9pt">' in svg
+    assert "#plot7 *{stroke-linecap: butt}" in svg
+    assert "#plot7  .a, #plot7  .b{fill: red}" in svg
+    assert 'id="plot7-m1" style="stroke: var(--plot-rule, #262626)"' in svg
+    assert 'clip-path="url(#plot7-p2)" style="fill: var(--plot-ink, #262626)"' in svg
+    assert 'href="#plot7-m1" style="fill: #0173b2; stroke: var(--plot-ground, #ffffff)"' in svg
+    assert '<g style="fill: #ffffff"/><rect style="fill: var(--plot-ground, #ffffff)"/>' in svg
+    assert "who" not in svg
+
+
+def test_deviation_of_one_value_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    metrics = {"a_std": 0.0, "a_n": 1, "b_std": 0.1, "b_n": 2, "c_std": 0.0}
+    monkeypatch.setattr(record, "load", lambda env, name: {"metrics": metrics})
+    keys = ("a_std", "a_n", "b_std", "c_std")
+    assert [num.is_of_one(None, "01-teacher", key) for key in keys] == [True, False, False, False]  # type: ignore[arg-type]
 
 
 def test_claim_shows_the_state_that_its_record_gives(made_up_book: Path) -> None:

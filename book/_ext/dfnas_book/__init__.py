@@ -4,14 +4,30 @@
 book/executed gets a card that says how it was computed, `{chapter-list}` lists the chapters that the set
 being rendered holds, `{chapter-costs}` and `{plan-costs}` say what they take, `{claim}` what the runs say of a
 claim, `{finding}` the text for it. `{synthesis-frames}`, `{calibration-explorer}`, `{population-explorer}` and
-`{regret-explorer}` are figures that a reader moves. Maths is rendered offline.
+`{regret-explorer}` are figures that a reader moves. Maths is rendered
+offline, and figures follow the theme.
 """
 
 from typing import Any
 
 from sphinx.application import Sphinx
 
-from . import accessible, card, chapters, claim, costs, finding, frames, impl, labels, launch, num, offline, searches
+from . import (
+    accessible,
+    card,
+    chapters,
+    claim,
+    costs,
+    finding,
+    frames,
+    impl,
+    labels,
+    launch,
+    num,
+    offline,
+    plots,
+    searches,
+)
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
@@ -30,6 +46,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
         launch,
         offline,
         accessible,
+        plots,
     ):
         part.setup(app)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
