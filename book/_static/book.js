@@ -2,6 +2,11 @@
 "use strict";
 
 (function () {
+  /* A page that was opened from disk may not read its neighbours: results of a search then come without excerpts. */
+  if (window.location.protocol === "file:" && typeof DOCUMENTATION_OPTIONS !== "undefined") {
+    DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY = false;
+  }
+
   /* Whatever scrolls sideways on a narrow screen can be reached and scrolled with the keyboard. */
   const wide = "div.math, .wide-formula, .pst-scrollable-table-container, .output, .run-card .card-stages, .explorer-static, pre";
 

@@ -4,7 +4,8 @@
 book/executed gets a card that says how it was computed, `{chapter-list}` lists the chapters that the set
 being rendered holds, `{chapter-costs}` and `{plan-costs}` say what they take, `{claim}` what the runs say of a
 claim, `{finding}` the text for it. `{synthesis-frames}`, `{calibration-explorer}`, `{population-explorer}` and
-`{regret-explorer}` are figures that a reader moves. Maths is rendered offline.
+`{regret-explorer}` are figures that a reader moves. Maths is rendered
+offline, and figures follow the theme.
 """
 
 from typing import Any
@@ -24,6 +25,7 @@ from . import (
     launch,
     num,
     offline,
+    plots,
     quiz,
     searches,
 )
@@ -45,6 +47,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
         launch,
         offline,
         accessible,
+        plots,
         quiz,
     ):
         part.setup(app)
