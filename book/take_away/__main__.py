@@ -1,7 +1,7 @@
 """The book to take away, from the published runs or those of a profile.
 
-`python book/take_away pdf|epub|slides|figures [PROFILE]`: one file of all pages; decks of slides; a pack of
-figures.
+`python book/take_away pdf|epub|slides|figures|pack [PROFILE]`: one file of all pages; decks of slides; all
+figures; what a class needs.
 """
 
 import argparse
@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import epub
+import pack
 import pages
 import pdf
 import slides
@@ -23,7 +24,7 @@ TITLE = "Architecture search without data"
 def main() -> int:
     """Render the book, then write it; prints the file."""
     parser = argparse.ArgumentParser(prog="python book/take_away", description=__doc__)
-    parser.add_argument("form", choices=("pdf", "epub", "slides", "figures"))
+    parser.add_argument("form", choices=("pdf", "epub", "slides", "figures", "pack"))
     parser.add_argument("profile", nargs="?", help="render this profile's runs; none: the published ones")
     wanted = parser.parse_args()
     try:
@@ -37,6 +38,7 @@ def main() -> int:
         "pdf": (pdf.write, folder / "dfnas.pdf"),
         "epub": (epub.write, folder / "dfnas.epub"),
         "slides": (slides.write, html / "slides"),
+        "pack": (pack.write, folder / "dfnas-pack.zip"),
         "figures": (slides.write_figures, folder / "dfnas-figures.zip"),
     }[wanted.form]
     notes += write(found, html, TITLE, out)

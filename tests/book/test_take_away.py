@@ -1,5 +1,6 @@
 """The book to take away, from the published runs: a PDF with nothing cut, an EPUB whose every link leads somewhere."""
 
+import csv
 import io
 import json
 import re
@@ -151,3 +152,27 @@ def test_the_pack_of_figures_says_what_each_is_and_where_from(
     assert len(rows) > 30
     assert all(row["caption"] and row["alt"] and row["number"].startswith("Figure") for row in rows)
     assert all("profile laptop" in row["source"] for row in rows if re.match(r"\d", row["file"]))
+
+
+def test_the_pack_for_a_class_holds_numbers_records_handouts_and_questions(
+    pages: list[Any], real_book: Path, tmp_path: Path
+) -> None:
+    import pack
+
+    from dfnas.profiles import CHAPTERS
+
+    assert pack.write(pages, real_book, TITLE, tmp_path / "pack.zip") == []
+    with zipfile.ZipFile(tmp_path / "pack.zip") as archive:
+        names = set(archive.namelist())
+        rows = list(csv.DictReader(io.StringIO(archive.read("metrics.csv").decode("utf-8"))))
+    assert {f"handouts/{name}-student.ipynb" for name in CHAPTERS} | {
+        f"quizzes/{name}.toml" for name in CHAPTERS
+    } <= names
+    assert {row["profile"] for row in rows} == {"laptop", "quick"}
+    (teacher,) = (
+        r
+        for r in rows
+        if r["profile"] == "laptop" and r["metric"] == "teacher_accuracy" and r["chapter"] == "01-teacher"
+    )
+    record = json.loads((ROOT / "book/executed/01-teacher.json").read_text(encoding="utf-8"))
+    assert float(teacher["value"]) == record["metrics"]["teacher_accuracy"]
