@@ -191,6 +191,17 @@ def test_published_folder_is_small() -> None:
     assert sum(file.stat().st_size for file in files if file.is_file()) <= 8_000_000
 
 
+def test_a_chapter_has_one_title_everywhere() -> None:
+    titles = {path.stem: re.search(r"(?m)^# (.+)$", prose(path))[1] for path in NOTEBOOKS}  # type: ignore[index]
+    listed = [
+        match
+        for page in (ROOT / "index.md", *sorted((ROOT / "book").glob("*.md")))
+        for match in re.findall(r"(?m)^(\d\d-[a-z-]+) \| ([^|\n]+?) *(?:\||$)", page.read_text(encoding="utf-8"))
+    ]
+    assert len(listed) >= 2 * len(titles)
+    assert [(name, title) for name, title in listed if titles[name] != title] == []
+
+
 # a result that leaves its branches to the reader: "if its interval lies above zero, …"
 CONDITIONAL = re.compile(
     r"(?i)\b(?:if|where|when|unless)\b[^.:;|]{0,90}\b(?:lies?|lay|comes?|came|rises?|stays?) (?:above|below|level)\b"
