@@ -9,7 +9,7 @@ from typing import Any
 import nbformat
 import pytest
 from bs4 import BeautifulSoup
-from dfnas_book import card, explorer, impl, labels, launch, num, plots, record
+from dfnas_book import card, explorer, frames, impl, labels, launch, num, plots, record, searches
 from docutils import nodes
 
 from dfnas import profiles
@@ -91,6 +91,9 @@ def spoilt(tmp_path_factory: pytest.TempPathFactory) -> str:
     (executed / "02-synthesis.json").unlink()
     edit(executed / "03-calibration.json", complete=False)
     (executed / "03-calibration.explorer.json").unlink()
+    (executed / "05-spos.population.json").unlink()  # of a run from before it attached one: no fault
+    edit(executed / "05-spos.json", attachments=[])
+    edit(executed / "08-truth.architectures.json", accuracy=[0.9])
     done = made_up.render(source, folder)
     assert done.returncode != 0
     return made_up.complaints(done)
@@ -117,12 +120,17 @@ FAULTS = {
     "page without a record": "executed/02-synthesis: WARNING: there is no 02-synthesis.json",
     "record that is not complete": "executed/03-calibration: WARNING: the run of this page is not good",
     "explorer without data": "explorer: there is no 03-calibration.explorer.json",
+    "explorer of data that do not fit": "explorer: the table has columns of 6 (candidate), 1 (accuracy)",
 }
 
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_fault_fails_the_build(spoilt: str, fault: str) -> None:
     assert FAULTS[fault] in re.sub(r"\x1b\[[0-9;]*m|\.ipynb", "", spoilt)
+
+
+def test_a_run_from_before_an_explorer_is_no_fault(spoilt: str) -> None:
+    assert "population" not in spoilt
 
 
 def test_new_run_changes_pages_that_quote_it(source: Path, tmp_path: Path) -> None:
@@ -329,6 +337,40 @@ def test_explorer_refuses_data_that_it_would_draw_wrongly(changes: dict[str, Any
     labels.CalibrationExplorer.check(made_up.explorer())
     with pytest.raises(ValueError, match="slot 0"):
         labels.CalibrationExplorer.check(made_up.explorer() | changes)
+
+
+@pytest.mark.parametrize("changes", [{"iterations": [0, 1]}, {"classes": ["one"]}, {"terms": {"complete": []}}])
+def test_frames_that_the_sheet_does_not_hold_are_refused(changes: dict[str, Any]) -> None:
+    frames.SynthesisFrames.check(made_up.frames())
+    with pytest.raises((ValueError, KeyError)):
+        frames.SynthesisFrames.check(made_up.frames() | changes)
+
+
+def test_searches_that_say_less_of_some_candidates_are_refused() -> None:
+    searches.PopulationExplorer.check(made_up.population())
+    for column, values in (("score", [0.5]), ("candidate", ["9999"] * 12)):
+        wrong = made_up.population()
+        wrong["searches"]["real"] = wrong["searches"]["real"] | {column: values}
+        with pytest.raises(ValueError, match="the search on real"):
+            searches.PopulationExplorer.check(wrong)
+
+
+def test_still_pictures_show_a_point_for_each_architecture_and_a_tile_for_each_moment(made_up_book: Path) -> None:
+    drawn = page(made_up_book, "book/executed/02-synthesis").select("figure svg.explorer-drawing")
+    assert [len(each.select("circle")) for each in drawn] == [0, 12, 6]
+    assert [len(each.select("circle.point-own")) for each in drawn] == [0, 4, 6]
+    assert len(drawn[0].select("svg")) == 3 * frames.COLUMNS
+    assert len(drawn[0].select("image")) == 1
+
+
+def test_the_first_page_shows_an_image_forming_and_the_sheet_is_not_on_it(made_up_book: Path) -> None:
+    box = page(made_up_book, "index").select_one("div.forming[role=img]")
+    assert "airplane" in box["aria-label"]
+    (strip,) = box.select("image")
+    side, moments = 8, len(made_up.frames()["iterations"])
+    assert frames.size(strip["href"]) == (side * moments, side)
+    assert frames.opened(strip["href"]).getpixel((side * moments - 1, 0)) == 2 * (moments - 1)  # of the first image
+    assert len(box.select("small")) == frames.COLUMNS
 
 
 def test_script_in_the_data_cannot_end_the_script() -> None:
