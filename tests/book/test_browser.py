@@ -185,6 +185,13 @@ def test_a_wide_formula_begins_at_its_left_end(visit: Visit) -> None:
     assert formula.evaluate("e => e.querySelector('mjx-math').getBoundingClientRect().left") >= 0
 
 
+def test_verdicts_of_claims_are_in_sight_on_a_phone(visit: Visit) -> None:
+    page = visit("real_book", "book/executed/12-results", width=PHONE)
+    box = page.locator(".results-table", has_text="Claims about the method").first
+    assert box.evaluate("e => e.scrollWidth - e.clientWidth") <= 1
+    assert box.locator("tbody td").last.bounding_box()["width"] > 40  # type: ignore[index]
+
+
 def explorer_state(page: Page) -> tuple[str, list[float]]:
     """What the explorer says, and the lengths of its bars as shares."""
     words = page.locator(".explorer-words").inner_text()

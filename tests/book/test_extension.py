@@ -10,6 +10,7 @@ import nbformat
 import pytest
 from bs4 import BeautifulSoup
 from dfnas_book import card, explorer, frames, impl, labels, launch, num, plots, record, searches
+from docutils import nodes
 
 from dfnas import profiles
 from dfnas.records import claims
@@ -243,6 +244,13 @@ def test_card_says_how_the_page_was_computed(made_up_book: Path) -> None:
     assert link is not None
     saved = json.loads((made_up_book / "book/executed" / str(link["href"])).read_bytes())
     assert saved == made_up.record("02-synthesis", attachments=["frames"])
+
+
+def test_card_stands_after_question_and_answer_and_before_the_first_cell() -> None:
+    section, cell, text = nodes.section(), nodes.container(classes=["cell"]), nodes.paragraph()
+    assert card.end_of_opening([text, text, cell, section]) == 2
+    assert card.end_of_opening([text, section, cell]) == 1
+    assert card.end_of_opening([cell]) == card.end_of_opening([]) == 0
 
 
 def test_card_of_the_first_chapter_has_no_stage_of_earlier_ones(made_up_book: Path) -> None:

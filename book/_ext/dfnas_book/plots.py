@@ -14,6 +14,7 @@ from docutils import nodes
 from sphinx.application import Sphinx
 
 IMAGE = re.compile(r'<img (?P<attributes>[^>]*?src="[^"]*_images/(?P<name>[^"/]+\.svg)"[^>]*?)/?>')
+LINKED = re.compile(r'<a [^>]*href="[^"]*_images/[^"/]+\.svg"[^>]*>\s*(<img [^>]*>)\s*</a>')  # to the file that goes
 STYLED = re.compile(r'<(?P<tag>g|path|rect|use)\b[^>]*?style="[^"]*"')
 COLOUR = re.compile(r"(?P<what>fill|stroke): (?P<colour>#[0-9a-f]{6})")
 TYPE = dict.fromkeys(("#1a1a1a", "#262626", "#333333", "#404040", "#595959"), "ink")
@@ -88,7 +89,7 @@ def on_page(
         return inlined(svg, f"plot{count}", attribute(found["attributes"], "alt"), look)
 
     if "body" in context and app.builder.name == "html":
-        context["body"] = IMAGE.sub(drawing, context["body"])
+        context["body"] = IMAGE.sub(drawing, LINKED.sub(r"\1", context["body"]))
 
 
 def setup(app: Sphinx) -> None:
