@@ -77,9 +77,9 @@
       const label = drawn("text", { class: "edge-name", x: middle, y: LINE + 0.72 * bend - 6, "text-anchor": "middle" }, name);
       return [line, label];
     });
-    const names = ["input", "1", "2", "output"];
+    const names = ["in", "1", "2", "out"];
     const nodes = NODES.flatMap((x, node) => [
-      drawn("circle", { class: "node", cx: x, cy: LINE, r: node % 3 ? 15 : 26 }),
+      drawn("circle", { class: "node", cx: x, cy: LINE, r: node % 3 ? 15 : 20 }),
       drawn("text", { class: "node-name", x, y: LINE + 5, "text-anchor": "middle" }, names[node]),
     ]);
     return [[WIDTH, 205], [...parts, ...nodes]];
