@@ -4,7 +4,7 @@
 #   make book              run the quick profile, render it, print the path of the page   (PROFILE=laptop for CIFAR-10)
 #   make test              every check that .ci/run runs
 #   make read              render the published runs, compute nothing
-#   make pdf, make epub    the published book as one file
+#   make pdf, make epub    the published book as one file; make slides, figures, pack: decks, figures, data of a class
 #   make clean             remove what can be made again, but no runs
 
 PYTHON ?= python3
@@ -14,7 +14,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.set-up
 
 .DEFAULT_GOAL := book
-.PHONY: book test read pdf epub clean
+.PHONY: book test read pdf epub slides figures pack clean
 
 book: $(STAMP)
 	$(BIN)/python -m dfnas run --profile $(PROFILE)
@@ -29,7 +29,7 @@ test: $(STAMP)
 read: $(STAMP)
 	$(BIN)/python -m dfnas render
 
-pdf epub: $(STAMP)
+pdf epub slides figures pack: $(STAMP)
 	$(BIN)/python book/take_away $@
 
 clean:

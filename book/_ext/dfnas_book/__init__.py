@@ -26,6 +26,7 @@ from . import (
     num,
     offline,
     plots,
+    quiz,
     searches,
 )
 
@@ -47,6 +48,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
         offline,
         accessible,
         plots,
+        quiz,
     ):
         part.setup(app)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
