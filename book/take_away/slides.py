@@ -55,17 +55,20 @@ def deck(page: Page) -> str:
     for start in range(0, len(claims), MOST):
         slides.append(_lines("What the run says", claims[start : start + MOST]))
     for title, section in parts.items():
-        if re.search("take away|in brief|does not show", title, re.IGNORECASE):
+        if re.search("what to take away|not be told", title, re.IGNORECASE):
             slides.append(_lines(title, list(_points(section))[:MOST]))
     return DECK.format(title=page.title, slides="".join(f"<section>{slide}</section>" for slide in slides))
 
 
 def _first(page: Page) -> str:
-    aim = next((p for p in page.article.find_all("p") if p.get_text().strip().startswith("Objective.")), None)
+    top = page.article.h1.parent.find_all(["p", "section"], recursive=False)
+    question = next((p for p in top if p.name == "p" and p.find() is not None and p.find().name == "em"), None)
+    answer = page.article.h1.parent.select_one(":scope > .finding > p:first-child")
+    said = "".join(f"<p>{_html(each)}</p>" for each in (question, answer) if each is not None)
     card = page.article.select_one(".run-card")
     facts = [f"{dt.get_text()}: {dt.find_next('dd').get_text()}" for dt in card.select("dt")] if card else []
     shown = [fact for fact in facts if re.match("Profile|Seed|Commit|Date", fact)]
-    return f"<h1>{page.title}</h1>{_html(aim) if aim else ''}<p class='source'>{'; '.join(shown)}</p>"
+    return f"<h1>{page.title}</h1>{said}<p class='source'>{'; '.join(shown)}</p>"
 
 
 def _figure(page: Page, figure: Tag) -> str:

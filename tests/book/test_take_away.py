@@ -179,3 +179,25 @@ def test_the_pack_for_a_class_holds_numbers_records_handouts_and_questions(
     )
     record = json.loads((ROOT / "book/executed/01-teacher.json").read_text(encoding="utf-8"))
     assert float(teacher["value"]) == record["metrics"]["teacher_accuracy"]
+
+
+def test_a_deck_begins_with_the_question_and_its_answer_and_ends_with_what_to_take_away() -> None:
+    import pages
+    import slides
+    from bs4 import BeautifulSoup
+
+    text = """<article><section><h1>5. Search</h1><p><em>Does it work?</em></p>
+    <div class="finding"><p><b>It does</b> here. By chance.</p></div>
+    <section id="i"><h2>5.1. Idea</h2><p>Paths share weights.</p></section>
+    <section id="t"><h2>5.2. What to take away</h2><ul><li>Train once. Judge many.</li></ul></section>
+    <section id="n"><h2>5.3. What could not be told</h2><p>Anything at scale. More.</p></section></section></article>"""
+    article = BeautifulSoup(text, "html.parser").article
+    found = BeautifulSoup(slides.deck(pages.Page("book/executed/05-x", "", "5. Search", article)), "html.parser")
+    texts = [" ".join(slide.get_text(" ").split()) for slide in found.select(".slides > section")]
+    assert texts == [
+        "5. Search Does it work? It does here. By chance.",
+        "The idea Paths share weights.",
+        "What the run says It does here.",
+        "What to take away Train once.",
+        "What could not be told Anything at scale.",
+    ]
