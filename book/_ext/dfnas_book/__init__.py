@@ -4,17 +4,18 @@
 book/executed gets a card that says how it was computed, `{chapter-list}` lists the chapters that the set
 being rendered holds, `{chapter-costs}` and `{plan-costs}` say what they take, `{calibration-explorer}` shows the
 run's soft labels, `{claim}` what the runs say of a claim, `{finding}` the text for it. Maths is rendered offline.
+`{public-api}` shows functions of the package, `{launch-links}` what opens a chapter elsewhere.
 """
 
 from typing import Any
 
 from sphinx.application import Sphinx
 
-from . import accessible, card, chapters, claim, costs, explorer, finding, impl, launch, num, offline
+from . import accessible, api, card, chapters, claim, costs, explorer, finding, impl, launch, num, offline, site
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register everything; called by Sphinx."""
-    for part in (num, impl, card, chapters, claim, finding, costs, explorer, launch, offline, accessible):
+    for part in (num, impl, card, chapters, claim, finding, costs, explorer, launch, offline, accessible, api, site):
         part.setup(app)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
