@@ -5,11 +5,12 @@
 #   make serve             the same, then serve the pages to a browser (PORT=8000)
 #   make book              run the quick profile, render it, print the path of the page   (PROFILE=laptop for CIFAR-10)
 #   make test              every check that .ci/run runs
+#   make pdf, make epub    the published book as one file
 #   make lab               JupyterLab on the notebooks
 #   make wheel             the package as a wheel and an archive of sources, in dist/, by PYTHON's setuptools
 #   make set-up            the environment alone, .venv or where VENV says
 #   make install           the same packages into the Python that PYTHON names
-#   make lock              pin anew what requirements.txt brings (needs uv); make lock UPGRADE=--upgrade takes newer ones
+#   make lock              pin anew what requirements.txt brings (needs uv); UPGRADE=--upgrade takes newer ones
 #   make clean             remove what can be made again, but no runs
 #
 # PyTorch for CPUs alone, without 4 GB of CUDA: PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make book
@@ -27,7 +28,7 @@ PIP := -m pip install --quiet --disable-pip-version-check
 INPUTS := requirements.txt requirements.lock pyproject.toml
 
 .DEFAULT_GOAL := book
-.PHONY: book test read serve lab wheel set-up install lock clean
+.PHONY: book test read serve lab pdf epub wheel set-up install lock clean
 
 # PyTorch comes last: its build is the reader's choice, so the lock has no hash of it
 define packages
@@ -73,6 +74,9 @@ install:
 
 lock:
 	python3 .ci/lock $(UPGRADE)
+
+pdf epub: $(STAMP)
+	$(BIN)/python book/take_away $@
 
 clean:
 	rm -rf _build .mypy_cache .pytest_cache .ruff_cache *.egg-info build dist

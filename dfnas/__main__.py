@@ -4,7 +4,7 @@ import io
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 # Before torch, here and in every kernel that this process starts: threads that wait for
 # longer than half a millisecond must not take another's core.
@@ -16,7 +16,7 @@ from tabulate import tabulate
 from dfnas import profiles
 from dfnas.errors import UserError
 from dfnas.profiles import Settings
-from dfnas.publishing import handout, runner
+from dfnas.publishing import grading, handout, measurements, otter, runner
 from dfnas.publishing import publish as publishing
 from dfnas.publishing import render as rendering
 from dfnas.publishing import status as states
@@ -61,7 +61,7 @@ def run(
     for settings, names in plans:
         rows += [(name, settings, state) for name, state in _run_chapters(names, settings, options, keep_going)]
     if len(plans) > 1:
-        print(f"\n{_table(rows)}")
+        print(f"\n{_table(rows)}{_over_seeds(rows)}")
     raise typer.Exit(_exit_code([state for _, _, state in rows]))
 
 
@@ -142,6 +142,25 @@ def new_profile(
 
 
 @app.command()
+def metrics(
+    chapter: Annotated[list[str] | None, typer.Argument(help="as 01-teacher; none: all")] = None,
+    profile: Annotated[str | None, typer.Option(help="of this profile alone")] = None,
+    csv: Annotated[bool, typer.Option("--csv", help="comma-separated, in full; none: a table to look at")] = False,
+) -> None:
+    """The metrics of every good run in runs/ and of the published ones, with intervals: a row a metric."""
+    some = measurements.good_records()
+    names, label = chapter or sorted({record["name"] for record in some}), profile and _settings(profile).profile
+    some = [each for each in some if each["name"] in names and label in (None, each["profile"])]
+    if not some:
+        raise UserError("no good run of that: `python -m dfnas status` says which there are")
+    if csv:
+        print(measurements.text(some), end="")
+    else:
+        cells = [list(row.values())[:-1] for row in measurements.rows(some)]
+        print(tabulate(cells, measurements.HEADS[:-1], floatfmt=".4g"))
+
+
+@app.command()
 def publish(chapter: Chapters = None, profile: Profile = paths.BOOK) -> None:
     """Copy good runs that are not stale to book/executed; refuses anything else."""
     for file in publishing.publish(chapter or (), _settings(profile)):
@@ -168,9 +187,27 @@ def hand_out(
     chapter: Annotated[str, typer.Argument(help="as 02-synthesis")],
     teacher: Annotated[bool, typer.Option("--teacher", help="with the solutions")] = False,
     out: Annotated[Path | None, typer.Option(help="a notebook or a folder; none: here")] = None,
+    form: Annotated[Literal["plain", "otter"], typer.Option("--format", help="otter: for otter-grader")] = "plain",
 ) -> None:
     """Make a chapter's notebook for students, with checks in place of the solutions; or the teacher's copy."""
-    print(handout.write(chapter, teacher, out))
+    print(otter.write(chapter, out or Path()) if form == "otter" else handout.write(chapter, teacher, out))
+
+
+@app.command()
+def grade(
+    folder: Annotated[Path, typer.Argument(exists=True, file_okay=False, help="holds the notebooks of a class")],
+    seconds: Annotated[float, typer.Option(min=1, help="limit for one notebook")] = 900,
+    memory: Annotated[float, typer.Option(min=0.1, help="limit for one notebook, in GB")] = 4,
+    out: Annotated[Path | None, typer.Option(help="the table to write; none: grades.csv in the folder")] = None,
+) -> None:
+    """Run a class's handed-in notebooks, each in a process of its own with limits, and write a table of points."""
+    grades = []
+    for row in grading.grade(folder, seconds, memory):
+        print(f"{row.name}: {row.points:g} of {row.of:g} points{row.stopped and f'; {row.stopped}'}", flush=True)
+        grades.append(row)
+    path = out or folder / "grades.csv"
+    grading.write(path, grades)
+    print(path)
 
 
 @app.command()
@@ -261,6 +298,22 @@ def _table(rows: list[tuple[str, Settings, states.State]]) -> str:
         cells.append([name, settings.profile, settings.seed, *cost, record.get("commit", ""), f"{state}{now}"])
     heads = ["chapter", "profile", "seed", "time", "memory (MB)", "commit", "state"]
     return tabulate(cells, heads, disable_numparse=True)
+
+
+def _over_seeds(rows: list[tuple[str, Settings, states.State]]) -> str:
+    """A table of each chapter's metrics, where several seeds of a profile have run it well."""
+    kinds: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for name, settings, state in rows:
+        if state.record and state.word != "failed":
+            kinds.setdefault((settings.profile, name), []).append(state.record)
+    cells = [
+        [name, profile, *row]
+        for (profile, name), some in kinds.items()
+        if len(some) > 1
+        for row in measurements.over_seeds(some)
+    ]
+    heads = ["chapter", "profile", "metric", "mean over seeds", "95 % from", "to", "seeds"]
+    return f"\n\n{tabulate(cells, heads, floatfmt='.4g')}" if cells else ""
 
 
 def _plan_row(row: dict[str, Any]) -> list[str]:

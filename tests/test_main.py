@@ -1,5 +1,7 @@
 """The command line: what it prints, and one line with exit code 2 for every mistake."""
 
+import csv
+import io
 import json
 import os
 import subprocess
@@ -97,6 +99,31 @@ def test_several_seeds_end_in_one_table_and_one_failure_does_not_stop_the_rest(
         (True, False),
     ]
     assert (book.runs / f"{tiny.PROFILE}-s2" / f"{tiny.NAME}.json").exists()
+
+
+def test_several_seeds_end_with_means_and_intervals_of_the_metrics(
+    book: tiny.Book, capsys: pytest.CaptureFixture[str]
+) -> None:
+    book.write(GOOD, "run.record('word', 'x')")
+    assert call(*RUN, "--seed", "0", "--seed", "2") == 0
+    table = capsys.readouterr().out.split("\n\n")[2].splitlines()
+    # mean 1, deviation sqrt(2), Student's quantile 12.71 with one degree of freedom: 1 -/+ 12.71
+    assert [row.split() for row in table[2:]] == [[tiny.NAME, tiny.PROFILE, "answer", "1", "-11.71", "13.71", "2"]]
+
+
+def test_metrics_come_out_as_csv(book: tiny.Book, capsys: pytest.CaptureFixture[str]) -> None:
+    book.write(GOOD, "from dfnas.runtime.statistics import Summary\nrun.record('accuracy', Summary(0.5, 0.1, 4))")
+    assert call(*RUN) == 0
+    capsys.readouterr()
+    assert call("metrics", "--csv") == 0
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert [(row["profile"], row["seed"], row["metric"], row["value"]) for row in rows] == [
+        (tiny.PROFILE, "0", "answer", "0"),
+        (tiny.PROFILE, "0", "accuracy", "0.5"),
+    ]
+    assert [rows[0]["low"], rows[0]["number"], rows[1]["number"]] == ["", "", "4"]
+    assert float(rows[1]["high"]) == pytest.approx(0.5 + 3.18245 * 0.1 / 2, abs=1e-4)  # Student's, 3 degrees
+    assert call("metrics", "--profile", "quick") == 2
 
 
 @pytest.mark.parametrize(("options", "ran"), [([], False), (["--keep-going"], True)])

@@ -2,6 +2,11 @@
 "use strict";
 
 (function () {
+  /* A page that was opened from disk may not read its neighbours: results of a search then come without excerpts. */
+  if (window.location.protocol === "file:" && typeof DOCUMENTATION_OPTIONS !== "undefined") {
+    DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY = false;
+  }
+
   /* Whatever scrolls sideways on a narrow screen can be reached and scrolled with the keyboard. */
   const wide = "div.math, .wide-formula, .pst-scrollable-table-container, .output, .run-card .card-stages, .explorer-static, pre";
 
@@ -21,12 +26,14 @@
     });
   }
 
-  window.addEventListener("load", markScrollers);
-  window.addEventListener("resize", markScrollers);
-  /* formulas get their width when MathJax has set them */
-  if (window.MathJax && window.MathJax.startup && window.MathJax.startup.promise) {
-    window.MathJax.startup.promise.then(markScrollers);
-  } else {
-    window.setTimeout(markScrollers, 1500);
+  let waiting = 0;
+  function soon() {
+    window.clearTimeout(waiting);
+    waiting = window.setTimeout(markScrollers, 100);
   }
+
+  ["load", "resize"].forEach((when) => window.addEventListener(when, soon));
+  /* formulas get their width when MathJax has set them, and once more with their type */
+  document.querySelectorAll(".math.notranslate").forEach((place) => new MutationObserver(soon).observe(place, { childList: true }));
+  if (document.fonts) document.fonts.addEventListener("loadingdone", soon);
 })();

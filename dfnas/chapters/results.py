@@ -112,7 +112,8 @@ def cell(experiment: Experiment, chapters: Mapping[str, Mapping[str, Any]]) -> s
         mean, deviation, number = records.summary(record, experiment.metric)
     except KeyError:
         return NOT_RUN
-    return f"{mean:.1%} ± {100 * deviation:.1f}".replace(" ", NO_BREAK) + f" (n{NO_BREAK}={NO_BREAK}{number})"
+    spread = f"{100 * deviation:.1f}" if number > 1 else records.MISSING
+    return f"{mean:.1%} ± {spread} (n = {number})".replace(" ", NO_BREAK).replace(f"{NO_BREAK}(", " (")
 
 
 def experiments(sets: Sets, profile: str) -> Table:

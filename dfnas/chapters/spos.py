@@ -101,6 +101,26 @@ def supernets_row(name: str, settings: Settings, real: int, others: int, images:
     return costs.times(row, real + others)
 
 
+def population(visited: Mapping[str, list[evolution.Visited]], settings: Settings) -> dict[str, Any]:
+    """What the page's explorer shows: the candidates of each search in order, as columns, and how to draw one."""
+    space = space_of(settings)
+    return {
+        "limit": settings.spos.limit_macs,
+        "choices": shufflenet.CHOICES,
+        "stages": list(zip(space.widths, space.strides, space.repeats, strict=True)),
+        "searches": {
+            name: {
+                "generation": [row.generation for row in rows],
+                "origin": [row.origin for row in rows],
+                "score": [round(row.scores[0], 5) for row in rows],
+                "macs": [macs(settings, row.candidate) for row in rows],
+                "candidate": ["".join(map(str, row.candidate)) for row in rows],
+            }
+            for name, rows in visited.items()
+        },
+    }
+
+
 def _middling(space: Space) -> Choices:
     """A path of middling cost: every choice in turn."""
     return tuple(index % len(shufflenet.CHOICES) for index in range(len(space.blocks)))

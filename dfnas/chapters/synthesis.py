@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from dfnas.chapters import costs, exports
+from dfnas.chapters import costs, exports, frames
 from dfnas.data import presence, sources, synthetic
 from dfnas.data import real as real_data
 from dfnas.data.sources import Source
@@ -57,7 +58,8 @@ ABLATIONS: dict[str, dict[str, Any]] = {
     "no cross-entropy": {"cross_entropy_weight": 0.0},
     "whole canvas": {"update": "whole"},
 }
-
+FEW = 2000  # images of a set among which neighbours are looked for
+WATCHED = tuple(ABLATIONS)[:4]  # those whose images the page shows on their way
 
 COLUMNS = {"accuracy": "student_accuracies", "agreement": "student_agreements"}  # of the evaluation, by measure
 
@@ -72,8 +74,8 @@ def small_set(settings: Settings) -> SynthesisSettings:
 def compute(settings: Settings) -> dict[str, Artefact]:
     """The chapter's stages: the set, students trained on it, a verifier trained on real data, ablations, measures.
 
-    The artefacts by name: `synthesis`, `student-<seed>`, `verifier`, `ablation-<name>`, `evaluation`. Without real
-    training images there is `held-out` instead of `verifier`.
+    The artefacts by name: `synthesis`, `student-<seed>`, `verifier`, `ablation-<name>`, `evaluation`, `frames`,
+    `export`. Without real training images there is `held-out` instead of `verifier`.
     """
     teacher = load_teacher(settings)
     small = small_set(settings)
@@ -96,6 +98,8 @@ def compute(settings: Settings) -> dict[str, Artefact]:
         version=VERSION,
         run=settings.run,
     )
+    variants = {name: dataclasses.replace(small, **ABLATIONS[name]) for name in WATCHED}
+    artefacts["frames"] = frames.stage(settings, teacher, variants)
     artefacts["export"] = exports.set_stage(artefacts["synthesis"], settings, teacher)
     return artefacts
 
@@ -103,6 +107,7 @@ def compute(settings: Settings) -> dict[str, Artefact]:
 def plan(settings: Settings) -> list[dict[str, Any]]:
     """The synthetic set, what judges it, and small sets with a term left out."""
     small = small_set(settings)
+    batch = dataclasses.replace(small, images=small.batch)
     students_row = costs.student(
         f"students x {settings.student.seeds}", settings, settings.student, settings.synthesis.images
     )
@@ -111,6 +116,7 @@ def plan(settings: Settings) -> list[dict[str, Any]]:
         costs.times(students_row, settings.student.seeds),
         costs.verifier(settings) if presence.has_train(settings.data) else costs.held_out(settings),
         costs.times(costs.synthetic_set(f"ablations x {len(ABLATIONS)}", settings, small), len(ABLATIONS)),
+        costs.times(costs.synthetic_set(f"frames x {len(WATCHED)}", settings, batch), len(WATCHED)),
     ]
 
 
@@ -153,6 +159,34 @@ def _verified(source: Source, settings: Settings, artefact: Artefact) -> dict[st
 
 def _ablated(name: str) -> str:
     return f"ablation-{name}"
+
+
+def neighbours(
+    teacher: Teacher, settings: Settings, sets: Mapping[str, Source], shown: int = 6, each: int = 3
+) -> list[tuple[str, dict[str, Tensor], dict[str, list[str]]]]:
+    """Rows for figures.Row: an image of the first of `sets` for each class, and the nearest to it in each set.
+
+    Nearest by the cosine between the teacher's features of the central regions, among FEW images of a set.
+    """
+    few = {
+        name: sources.judged(part.select(sources.balanced(part.classes, FEW, settings.data.classes, 0)), settings)
+        for name, part in sets.items()
+    }
+    features = {
+        name: F.normalize(evaluation.features(teacher, part.images, settings.run)) for name, part in few.items()
+    }
+    first, names = next(iter(sets)), real_data.class_names(settings.data)
+    rows = []
+    for k in few[first].classes.unique()[:shown].tolist():
+        one = int((few[first].classes == k).nonzero()[0])
+        row, words = {"image": few[first].images[one : one + 1].cpu()}, dict[str, list[str]]()
+        for name, part in few.items():
+            closeness = features[name] @ features[first][one]
+            nearest = [i for i in closeness.argsort(descending=True).tolist() if name != first or i != one][:each]
+            row[f"nearest {name}"] = part.select(torch.tensor(nearest)).images[:].cpu()
+            words[f"nearest {name}"] = [names[c] for c in part.classes[nearest].tolist()]
+        rows.append((names[k], row, words))
+    return rows
 
 
 @torch.no_grad()

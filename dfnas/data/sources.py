@@ -166,6 +166,14 @@ def regions(source: Source, settings: Settings) -> Images:
     return center_crop(images, region) if isinstance(images, Tensor) else images.center(region)
 
 
+def first_of_each(source: Source, settings: Settings, count: int = 4, most: int = 10) -> tuple[Tensor, Tensor]:
+    """The central regions uint8 [n, C, s, s] of the first images of each of the first classes, and their classes."""
+    rows = [(source.classes == k).nonzero()[:count, 0] for k in source.classes.unique()[:most]]
+    few = source.select(torch.cat(rows))
+    images = regions(few, settings)
+    return images if isinstance(images, Tensor) else images[:], few.classes
+
+
 @torch.no_grad()
 def judged(source: Source, settings: Settings, side: int = 0) -> Source:
     """A source as a network sees it when it is judged: the central regions, at `side` (0: whole), on the device.

@@ -1,54 +1,78 @@
-"""Sheets of images. Pixels are embedded one for one, so that a page stays small and a pixel stays a square.
+"""Images as rows of squares, as HTML: a pixel stays a square, an image is 64 pixels of the page wide or wider.
 
-Images wider than LARGEST pixels are shrunk first, by the mean over blocks.
+Rows flow with the width of the page, and Jupyter shows them too. Images that are wider than LARGEST pixels are shrunk
+first, by the mean over blocks, so that a page stays small.
 """
 
+import base64
+import html
+import io
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
+from PIL import Image
 
-from dfnas.figures import theme
-
-GAP = 2  # pixels of white between images
+SIDE = 64  # the least width on a page, in its pixels
 LARGEST = 64
 
 
-@theme.themed
-def image_grid(images: Any, classes: Any, class_names: Sequence[str], columns: int = 8, rows: int = 10) -> Figure:
+@dataclass(frozen=True)
+class Row:
+    """Images uint8 [N, C, H, W] under one label, in groups by their names; `words` stand below a group's images."""
+
+    label: str
+    groups: Mapping[str, Any]
+    words: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, repr=False)
+class Pictures:
+    """Rows under one another; `stacked` where labels are long and stand above their images, not beside them."""
+
+    rows: Sequence[Row]
+    stacked: bool = False
+
+    def __repr__(self) -> str:
+        return f"<{len(self.rows)} rows of images>"
+
+    def _repr_html_(self) -> str:
+        look = "pictures pictures-stacked" if self.stacked else "pictures"
+        return f'<div class="{look}">{"".join(map(_row, self.rows))}</div>'
+
+
+def image_grid(images: Any, classes: Any, class_names: Sequence[str], columns: int = 8, rows: int = 10) -> Pictures:
     """The first `columns` images of each of the first `rows` classes that have images, a row a class.
 
     `images` are uint8 [N, C, H, W] in [0, 255], `classes` [N] their classes.
     """
-    images, classes = _checked(images), np.asarray(classes)
-    present = [k for k in range(len(class_names)) if (classes == k).any()][:rows]
-    sheet = np.concatenate([_strip(images[classes == k], columns) for k in present])
-    figure, (axes,) = theme.panels(height=(theme.WIDTH - 0.9) * sheet.shape[0] / sheet.shape[1] + 0.3)
-    axes.imshow(sheet, interpolation="none")
-    axes.grid(False)
-    pitch = images.shape[2] + GAP
-    axes.set_yticks([(row + 0.5) * pitch for row in range(len(present))], [class_names[k] for k in present])
-    axes.set(xticks=[], ylabel="class", xlabel=f"up to {columns} images of each class")
-    axes.spines[:].set_visible(False)
-    return figure
+    return beside({"": (images, classes)}, class_names, columns, rows)
 
 
-@theme.themed
-def ablation_strip(images: Mapping[str, Any], captions: Mapping[str, str] | None = None, columns: int = 10) -> Figure:
+def beside(
+    sets: Mapping[str, tuple[Any, Any]], class_names: Sequence[str], columns: int = 4, rows: int = 10
+) -> Pictures:
+    """For each class the first `columns` images of each set beside each other; sets are (images, classes) by name."""
+    known = {name: (checked(images), np.asarray(classes)) for name, (images, classes) in sets.items()}
+    present = [k for k in range(len(class_names)) if all((classes == k).any() for _, classes in known.values())]
+    return Pictures(
+        [
+            Row(class_names[k], {name: images[classes == k][:columns] for name, (images, classes) in known.items()})
+            for k in present[:rows]
+        ]
+    )
+
+
+def ablation_strip(images: Mapping[str, Any], captions: Mapping[str, str] | None = None, columns: int = 10) -> Pictures:
     """A strip of images for each variant: uint8 [N, C, H, W] by the variant's name; captions are optional."""
-    strips = {name: _strip(_checked(batch), columns) for name, batch in images.items()}
-    shape = next(iter(strips.values())).shape
-    figure, axes = theme.panels(len(strips), height=len(strips) * (theme.WIDTH * shape[0] / shape[1] + 0.3))
-    for panel, (name, strip) in zip(axes, strips.items(), strict=True):
-        caption = (captions or {}).get(name, "")
-        panel.imshow(strip, interpolation="none")
-        panel.set_title(f"{name}: {caption}" if caption else name, loc="left", fontsize=10, pad=3)
-        panel.set_axis_off()
-    return figure
+    known = captions or {}
+    labels = {name: f"{name}: {known[name]}" if known.get(name) else name for name in images}
+    return Pictures([Row(labels[name], {"": batch[:columns]}) for name, batch in images.items()], stacked=True)
 
 
-def _checked(images: Any) -> np.ndarray:
+def checked(images: Any) -> np.ndarray:
+    """Images as an array uint8 [N, C, H, W] of at most LARGEST pixels across; ValueError for anything else."""
     images = np.asarray(images)
     if images.dtype != np.uint8 or images.ndim != 4:
         raise ValueError(f"images are uint8 [N, C, H, W], not {images.dtype} {list(images.shape)}")
@@ -61,11 +85,30 @@ def _checked(images: Any) -> np.ndarray:
     return blocks.mean((3, 5)).round().astype(np.uint8)
 
 
-def _strip(images: np.ndarray, columns: int) -> np.ndarray:
-    """The first `columns` images beside each other, [H + GAP, columns * (W + GAP), 3]; white for none."""
-    height, width = images.shape[2:]
-    strip = np.full((height + GAP, columns * (width + GAP), 3), 255, dtype=np.uint8)
-    for column, image in enumerate(images[:columns]):
-        left = column * (width + GAP)
-        strip[:height, left : left + width] = np.broadcast_to(image, (3, height, width)).transpose(1, 2, 0)
-    return strip
+def address(image: np.ndarray, **options: Any) -> str:
+    """Pixels uint8 [C, H, W] as a data address: PNG, or what the options of Pillow's `save` say."""
+    pixels, buffer = image.transpose(1, 2, 0), io.BytesIO()
+    kind = options.setdefault("format", "PNG")
+    Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels).save(buffer, optimize=True, **options)
+    return f"data:image/{kind.lower()};base64,{base64.b64encode(buffer.getvalue()).decode()}"
+
+
+def _row(row: Row) -> str:
+    groups = "".join(_group(row, name, checked(images)) for name, images in row.groups.items())
+    label = f'<p class="pictures-label">{html.escape(row.label)}</p>'
+    return f'<div class="pictures-row">{label}<div class="pictures-groups">{groups}</div></div>'
+
+
+def _group(row: Row, name: str, images: np.ndarray) -> str:
+    words = list(row.words.get(name, ())) or [""] * len(images)
+    told = ", ".join(filter(None, (row.label, name)))
+    shown = "".join(
+        f'<span class="picture"><img src="{address(image)}" width="{SIDE}" style="image-rendering: pixelated" '
+        f'alt="{html.escape(", ".join(filter(None, (told, word, str(number)))), quote=True)}">'
+        + (f"<small>{html.escape(word)}</small>" if word else "")
+        + "</span>"
+        for number, (image, word) in enumerate(zip(images, words, strict=True), 1)
+    )
+    head = f'<p class="pictures-name">{html.escape(name)}</p>' if name else ""
+    box = f'<div class="pictures-group" style="--columns: {len(images)}">'
+    return f'{box}{head}<div class="pictures-images">{shown}</div></div>'

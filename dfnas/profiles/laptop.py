@@ -1,4 +1,4 @@
-"""laptop: CIFAR-10 on two cores; no chapter over half an hour. Values were tuned here, on validation data.
+"""laptop: CIFAR-10 on two cores; no chapter over three hours. Values were tuned here, on validation data.
 
 What is not said here is as in quick.
 """
@@ -6,12 +6,13 @@ What is not said here is as in quick.
 from dfnas.profiles import quick, settings
 from dfnas.profiles.resolve import variant
 
-# Forty students in ten minutes: a smaller network that sees images at half the side.
-SMALL_STUDENT = settings.StudentSettings(
-    network="resnet8",
-    training=settings.TrainingSettings(batch=128, learning_rate=0.2, steps=400, averaging=0.985),
+# A student with the teacher's network in half of its full recipe's steps, for what is compared arm by arm.
+STUDENT = settings.StudentSettings(
+    network="resnet20",
+    training=settings.TrainingSettings(
+        batch=128, learning_rate=0.4, steps=1600, averaging=0.99, resolutions=((16, 0.6), (24, 0.25))
+    ),
     temperature=4.0,
-    side=16,
 )
 # Of each search: on synthetic and real images by three seeds, as a claim about searches is about these; and a pool of
 # random architectures that spans the costs of the finds.
@@ -53,14 +54,22 @@ SETTINGS = variant(
         "training": {
             "batch": 128,
             "learning_rate": 0.4,
-            "steps": 1600,
+            "steps": 3200,
             "averaging": 0.99,
             "resolutions": ((16, 0.5), (24, 0.25)),
         },
         "temperature": 4.0,
         "mixing": 1.0,
     },
-    calibration={"images": 2000, "sets": 2, "seeds": 3, "hard_rate": 0.1, "student": SMALL_STUDENT},
+    calibration={
+        "images": 2000,
+        "rounds": 10,
+        "between": (1, 3),
+        "sets": 2,
+        "seeds": 3,
+        "hard_rate": 0.1,
+        "student": STUDENT,
+    },
     evaluation={
         "ablation_images": 250,
         "verifier": {"batch": 128, "learning_rate": 0.2, "epochs": 3, "averaging": 0.99, "resolutions": ((16, 0.6),)},
@@ -127,6 +136,7 @@ SETTINGS = variant(
         "side": 16,
         "training": {"batch": 64, "learning_rate": 0.2, "steps": 500, "averaging": 0.98},
         "candidates": 200,
+        "supernets": 2,
         "validation_images": 1000,
     },
     # Supernets of 12,000 steps: after 1,500, not even those of real images rank.
@@ -145,23 +155,28 @@ SETTINGS = variant(
         "side": 16,
         "temperature": 3.0,
     },
-    # A half, a quarter and an eighth of the full network's multiply-adds, on images of half the side.
+    # A half, a quarter and an eighth of the full network's multiply-adds.
     pruning={
         "network": "resnet20",
-        "search": {"batch": 128, "steps": 1000, "resolutions": ((8, 0.4),)},
+        "search": {"batch": 128, "steps": 1500, "resolutions": ((16, 0.6), (24, 0.25))},
         "evolution": {"population": 14, "generations": 5, "parents": 5, "mutations": 7, "crossovers": 7},
-        "windows": ((5_000_000, 5_200_000), (2_500_000, 2_600_000), (1_250_000, 1_310_000)),
+        "windows": ((20_000_000, 20_800_000), (10_000_000, 10_400_000), (5_000_000, 5_240_000)),
         "genes": ((14, 24), (6, 17), (1, 10)),
-        "training": {"batch": 128, "steps": 550, "averaging": 0.98, "resolutions": ((8, 0.5),)},
+        "training": {
+            "batch": 128,
+            "learning_rate": 0.4,
+            "steps": 2400,
+            "averaging": 0.99,
+            "resolutions": ((16, 0.5), (24, 0.25)),
+        },
         "validation_each": 100,
         "random": 4,
-        "side": 16,
-        "labels": "stored",
+        "labels": "online",
         "temperature": 4.0,
+        "mixing": 1.0,
     },
     distillation={
-        # Half of the steps of the calibration chapter's students, at a higher rate, so that they are not left behind.
-        "comparison": variant(SMALL_STUDENT, training={"steps": 200, "learning_rate": 0.8}),
+        "comparison": STUDENT,
         "sizes": (50, 250, 1000),
         "narrow": "resnet20x0.5",
         "searched": SEARCHED,

@@ -33,7 +33,7 @@ SETTINGS = settings.Settings(
         rounds=3,
         stages=((4, 50, "grow"), (2, 50, "grow"), (1, 50, "grow")),
         learning_rates=(0.1, 0.1, 0.05),
-        batch_norm_weight=5.0,
+        batch_norm_weight=1.0,
         total_variation_l2=3e-3,
         warm_up=5,
         flip="never",
@@ -46,7 +46,7 @@ SETTINGS = settings.Settings(
         seeds=2,
         hard_rate=0.05,
         # Some seventy trainings: fewer steps, so that the chapter takes two minutes.
-        student=variant(STUDENT, training={"steps": 100}),
+        student=variant(STUDENT, training={"steps": 160}),
     ),
     evaluation=settings.EvaluationSettings(
         ablation_images=100,
@@ -71,7 +71,9 @@ SETTINGS = settings.Settings(
         scratch_channels=4,
         scratch_cells=3,
         scratch=settings.ScratchSettings(
-            settings.TrainingSettings(batch=64, learning_rate=0.1, steps=40, averaging=0.95), searches=SEARCHES, alike=4
+            settings.TrainingSettings(batch=64, learning_rate=0.1, steps=160, averaging=0.96),
+            searches=SEARCHES,
+            alike=4,
         ),
     ),
     spos=settings.SposSettings(
@@ -111,7 +113,7 @@ SETTINGS = settings.Settings(
         trainings=2,
         channels=4,
         cells=3,
-        training=settings.TrainingSettings(batch=32, learning_rate=0.1, steps=24, averaging=0.9, clip_norm=5.0),
+        training=settings.TrainingSettings(batch=32, learning_rate=0.1, steps=200, averaging=0.96, clip_norm=5.0),
         held_out=0.2,
         candidates=40,
         validation_images=0,
@@ -141,14 +143,14 @@ SETTINGS = settings.Settings(
         ),
         windows=((1_500_000, 1_600_000), (700_000, 760_000), (360_000, 400_000)),
         genes=((12, 25), (6, 17), (2, 11)),
-        training=settings.TrainingSettings(batch=64, learning_rate=0.2, steps=40, averaging=0.95),
+        training=settings.TrainingSettings(batch=64, learning_rate=0.2, steps=200, averaging=0.97),
         validation_each=10,
         recalibration=4,
         random=2,
         labels="online",
     ),
     distillation=settings.DistillationSettings(
-        comparison=variant(STUDENT, network="resnet5", training={"steps": 60, "learning_rate": 0.3}),
+        comparison=variant(STUDENT, network="resnet5", training={"steps": 150, "learning_rate": 0.2}),
         sizes=(25, 75),
         narrow="resnet8x0.5",
         # What the search of the SPOS chapter found on synthetic images, under this profile.

@@ -1,6 +1,7 @@
 """What fields must be to one another, whatever chapter runs; what one field may hold is with the field."""
 
 import dataclasses
+import importlib.util
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -85,7 +86,7 @@ def _synthesis(chosen: parts.SynthesisSettings) -> Iterator[str]:
     whole_batches(chosen.images, kept, chosen.batch, "synthesis.images")
 
 
-def _student(student: parts.StudentSettings) -> Iterator[str]:
+def _student(student: parts.StudentSettings | parts.PruningSettings) -> Iterator[str]:
     if student.mixing and student.labels != "online":
         yield f"mixing={student.mixing}: it must be 0 unless labels is online"
 
@@ -136,12 +137,19 @@ def _proxylessnas(chapter: parts.ProxylessSettings) -> Iterator[str]:
             yield f"{name}.averaging={recipe.averaging}: it must be 0, as paths are judged by these weights"
 
 
+def _run(run: parts.RunSettings) -> Iterator[str]:
+    if run.tensorboard and importlib.util.find_spec("tensorboard") is None:
+        yield "tensorboard=True: it needs a package that is not installed: pip install tensorboard"
+
+
 FAULTS: dict[type, Callable[[Any], Iterator[str]]] = {
     parts.Settings: _whole,
+    parts.RunSettings: _run,
     parts.DataSettings: _data,
     parts.TrainingSettings: _training,
     parts.SynthesisSettings: _synthesis,
     parts.StudentSettings: _student,
+    parts.PruningSettings: _student,
     parts.CalibrationSettings: _calibration,
     parts.DistillationSettings: _distillation,
     parts.SpaceSettings: _space,

@@ -68,6 +68,7 @@ class RunSettings:
     checkpoint_seconds: Amount = 5.0  # between two checkpoints of a training run, at least
     # For stages that do not need one another, each with one thread; 0: one a core, 8 at most.
     processes: Annotated[int, within(0, 64)] = 1
+    tensorboard: bool = False  # every training writes its curves to runs/tensorboard/; needs the package tensorboard
 
 
 @dataclass(frozen=True)
@@ -348,6 +349,7 @@ class PruningSettings:
     side: SideOrNone = 0  # side of what all networks see; 0: the region, else the region is shrunk to it
     labels: Labels = "stored"
     temperature: Positive = 1.0
+    mixing: Share = 0.0  # online labels: largest share of another image, where what is compared is trained; 0: none
 
 
 @dataclass(frozen=True)
@@ -379,6 +381,7 @@ class ConsistencySettings:
     # Share of a source without real data that judges networks too, and trains none; 0: all train, a tenth judges too.
     held_out: Decay = 0.1
     candidates: Number = 0  # random SPOS paths, judged by the supernets of the SPOS chapter; 0: leave this part out
+    supernets: Repeats = 1  # of each source, by seeds from the run's on; another supernet could rank otherwise
     whole_real: bool = False  # whether supernets of real data learn from all of it: not from as many as the set has
     validation_images: Number = 1000  # real validation images that judge a path too; 0: all
     resamples: Annotated[int, within(1, 1_000_000)] = 2000  # of the bootstrap

@@ -9,17 +9,23 @@ is no code of the chapter and leaves published runs as they are:
     }
 
 `answer` names what the student must define, and says what it is; the solution defines the same names. `check` holds
-lines of plain Python that see these names and everything above them. Each assert has a message.
+lines of plain Python that see these names and everything above them. Each assert has a message. `points` (1) is what
+they are worth.
 """
 
 import ast
+import contextlib
+import io
 import os
+import reprlib
 import textwrap
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import nbformat
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+from tabulate import tabulate
 
 from dfnas import profiles
 from dfnas.errors import UserError
@@ -30,10 +36,10 @@ NOTE = """*{kind} of this chapter.* Run the cells in order: they compute on smal
 before. Where the book shows a number of its run, this notebook names it, as in `01-teacher:teacher_accuracy`: your own
 run has the value, in `run.metrics["teacher_accuracy"]`. {task}"""
 TASKS = {
-    False: "Replace each `...` by your answer; the cell below it checks.",
+    False: "Replace each `...` by your answer; the cells below it show it beside the book's own, and check it.",
     True: "Solutions stand below their exercises, followed by the checks that students get.",
 }
-TAG = "solution"
+TAG, CHECK = "solution", "check"
 WIDTH = 100
 
 
@@ -52,21 +58,35 @@ def write(name: str, teacher: bool = False, out: Path | None = None) -> Path:
         path = path / f"{name}-{'teacher' if teacher else 'student'}.ipynb"
     if path.exists():
         raise UserError(f"{path} is there already: remove it, or name another file with --out")
-    notebooks.write_notebook(notebook(notebooks.read_notebook(notebooks.source(name)), teacher), path)
+    notebooks.write_notebook(of_chapter(name, teacher), path)
     return path
 
 
-def notebook(source: Any, teacher: bool = False) -> Any:
-    """A handout of a source notebook: for the teacher with solutions, for students with stubs; checks in both."""
+def of_chapter(name: str, teacher: bool = False) -> Any:
+    """A chapter's handout, which knows of which chapter it is: its answers can be compared and graded."""
+    return notebook(notebooks.read_notebook(notebooks.source(name)), teacher, name)
+
+
+def notebook(source: Any, teacher: bool = False, name: str = "") -> Any:
+    """A handout of a source notebook: for the teacher with solutions, for students with stubs; checks in both.
+
+    With the chapter's `name`, a cell shows students each answer beside the book's own.
+    """
     shown = [cell for cell in source.cells if not conditions.left_out(cell.metadata.get("tags", []), conditions.ALL)]
     known = markdown.numbers(shown)
-    cells = []
+    cells, exercises = [], 0
     for cell in shown:
         if cell.cell_type == "markdown":
             cells.append(new_markdown_cell(markdown.markdown(cell.source, known, teacher)))
         elif TAG in cell.metadata.get("tags", []):
+            exercises += 1
             cells += [_kept(cell) if teacher else new_code_cell(stub(cell), metadata={"tags": ["answer"]})]
-            cells.append(new_code_cell(check(cell), metadata={"tags": ["check"]}))
+            if name and not teacher and answers(cell):
+                line = f'handout.compare("{name}", {exercises}, globals())'
+                cells.append(new_code_cell(f"from dfnas.publishing import handout\n\n{line}"))
+                cells[-1].metadata["tags"] = ["compare"]
+            points = cell.metadata.get("dfnas", {}).get("points", 1)
+            cells.append(new_code_cell(check(cell), metadata={"tags": [CHECK], "dfnas": {"points": points}}))
         elif "run.finish()" not in cell.source and "run.card()" not in cell.source:  # a class leaves no record
             cells += [_kept(cell), new_markdown_cell(markdown.caption(cell, known))]
     note = NOTE.format(kind="The teacher's copy" if teacher else "The student's copy", task=TASKS[teacher])
@@ -75,7 +95,29 @@ def notebook(source: Any, teacher: bool = False) -> Any:
     for number, cell in enumerate(cells):
         cell["id"] = f"handout-{number}"
     metadata = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
-    return nbformat.from_dict(new_notebook(cells=cells, metadata=metadata | {"language_info": {"name": "python"}}))
+    metadata |= {"language_info": {"name": "python"}, "dfnas": {"handout": name}}
+    return nbformat.from_dict(new_notebook(cells=cells, metadata=metadata))
+
+
+def compare(name: str, exercise: int, given: Mapping[str, Any]) -> None:
+    """Print a student's answers to an exercise (from 1) of a chapter beside those of the book, computed on the spot.
+
+    `given` are the notebook's globals. What is not answered yet is not shown; functions are for the checks.
+    """
+    cells = notebooks.read_notebook(notebooks.source(name)).cells
+    solution = [cell for cell in cells if TAG in cell.metadata.get("tags", [])][exercise - 1]
+    theirs = dict(given)
+    with contextlib.redirect_stdout(io.StringIO()):
+        exec(solution.source, theirs)
+    answered = [each for each in answers(solution) if given.get(each, ...) is not ... and not callable(theirs[each])]
+    rows = [[each, _short(given[each]), _short(theirs[each])] for each in answered]
+    print(tabulate(rows, ["answer", "yours", "correct"], disable_numparse=True) if rows else "nothing to compare yet")
+
+
+def _short(value: Any) -> str:
+    """A value in a few words; a tensor of one number as that number."""
+    value = value.tolist() if hasattr(value, "tolist") else value
+    return f"{value:.6g}" if isinstance(value, float) else " ".join(reprlib.repr(value).split())
 
 
 def answers(solution: Any) -> dict[str, str]:

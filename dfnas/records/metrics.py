@@ -18,6 +18,27 @@ def flat(values: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def wholes(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """What `flat` made flat: Intervals and Summaries under their names, and all other values as they are."""
+    found: dict[str, Any] = {}
+    parts = {
+        name + part for kind in SUFFIXES for name in metrics for part in SUFFIXES[kind][1:] if _is(kind, metrics, name)
+    }
+    for name, value in metrics.items():
+        if name not in parts:
+            kind = next((kind for kind in SUFFIXES if _is(kind, metrics, name)), None)
+            found[name] = (
+                value if kind is None else (interval if kind is Interval else summary)({"metrics": metrics}, name)
+            )
+    return found
+
+
+def _is(kind: type, metrics: Mapping[str, Any], name: str) -> bool:
+    """Whether metrics hold a whole under a name; an older record's Interval has no degrees of freedom."""
+    values = [metrics.get(name + part, MISSING) for part in SUFFIXES[kind][:3]]
+    return not any(isinstance(value, str) for value in values)
+
+
 def _parts(value: Any) -> tuple[Any, ...]:
     if isinstance(value, Interval):
         return (*value, value.freedom)

@@ -86,9 +86,10 @@ def told(trained: Mapping[str, Artefact], scratch: ScratchSettings) -> dict[str,
     for measure in WORDS:
         arms: Arms = results(trained, measure)
         if arms:
+            apart = spreads(arms)
             arms = compared(arms, scratch)
             ahead = {f"found_on_{name}_ahead_of": ahead_of(arms, name) for name in sources(arms)}
-            values = worth(arms) | differences(arms) | ahead
+            values = worth(arms) | differences(arms) | ahead | apart
             found |= {f"{fronts[measure]}{name}": value for name, value in values.items()}
     return found | {"tolerance": scratch.tolerance, "alike": scratch.alike, "trainings": scratch.seeds}
 
@@ -103,6 +104,16 @@ def worth(arms: Arms) -> dict[str, Any]:
         found[arm] = statistics.summary(repeats(values))
         found |= {f"{arm}_{column}": statistics.mean(values[column]) for column in ("macs", "parameters")}
     return found
+
+
+def spreads(arms: Arms) -> dict[str, float]:
+    """For a record, in points: the deviations over trainings of one find, and over all random architectures.
+
+    Where the first is not well below the second, one training does not tell architectures apart.
+    """
+    finds = [each for arm, values in arms.items() if arm != "random" for each in by_search(values)]
+    random = statistics.deviation(arms["random"]["accuracy"])
+    return {"spread_trainings": 100 * statistics.pooled_deviation(finds), "spread_random": 100 * random}
 
 
 def by_search(values: Mapping[str, list[Any]]) -> list[list[float]]:

@@ -4,6 +4,7 @@ An image batch lives on a canvas of side S in the teacher's normalised space. Ea
 out of it, the teacher judges the region, and Adam moves the canvas (appendix B.1).
 """
 
+import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -94,30 +95,43 @@ def _objective(
     return objective
 
 
-def invert(inversion: Inverter, targets: Tensor, seed: int, round_number: int, batch: int) -> tuple[Tensor, Tensor]:
+Watch = Callable[[int, Tensor], None]  # (iterations done, the canvas as it is), to be looked at and left alone
+
+
+def invert(
+    inversion: Inverter, targets: Tensor, seed: int, round_number: int, batch: int, watch: Watch = lambda *_: None
+) -> tuple[Tensor, Tensor]:
     """One batch of images for `targets` (classes [B] or logits [B, K]): (canvas [B, C, S, S], terms [iterations, 5]).
 
     The canvas starts from N(0, 1), is normalised, clipped and full-sized in the end; a pure function of the
-    configuration, `targets`, `seed`, `round_number` and `batch`.
+    configuration, `targets`, `seed`, `round_number` and `batch`. `watch` is called first, and after each iteration.
     """
     settings, data, where = inversion.settings, inversion.data, inversion.low.device
     random = seeds.generator(seed, f"canvas {round_number}", batch)
     side = _canvas_side(settings, data, 0)
     canvas = torch.randn(len(targets), data.channels, side, side, generator=random)
-    canvas, targets, history = canvas.to(where), targets.to(where), []
+    canvas, targets, history = canvas.to(where), targets.to(where), list[Tensor]()
+    watch(0, canvas)
     for stage in range(len(settings.stages)):
-        canvas = _grow(canvas, _canvas_side(settings, data, stage)).contiguous(memory_format=torch.channels_last)
+        canvas = grown(canvas, _canvas_side(settings, data, stage)).contiguous(memory_format=torch.channels_last)
         offsets, flips = draws(settings, data, stage, seed, round_number, batch)
-        history.append(_move(inversion, canvas, targets, stage, offsets, flips))
-    return _grow(canvas, data.canvas), torch.cat(history).cpu()
+        tell = functools.partial(_tell, watch, sum(map(len, history)))
+        history.append(_move(inversion, canvas, targets, stage, (offsets, flips), tell))
+    return grown(canvas, data.canvas), torch.cat(history).cpu()
 
 
-def _move(inversion: Inverter, canvas: Tensor, targets: Tensor, stage: int, offsets: Tensor, flips: Tensor) -> Tensor:
+def _tell(watch: Watch, before: int, done: int, canvas: Tensor) -> None:
+    watch(before + done, canvas)
+
+
+def _move(
+    inversion: Inverter, canvas: Tensor, targets: Tensor, stage: int, drawn: tuple[Tensor, Tensor], watch: Watch
+) -> Tensor:
     """One resolution stage on a canvas, in place, with its own Adam and its own schedule; returns its terms.
 
     What an iteration depends on lies in tables on the device, made before the first: nothing waits for the device.
     """
-    settings, where = inversion.settings, canvas.device
+    settings, where, (offsets, flips) = inversion.settings, canvas.device, drawn
     scale, iterations, kind = settings.stages[stage]
     pool = scale if kind == "pool" else 1  # the teacher is shown means over pool x pool pixels
     side = inversion.data.region // scale * pool if settings.update == "region" else canvas.shape[-1]
@@ -134,6 +148,7 @@ def _move(inversion: Inverter, canvas: Tensor, targets: Tensor, stage: int, offs
             total, terms[iteration] = inversion.objective(seen, targets)
         (gradient,) = torch.autograd.grad(total, region)
         image_update.image_update(canvas, first, second, gradient, placement, step, bounds, settings.betas)
+        watch(iteration + 1, canvas)
     return terms
 
 
@@ -182,7 +197,8 @@ def _canvas_side(settings: SynthesisSettings, data: DataSettings, stage: int) ->
     return data.canvas // scale if kind == "grow" else data.canvas
 
 
-def _grow(canvas: Tensor, side: int) -> Tensor:
+def grown(canvas: Tensor, side: int) -> Tensor:
+    """The canvas at a larger side."""
     if canvas.shape[-1] == side:
         return canvas
     return F.interpolate(canvas, size=(side, side), mode="bilinear", align_corners=False)

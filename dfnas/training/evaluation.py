@@ -30,6 +30,17 @@ def answers(teacher: Teacher, images: Images, run: RunSettings, batch: int = 500
     return predict(teacher.network, Source(images, unlabelled, unlabelled, teacher.mean, teacher.std), run, batch)
 
 
+def features(teacher: Teacher, images: Images, run: RunSettings) -> Tensor:
+    """What a teacher's last linear layer reads, float32 [N, D], on the CPU; of a network without one, its logits."""
+    parts: list[Tensor] = []
+    layers = [layer for layer in teacher.network.modules() if isinstance(layer, nn.Linear)][-1:]
+    handles = [layer.register_forward_pre_hook(lambda _, read: parts.append(read[0].float().cpu())) for layer in layers]
+    logits = answers(teacher, images, run)
+    for handle in handles:
+        handle.remove()
+    return torch.cat(parts) if parts else logits
+
+
 def relabelled(source: Source, teacher: Teacher, settings: Settings) -> Source:
     """The same images with a teacher's logits of their central regions, under its normalisation."""
     return source.under(teacher).labelled(answers(teacher, regions(source, settings), settings.run))

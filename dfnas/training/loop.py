@@ -16,6 +16,7 @@ from dfnas.profiles import RunSettings, TrainingSettings
 from dfnas.runtime import devices, distributed, seeds, stages
 from dfnas.runtime.files import write_checkpoint, write_json, write_tensors
 from dfnas.runtime.progress import bar
+from dfnas.training import board
 from dfnas.training.losses import Loss
 
 COMPILE_FROM = 2000  # steps: a shorter run ends before compiling has paid
@@ -97,6 +98,7 @@ def train(
     step_loss = devices.compiled(objective, run) if pays else objective
     progress, saved = bar(total=steps, desc=description, unit="step"), time.perf_counter()
     progress.update(state.step)
+    log = board.log(run, folder, description, state.step)
     for step in range(state.step, steps):
         torch.manual_seed(seeds.mixed(seed, "layers", step) + distributed.rank())
         rate = learning_rate(step, steps, settings)
@@ -111,9 +113,11 @@ def train(
         last = step + 1 == steps
         if last or (step + 1) % READ_EVERY == 0:
             state.read(rate, size, description)
+            board.note(log, step + 1, loss=state.history.loss[-1], learning_rate=rate, side=size)
         if evaluate is not None and (last or (step + 1) % max(1, steps // 10) == 0):
             state.history.evaluated_step.append(step + 1)
             state.history.validation_accuracy.append(evaluate(state.averaged().eval()))
+            board.note(log, step + 1, validation_accuracy=state.history.validation_accuracy[-1])
         if (
             folder is not None
             and distributed.rank() == 0
@@ -123,6 +127,7 @@ def train(
             state.save(folder)
             saved = time.perf_counter()
     progress.close()
+    board.close(log)
     return state.averaged().eval(), state.history
 
 

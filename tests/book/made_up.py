@@ -77,6 +77,55 @@ def explorer(rounds: int = 4, slots: int = 5) -> dict[str, Any]:
     return {"classes": CLASSES, "rounds": rounds, "slots": entries}
 
 
+def frames(classes: int = 3, moments: int = 7, side: int = 8) -> dict[str, Any]:
+    """Invented images on their way: the tile of variant v, image i and moment m is grey, 60 v + 20 i + 2 m."""
+    variants = ["complete", "no batch-norm statistics", "no cross-entropy"]
+    tiles = [[[60 * v + 20 * i + 2 * m for m in range(moments)] for i in range(classes)] for v in range(len(variants))]
+    pixels = np.array(tiles, dtype=np.uint8).reshape(-1, moments).repeat(side, 0).repeat(side, 1)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    terms = {v: [[2.0 / (m + 1), 3.0, 0.5, 8.0, 5.0 - 0.5 * m] for m in range(moments)] for v in variants}
+    sheet = "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+    times = [m * m for m in range(moments)]
+    return {"iterations": times, "classes": CLASSES[:classes], "variants": variants, "terms": terms, "sheet": sheet}
+
+
+def population() -> dict[str, Any]:
+    """Two invented searches of three generations of four candidates, each better than the one before."""
+    candidates = [f"{i // 4}{i % 4}{i % 3}0" for i in range(12)]
+    columns = {
+        "generation": [i // 4 for i in range(12)],
+        "origin": [("random", "mutation", "crossover", "random")[i % 4] for i in range(12)],
+        "score": [0.1 + i / 20 for i in range(12)],
+        "macs": [1_000_000 + 50_000 * (i % 5) for i in range(12)],
+        "candidate": candidates,
+    }
+    other = columns | {"score": [0.9 - i / 20 for i in range(12)]}
+    choices = ["shuffle_3x3", "shuffle_5x5", "shuffle_7x7", "xception"]
+    stages = [[16, 1, 2], [32, 2, 2]]
+    return {"limit": 1_200_000, "choices": choices, "stages": stages, "searches": {"synthetic": columns, "real": other}}
+
+
+def architectures() -> dict[str, Any]:
+    """Six invented cells; one judge ranks them as the table does, the other the other way round."""
+    operations = ["none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3"]
+    accuracies = [0.90, 0.91, 0.92, 0.93, 0.94, 0.935]
+    cells = ["333333", "012340", "111111", "000003", "432104", "222222"]
+    scores = {"synthetic": accuracies, "parameters": [-accuracy for accuracy in accuracies]}
+    shown = {"kind": "cell", "choices": operations, "candidate": cells, "accuracy": accuracies}
+    return shown | {"best": 0.95, "scores": scores}
+
+
+def attachments() -> dict[str, tuple[str, dict[str, Any]]]:
+    """What invented runs attached: its name and the data, by the run's."""
+    return {
+        "02-synthesis": ("frames", frames()),
+        "03-calibration": ("explorer", explorer()),
+        "05-spos": ("population", population()),
+        "08-truth": ("architectures", architectures()),
+    }
+
+
 def plot() -> str:
     """An SVG with a white background, as the notebooks leave them."""
     figure = Figure(figsize=(6, 3))
@@ -160,6 +209,30 @@ EXPLORER = """
 Made-up labels, round after round.
 ```
 """
+EXPLORERS = """
+## Explore
+
+```{synthesis-frames}
+:name: fig-frames
+:alt: Invented images, one column a moment.
+
+Made-up images on their way.
+```
+
+```{population-explorer}
+:name: fig-population
+:alt: Invented candidates as points.
+
+Made-up candidates.
+```
+
+```{regret-explorer}
+:name: fig-regret
+:alt: Invented architectures as points.
+
+Made-up architectures.
+```
+"""
 
 
 def front() -> list[str]:
@@ -183,6 +256,8 @@ def notebook(name: str) -> nbformat.NotebookNode:
     cells = [title, parameters, text[0], code, figure_cell(f"fig-{name}"), text[1], text[2]]
     if name == "03-calibration":
         cells.append(new_markdown_cell(EXPLORER))
+    if name == "02-synthesis":
+        cells.append(new_markdown_cell(EXPLORERS))
     kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
     return new_notebook(cells=cells, metadata=kernel)
 
@@ -207,12 +282,14 @@ def write(folder: Path, repository: str = "") -> Path:
     for name in CHAPTERS:
         nbformat.write(notebook(name), executed / f"{name}.ipynb")
         (executed / f"{name}.json").write_text(json.dumps(record(name)), encoding="utf-8")
-    (executed / "03-calibration.explorer.json").write_text(json.dumps(explorer()), encoding="utf-8")
+    for name, (attachment, data) in attachments().items():
+        (executed / f"{name}.json").write_text(json.dumps(record(name, attachments=[attachment])), encoding="utf-8")
+        (executed / f"{name}.{attachment}.json").write_text(json.dumps(data), encoding="utf-8")
     return folder
 
 
 # what computes, and is not needed to render
-COMPUTING = ("torch", "torchvision", "scipy", "sklearn", "matplotlib", "pandas", "onnx", "papermill", "PIL", "tqdm")
+COMPUTING = ("torch", "torchvision", "scipy", "sklearn", "matplotlib", "pandas", "onnx", "papermill")
 
 
 def without(folder: Path, modules: Sequence[str]) -> dict[str, str]:

@@ -9,7 +9,8 @@ from typing import Any
 import nbformat
 import pytest
 from bs4 import BeautifulSoup
-from dfnas_book import card, explorer, impl, launch, num
+from dfnas_book import card, explorer, frames, impl, labels, launch, num, plots, record, searches
+from docutils import nodes
 
 from dfnas import profiles
 from dfnas.records import claims
@@ -61,7 +62,8 @@ def test_number_in_a_caption(made_up_book: Path) -> None:
         (0.5, ".1%", "50.0%"),
         (-0.25, ".2f", "\N{MINUS SIGN}0.25"),
         (1234567, "", "1,234,567"),
-        (0.123456, "", "0.123"),
+        (0.123456, "", "0.12"),
+        (1234.5678, "", "1.23e+03"),
         ("a-b", "", "a-b"),
         (True, "", "True"),
     ],
@@ -82,14 +84,16 @@ def spoilt(tmp_path_factory: pytest.TempPathFactory) -> str:
     block = "```{claim}\nno-such-claim\n```\n\n" + "\n\n".join(
         f"```{{finding}} {name}\n{texts}\n```" for name, texts in WRONG_FINDINGS.items()
     )
-    index.write_text(
-        f"{index.read_text(encoding='utf-8')}\n\n{roles} {{impl}}`dfnas.errors.Gone`\n\n{block}\n", encoding="utf-8"
-    )
+    roles += " {impl}`dfnas.errors.Gone` `{num}`01-teacher:note``"
+    index.write_text(f"{index.read_text(encoding='utf-8')}\n\n{roles}\n\n{block}\n", encoding="utf-8")
     executed = source / "book" / "executed"
     edit(executed / "01-teacher.json", verdict="failed: cell 3 raised")
     (executed / "02-synthesis.json").unlink()
     edit(executed / "03-calibration.json", complete=False)
     (executed / "03-calibration.explorer.json").unlink()
+    (executed / "05-spos.population.json").unlink()  # of a run from before it attached one: no fault
+    edit(executed / "05-spos.json", attachments=[])
+    edit(executed / "08-truth.architectures.json", accuracy=[0.9])
     done = made_up.render(source, folder)
     assert done.returncode != 0
     return made_up.complaints(done)
@@ -106,6 +110,7 @@ WRONG_FINDINGS = {
 FAULTS = {
     **{f"number {wrong}": f"num '{wrong}'" for wrong in WRONG_NUMBERS},
     "function that is not there": "impl 'dfnas.errors.Gone'",
+    "number within quotes of code": "a role stands raw: {num}",
     "claim that is not there": "claim 'no-such-claim'",
     "finding that is not there": "finding 'no-such-finding': there is no such claim",
     "finding without a text for a state": "finding 'soft-above-hard': no text for not_run",
@@ -115,12 +120,17 @@ FAULTS = {
     "page without a record": "executed/02-synthesis: WARNING: there is no 02-synthesis.json",
     "record that is not complete": "executed/03-calibration: WARNING: the run of this page is not good",
     "explorer without data": "explorer: there is no 03-calibration.explorer.json",
+    "explorer of data that do not fit": "explorer: the table has columns of 6 (candidate), 1 (accuracy)",
 }
 
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_fault_fails_the_build(spoilt: str, fault: str) -> None:
     assert FAULTS[fault] in re.sub(r"\x1b\[[0-9;]*m|\.ipynb", "", spoilt)
+
+
+def test_a_run_from_before_an_explorer_is_no_fault(spoilt: str) -> None:
+    assert "population" not in spoilt
 
 
 def test_new_run_changes_pages_that_quote_it(source: Path, tmp_path: Path) -> None:
@@ -130,6 +140,33 @@ def test_new_run_changes_pages_that_quote_it(source: Path, tmp_path: Path) -> No
     caption = page(tmp_path / "_build/html", "book/executed/02-synthesis").select_one("figcaption")
     assert caption is not None
     assert "50.0%" in caption.text
+
+
+SVG = """<?xml version="1.0"?><svg width="9pt" height="8pt" viewBox="0 0 9 8"><metadata>who</metadata>
+<defs><style type="text/css">*{stroke-linecap: butt} .a, .b{fill: red}</style>
+<path id="m1" style="stroke: #262626"/></defs>
+<g clip-path="url(#p2)" style="fill: #262626"><use xlink:href="#m1" style="fill: #0173b2; stroke: #ffffff"/></g>
+<g style="fill: #ffffff"/><rect style="fill: #ffffff"/></svg>"""
+
+
+def test_drawing_in_a_page_keeps_to_itself_and_has_variables_for_greys() -> None:
+    svg = plots.inlined(SVG, "plot7", "one & two")
+    assert '<svg xmlns="http://www.w3.org/2000/svg"' in svg
+    assert 'class="plot" role="img" aria-label="one &amp; two" viewBox="0 0 9 8" width="9pt">' in svg
+    assert "#plot7 *{stroke-linecap: butt}" in svg
+    assert "#plot7  .a, #plot7  .b{fill: red}" in svg
+    assert 'id="plot7-m1" style="stroke: var(--plot-rule, #262626)"' in svg
+    assert 'clip-path="url(#plot7-p2)" style="fill: var(--plot-ink, #262626)"' in svg
+    assert 'href="#plot7-m1" style="fill: #0173b2; stroke: var(--plot-ground, #ffffff)"' in svg
+    assert '<g style="fill: #ffffff"/><rect style="fill: var(--plot-ground, #ffffff)"/>' in svg
+    assert "who" not in svg
+
+
+def test_deviation_of_one_value_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    metrics = {"a_std": 0.0, "a_n": 1, "b_std": 0.1, "b_n": 2, "c_std": 0.0}
+    monkeypatch.setattr(record, "load", lambda env, name: {"metrics": metrics})
+    keys = ("a_std", "a_n", "b_std", "c_std")
+    assert [num.is_of_one(None, "01-teacher", key) for key in keys] == [True, False, False, False]  # type: ignore[arg-type]
 
 
 def test_claim_shows_the_state_that_its_record_gives(made_up_book: Path) -> None:
@@ -206,7 +243,14 @@ def test_card_says_how_the_page_was_computed(made_up_book: Path) -> None:
     link = box.select_one("a.download")
     assert link is not None
     saved = json.loads((made_up_book / "book/executed" / str(link["href"])).read_bytes())
-    assert saved == made_up.record("02-synthesis")
+    assert saved == made_up.record("02-synthesis", attachments=["frames"])
+
+
+def test_card_stands_after_question_and_answer_and_before_the_first_cell() -> None:
+    section, cell, text = nodes.section(), nodes.container(classes=["cell"]), nodes.paragraph()
+    assert card.end_of_opening([text, text, cell, section]) == 2
+    assert card.end_of_opening([text, section, cell]) == 1
+    assert card.end_of_opening([cell]) == card.end_of_opening([]) == 0
 
 
 def test_card_of_the_first_chapter_has_no_stage_of_earlier_ones(made_up_book: Path) -> None:
@@ -284,7 +328,7 @@ def test_explorer_holds_the_runs_data_and_a_drawing(made_up_book: Path) -> None:
     drawing = figure.select_one("svg[role=img]")
     assert drawing is not None
     assert drawing["aria-label"].startswith("Bars of invented labels")
-    assert len(drawing.select("image")) == explorer.SHOWN_SLOTS * made_up.explorer()["rounds"]
+    assert len(drawing.select("image")) == labels.SHOWN_SLOTS * made_up.explorer()["rounds"]
     assert figure.select_one(".caption-number") is not None
 
 
@@ -293,14 +337,48 @@ def test_explorer_holds_the_runs_data_and_a_drawing(made_up_book: Path) -> None:
     [{"rounds": 9}, {"classes": ["only", "two"]}, {"slots": [{"slot": 0, "labels": [], "images": []}]}],
 )
 def test_explorer_refuses_data_that_it_would_draw_wrongly(changes: dict[str, Any]) -> None:
-    explorer.check(made_up.explorer())
+    labels.CalibrationExplorer.check(made_up.explorer())
     with pytest.raises(ValueError, match="slot 0"):
-        explorer.check(made_up.explorer() | changes)
+        labels.CalibrationExplorer.check(made_up.explorer() | changes)
+
+
+@pytest.mark.parametrize("changes", [{"iterations": [0, 1]}, {"classes": ["one"]}, {"terms": {"complete": []}}])
+def test_frames_that_the_sheet_does_not_hold_are_refused(changes: dict[str, Any]) -> None:
+    frames.SynthesisFrames.check(made_up.frames())
+    with pytest.raises((ValueError, KeyError)):
+        frames.SynthesisFrames.check(made_up.frames() | changes)
+
+
+def test_searches_that_say_less_of_some_candidates_are_refused() -> None:
+    searches.PopulationExplorer.check(made_up.population())
+    for column, values in (("score", [0.5]), ("candidate", ["9999"] * 12)):
+        wrong = made_up.population()
+        wrong["searches"]["real"] = wrong["searches"]["real"] | {column: values}
+        with pytest.raises(ValueError, match="the search on real"):
+            searches.PopulationExplorer.check(wrong)
+
+
+def test_still_pictures_show_a_point_for_each_architecture_and_a_tile_for_each_moment(made_up_book: Path) -> None:
+    drawn = page(made_up_book, "book/executed/02-synthesis").select("figure svg.explorer-drawing")
+    assert [len(each.select("circle")) for each in drawn] == [0, 12, 6]
+    assert [len(each.select("circle.point-own")) for each in drawn] == [0, 4, 6]
+    assert len(drawn[0].select("svg")) == 3 * frames.COLUMNS
+    assert len(drawn[0].select("image")) == 1
+
+
+def test_the_first_page_shows_an_image_forming_and_the_sheet_is_not_on_it(made_up_book: Path) -> None:
+    box = page(made_up_book, "index").select_one("div.forming[role=img]")
+    assert "airplane" in box["aria-label"]
+    (strip,) = box.select("image")
+    side, moments = 8, len(made_up.frames()["iterations"])
+    assert frames.size(strip["href"]) == (side * moments, side)
+    assert frames.opened(strip["href"]).getpixel((side * moments - 1, 0)) == 2 * (moments - 1)  # of the first image
+    assert len(box.select("small")) == frames.COLUMNS
 
 
 def test_script_in_the_data_cannot_end_the_script() -> None:
     data = made_up.explorer(rounds=1, slots=1) | {"classes": ["</script><b>", *made_up.CLASSES[1:]]}
-    soup = BeautifulSoup(explorer.markup(data, "an alt text"), "html.parser")
+    soup = BeautifulSoup(explorer.markup("labels", data, ""), "html.parser")
     assert json.loads(soup.select_one("script").string)["classes"][0] == "</script><b>"
     assert soup.select("b") == []
 

@@ -189,3 +189,54 @@ def test_published_runs_are_small(path: Path) -> None:
 def test_published_folder_is_small() -> None:
     files = (ROOT / "book" / "executed").rglob("*")
     assert sum(file.stat().st_size for file in files if file.is_file()) <= 8_000_000
+
+
+def test_a_chapter_has_one_title_everywhere() -> None:
+    titles = {path.stem: re.search(r"(?m)^# (.+)$", prose(path))[1] for path in NOTEBOOKS}  # type: ignore[index]
+    listed = [
+        match
+        for page in (ROOT / "index.md", *sorted((ROOT / "book").glob("*.md")))
+        for match in re.findall(r"(?m)^(\d\d-[a-z-]+) \| ([^|\n]+?) *(?:\||$)", page.read_text(encoding="utf-8"))
+    ]
+    assert len(listed) >= 2 * len(titles)
+    assert [(name, title) for name, title in listed if titles[name] != title] == []
+
+
+# a result that leaves its branches to the reader: "if its interval lies above zero, …"
+CONDITIONAL = re.compile(
+    r"(?i)\b(?:if|where|when|unless)\b[^.:;|]{0,90}\b(?:lies?|lay|comes?|came|rises?|stays?) (?:above|below|level)\b"
+    r"|\binterval[^.:;|]{0,30}\b(?:contains?|holds?|leaves?|includes?) (?:out )?(?:zero|0|the (?:sign|limit))\b"
+    r"|\bif (?:its|their|this|that|the) intervals?\b"
+)
+ELSEWHERE = {"02-synthesis", "03-calibration", "05-spos", "08-truth"}  # tests/book/test_findings.py looks at these
+
+
+def parts(path: Path) -> dict[str, str]:
+    """The sections of a notebook by their titles, without directives; what stands before the first is the opening."""
+    text = re.sub(r"(?ms)^(`{3,}|:{3,}).*?^\1 *$", "\0", prose(path))
+    opening, *sections = re.split(r"(?m)^(?=## )", text)
+    return {"opening": opening} | {section.partition("\n")[0][3:].strip(): section for section in sections}
+
+
+@each_notebook
+def test_results_leave_no_branch_to_the_reader(path: Path) -> None:
+    sections, found = parts(path), []
+    for title in ("opening", "Results", "Conclusion", "What to take away", "What could not be told"):
+        found += [match[0] for match in CONDITIONAL.finditer(sections.get(title, ""))]
+    assert path.stem in ELSEWHERE or found == [], "what may come out in several ways is a {finding}"
+
+
+@each_notebook
+def test_chapter_opens_with_question_and_answer_and_ends_with_what_to_take_away(path: Path) -> None:
+    if path.stem in ELSEWHERE:
+        pytest.skip("test_findings.py looks at this one")
+    sections = parts(path)
+    label, title, question, *answer = [block for block in sections["opening"].split("\n") if block.strip()]
+    assert label.startswith("(")
+    assert title.startswith("# ")
+    assert re.fullmatch(r"\*[^*]+\?\*", question.strip())
+    assert "\0" in answer or any("{num}" in line for line in answer), "a {finding}, or numbers of the run"
+    assert any("{numref}" in line for line in answer), "a figure"
+    lines = [block for block in sections["What to take away"].split("\n\n")[1:] if block.strip()]
+    assert len(lines) == 3
+    assert list(sections)[-3:-1] == ["What to take away", "What could not be told"]

@@ -97,6 +97,9 @@ def test_cells_have_spread_or_interval():
         rank.chapter: record(tau_noise_real=-0.1, tau_noise_real_low=-0.4, tau_noise_real_high=0.25),
     }
     assert results.cell(accuracy, chapters).replace("\N{NO-BREAK SPACE}", " ") == "55.7% ± 2.8 (n = 3)"
+    metric = accuracy.metric
+    chapters[accuracy.chapter]["metrics"] |= {f"{metric}_std": 0.0, f"{metric}_n": 1}
+    assert results.cell(accuracy, chapters).replace("\N{NO-BREAK SPACE}", " ") == "55.7% ± \N{EN DASH} (n = 1)"
     assert results.cell(rank, chapters) == "\N{MINUS SIGN}0.10 (\N{MINUS SIGN}0.40 to +0.25)"
     dashes = {rank.metric: records.absent(Interval)}
     assert results.cell(rank, {rank.chapter: record(**records.flat(dashes))}) == results.NOT_RUN

@@ -112,6 +112,17 @@ def test_a_given_table_names_the_space_and_is_what_all_is_compared_with(tmp_path
     assert names[1] - names[0] == {"truth-trained-real"}
 
 
+def test_a_table_of_cifar10_may_be_named_as_a_place_of_data(tmp_path, monkeypatch):
+    file, other = (write(tmp_path / name, CELLS) for name in ("cells.csv", "other.csv"))
+    monkeypatch.setenv("DFNAS_TABLE", str(file))
+    laptop = profiles.load("laptop")
+    assert tables.given(laptop) == file
+    assert tables.given(profiles.load("laptop", 0, [f"truth.table={other}"])) == other
+    assert tables.given(SETTINGS) is None  # digits have no published table
+    monkeypatch.delenv("DFNAS_TABLE")
+    assert tables.given(laptop) is None
+
+
 def test_without_a_table_cells_are_trained_on_real_images_and_tested_on_real_ones(tmp_path, monkeypatch):
     monkeypatch.setenv("DFNAS_RUNS", str(tmp_path))
     tests, whole = [], consistency.evaluation.accuracy_on

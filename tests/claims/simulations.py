@@ -34,7 +34,7 @@ def _good() -> dict[str, float]:
         good |= _won(name, 0.5)
     good |= _won("regret_gain_synthetic") | {f"accuracy_scratch_{n}_on_real": 0.9 for n in ("control", "real_hard")}
     for name in ("student_accuracy", "darts", "spos", "labels"):
-        good |= {f"{name}_control": 0.3, f"{name}_real": 0.9, f"{name}_real_same_count": 0.9}
+        good |= {f"{name}_control": 0.3} | {f"{name}_real{end}": 0.9 for end in ("", "_same_count", "_soft_same_count")}
     for name in ("synthetic", "real", "control"):
         good |= {f"searches_{name}": 2, f"entropy_start_{name}": 2.0, f"entropy_end_{name}": 1.5}
     good |= {"held_out_control": 0.3, "score_control": 0.3}

@@ -6,7 +6,6 @@ import matplotlib
 import numpy as np
 import pytest
 import seaborn
-import torch
 from matplotlib import pyplot
 from matplotlib.figure import Figure
 
@@ -16,11 +15,6 @@ from dfnas.models import darts
 from dfnas.search import evolution
 
 NAMES = [f"class {k}" for k in range(10)]
-
-
-def _images(count: int, channels: int = 3, side: int = 8) -> torch.Tensor:
-    generator = torch.Generator().manual_seed(0)
-    return torch.randint(0, 256, (count, channels, side, side), generator=generator, dtype=torch.uint8)
 
 
 def _statistics(shift: float) -> dict[str, np.ndarray]:
@@ -57,8 +51,6 @@ EXAMPLES = {
     "batch_norm_memory": lambda: figures.batch_norm_memory(
         _statistics(0.0), {"real": _statistics(0.1), "noise": _statistics(3.0)}
     ),
-    "image_grid": lambda: figures.image_grid(_images(40), torch.arange(40) % 10, NAMES),
-    "ablation_strip": lambda: figures.ablation_strip({"all": _images(10), "none": _images(4, 1)}, {"all": "x"}),
     "arms": lambda: figures.arms(ARMS),
     "arm_differences": lambda: figures.arm_differences(ARMS, "hard"),
     "accuracy_against_images": lambda: figures.accuracy_against_images(
@@ -110,7 +102,8 @@ def _svg(figure: Figure) -> str:
 
 def test_every_figure_has_an_example() -> None:
     tables = {"Tables", "arms_table", "by_source", "finds"}  # tested in search/test_html_table.py
-    assert sorted(EXAMPLES) == sorted(set(figures.__all__) - tables)
+    pictures = {"Pictures", "Row", "ablation_strip", "beside", "image_grid"}  # tested in test_pictures.py
+    assert sorted(EXAMPLES) == sorted(set(figures.__all__) - tables - pictures)
 
 
 @pytest.mark.parametrize("name", sorted(EXAMPLES))
@@ -121,7 +114,7 @@ def test_figures_are_figures_and_come_out_the_same_twice(name: str) -> None:
     assert _svg(first) == _svg(second)
 
 
-@pytest.mark.parametrize("name", sorted(set(EXAMPLES) - {"ablation_strip", "genotype"}))
+@pytest.mark.parametrize("name", sorted(set(EXAMPLES) - {"genotype"}))
 def test_axes_are_labelled(name: str) -> None:
     labels = [(axes.get_xlabel(), axes.get_ylabel()) for axes in EXAMPLES[name]().axes]
     assert any(x for x, _ in labels)
@@ -155,31 +148,6 @@ def test_values_that_rows_lack_are_skipped() -> None:
 def test_terms_that_are_zero_throughout_are_left_out() -> None:
     figure = figures.loss_terms(_terms())
     assert [line.get_label() for line in figure.axes[0].get_lines()] == ["cross entropy"]
-
-
-def test_the_grid_holds_every_pixel_once() -> None:
-    images = _images(4)
-    sheet = figures.image_grid(images, torch.tensor([1, 0, 1, 0]), NAMES, columns=2).axes[0].get_images()[0].get_array()
-    assert sheet[:8, :8].tolist() == images[1].permute(1, 2, 0).tolist()
-    assert sheet[10:18, 10:18].tolist() == images[2].permute(1, 2, 0).tolist()
-
-
-def test_large_images_are_shrunk_by_the_mean_over_blocks() -> None:
-    image = torch.zeros(1, 3, 128, 128, dtype=torch.uint8)
-    image[..., ::2, ::2] = 200
-    sheet = figures.ablation_strip({"all": image}, columns=1).axes[0].get_images()[0].get_array()
-    assert sheet.shape == (66, 66, 3)
-    assert (np.asarray(sheet)[:64, :64] == 50).all()
-
-
-def test_a_thousand_classes_do_not_make_a_thousand_rows() -> None:
-    figure = figures.image_grid(_images(100), torch.arange(100), [str(k) for k in range(100)], columns=1)
-    assert len(figure.axes[0].get_yticks()) == 10
-
-
-def test_images_in_another_range_are_refused() -> None:
-    with pytest.raises(ValueError, match="uint8"):
-        figures.image_grid(torch.rand(4, 3, 8, 8), torch.zeros(4), NAMES)
 
 
 def test_class_similarity_leaves_its_input_alone_and_the_diagonal_out() -> None:

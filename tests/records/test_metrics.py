@@ -6,6 +6,7 @@ import sys
 import pytest
 
 from dfnas import records
+from dfnas.records import metrics
 from dfnas.runtime.statistics import Interval, Summary
 
 TAU, ACCURACY = Interval(0.5, -0.25, 1.0, 7), Summary(0.75, 0.125, 3)
@@ -29,6 +30,13 @@ def test_an_interval_and_a_summary_come_out_as_they_went_in() -> None:
     del record["metrics"]["tau_freedom"]
     assert records.interval(record, "tau").freedom == 1
     assert records.summary(record, "accuracy") == ACCURACY
+
+
+def test_wholes_undo_flat() -> None:
+    values = {"tau": TAU, "accuracy": ACCURACY, "network": "resnet20", "images": 6, "first_std": 0.5, "first": 1.0}
+    assert metrics.wholes(records.flat(values)) == values
+    dashes = records.flat({"x": records.absent(Summary)})
+    assert metrics.wholes(dashes) == dashes
 
 
 @pytest.mark.parametrize("lost", ["tau", "tau_low", "tau_high"])

@@ -2,7 +2,9 @@
 
 import dataclasses
 import json
+import math
 
+import numpy as np
 import pytest
 
 from dfnas import profiles
@@ -61,6 +63,15 @@ def test_each_of_several_finds_has_random_ones_of_its_own_cost():
     alike = standings.compared({"found_on_synthetic": found, "random": ARMS["random"]}, SCRATCH)
     assert alike["random_for_synthetic"]["macs"] == [9, 9, 30, 22]
     assert COMPARED["found_on_real"] is ARMS["found_on_real"]
+
+
+def test_trainings_of_one_find_are_set_beside_random_architectures():
+    """Within finds 0.177, 0.177 and 0 of one degree of freedom each; two searches of an arm are two finds."""
+    found = standings.spreads(ARMS)
+    assert found["spread_trainings"] == pytest.approx(100 * math.sqrt((2 * 0.125**2 * 2 + 0) / 3))
+    assert found["spread_random"] == pytest.approx(100 * np.std(ARMS["random"]["accuracy"], ddof=1))
+    apart = {"accuracy": [0.75, 0.75, 0.5, 0.5], "search": [0, 0, 1, 1]}
+    assert standings.spreads({"found_on_real": apart, "random": ARMS["random"]})["spread_trainings"] == 0
 
 
 def test_an_arm_is_worth_its_accuracy_with_spread_at_its_mean_cost():

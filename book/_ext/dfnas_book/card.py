@@ -1,10 +1,10 @@
-"""The run card: under the title of every executed page, how, when and where it was computed.
+"""The run card: under the opening of every executed page, how, when and where it was computed.
 
 A page of book/executed without a record, or whose record is not of a good run, makes the build warn: a run
 that failed must not be read as a result.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from html import escape
 from typing import Any
 
@@ -144,7 +144,7 @@ def record_link(name: str) -> nodes.Node:
 
 
 def add_card(app: Sphinx, doctree: nodes.document) -> None:
-    """Put the card after the title of an executed page; warn where the page has no good run behind it."""
+    """Put the card after the opening of an executed page; warn where the page has no good run behind it."""
     name = record.name_of(app.env.docname)
     title = next(doctree.findall(nodes.title), None)
     if name is None or title is None:
@@ -157,7 +157,18 @@ def add_card(app: Sphinx, doctree: nodes.document) -> None:
     if run.get("verdict") != "good" or not run.get("complete"):
         text = "the run of this page is not good: %s"
         log.warning(text, run.get("verdict", "no verdict"), location=app.env.docname, type="dfnas", subtype="card")
-    title.parent[1:1] = card(run, own, record_link(name))
+    opening = 1 + end_of_opening(title.parent.children[1:])
+    title.parent[opening:opening] = card(run, own, record_link(name))
+
+
+def end_of_opening(blocks: Sequence[nodes.Node]) -> int:
+    """How many blocks stand before the first cell of code or the first section: the question and its answer."""
+    ends = (
+        place
+        for place, block in enumerate(blocks)
+        if isinstance(block, nodes.section) or (isinstance(block, nodes.Element) and "cell" in block.get("classes", ()))
+    )
+    return next(ends, 0)
 
 
 def setup(app: Sphinx) -> None:

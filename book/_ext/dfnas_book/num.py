@@ -1,5 +1,6 @@
 """The role that puts a number of a run into the prose: {num}`01-teacher:teacher_accuracy|.1%`."""
 
+import re
 from typing import Any
 
 from docutils import nodes
@@ -11,11 +12,14 @@ from sphinx.util.docutils import SphinxRole
 
 from . import record
 
+RAW = re.compile(r"\{(num|impl|chapter|Chapter|eq|numref|term|ref|cite:p)\}`?[^\s`]*")
+NONE = "\N{EN DASH}"  # the deviation of one
+
 log = logging.getLogger(__name__)
 
 
 def format_metric(value: Any, spec: str) -> str:
-    """`value` under a Python format spec; without one, whole numbers get separators, others three digits.
+    """`value` under a Python format spec; without one, whole numbers get separators, small ones two decimals.
 
     Raises ValueError or TypeError when the spec does not fit the value.
     """
@@ -26,8 +30,18 @@ def format_metric(value: Any, spec: str) -> str:
     elif isinstance(value, int):
         text = format(value, ",")
     else:
-        text = format(value, ".3g")
+        text = format(value, ".2f" if abs(value) < 10 else ".3g")
     return text if isinstance(value, str) else text.replace("-", "\N{MINUS SIGN}")
+
+
+def is_of_one(env: BuildEnvironment, name: str, key: str) -> bool:
+    """Whether a metric is the deviation of one value, which has none."""
+    if not key.endswith("_std"):
+        return False
+    try:
+        return bool(record.metric(env, name, f"{key.removesuffix('_std')}_n") == 1)
+    except record.RecordError:
+        return False
 
 
 class NumRole(SphinxRole):
@@ -39,6 +53,7 @@ class NumRole(SphinxRole):
         name, _, key = reference.partition(":")
         try:
             text = format_metric(record.metric(self.env, name, key), spec)
+            text = NONE if is_of_one(self.env, name, key) else text
         except (record.RecordError, ValueError, TypeError) as error:
             log.warning("num %r: %s", self.text, error, location=self.get_location(), type="dfnas", subtype="num")
             return [nodes.inline("", "[missing number]", classes=["num", "num-missing"])], []
@@ -67,7 +82,17 @@ def resolve(app: Sphinx, env: BuildEnvironment, node: addnodes.pending_xref, con
     return nodes.reference("", "", content, internal=True, refuri=address, classes=["num-link"])
 
 
+def on_read(app: Sphinx, doctree: nodes.document) -> None:
+    """Warn of roles that were not parsed, as within quotes of code or in a table's HTML: they would stand raw."""
+    for text in doctree.findall(lambda node: isinstance(node, nodes.Text | nodes.raw)):
+        block = text.parent if isinstance(text, nodes.Text) else text
+        if not isinstance(block, nodes.literal_block | nodes.math | nodes.math_block) and RAW.search(text.astext()):
+            words, where = RAW.search(text.astext()), app.env.docname
+            log.warning("a role stands raw: %s", words and words[0], location=where, type="dfnas", subtype="num")
+
+
 def setup(app: Sphinx) -> None:
     """Register the role and its resolution."""
     app.add_role("num", NumRole())
     app.connect("missing-reference", resolve)
+    app.connect("doctree-read", on_read)

@@ -151,14 +151,14 @@ def consistency(run: Run) -> Iterator[Line]:
     """Chapter 7."""
     recipe = "consistency.training"
     drawn, paths = at(run, "consistency.architectures"), at(run, "consistency.candidates")
-    arms = networks(run, r"consistency-trained-.*")
     if drawn:
         parts = [pixels(run, "consistency", recipe), steps(run, recipe), f"all real images or {images(run)}"]
-        yield "trainings from scratch", [*parts, f"{count(drawn, 'network')}, each on {arms} sources", "1 seed each"]
+        yield "trainings from scratch", [*parts, count(drawn, "network"), by_source(run, "consistency-trained")]
     if paths:
         parts = [pixels(run, "spos"), steps(run, "spos.search"), images(run)]
         supernets = count(networks(run, r"spos-supernet-.*"), "supernet")
-        yield "paths", [*parts, count(paths, "path"), supernets, "1 seed each"]
+        repeats = count(at(run, "consistency.supernets") or 1, "seed") + " each"
+        yield "paths", [*parts, count(paths, "path"), supernets, repeats]
 
 
 def truth(run: Run) -> Iterator[Line]:
@@ -168,7 +168,7 @@ def truth(run: Run) -> Iterator[Line]:
     yield "supernets", [side, steps(run, "truth.training"), images(run), repeats]
     parts = [side, steps(run, "truth.scratch"), f"all real images or {images(run)}"]
     yield "trainings from scratch", [*parts, count(at(run, "truth.scratch_architectures"), "network"), "1 seed"]
-    if not at(run, "truth.table"):
+    if run["metrics"].get("table_name") == "trained here":
         parts = [side, steps(run, "truth.full"), ALL_REAL, count(at(run, "truth.trained"), "network"), "1 seed"]
         yield "the table's trainings", parts
     yield "ranked", [count(judged, "architecture")]

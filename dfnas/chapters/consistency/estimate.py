@@ -30,8 +30,9 @@ def plan(settings: Settings) -> list[dict[str, Any]]:
     if chapter.candidates:
         # Two on real data, the second for the ceiling; those without are the SPOS chapter's.
         images = costs.real_images(settings) if chapter.whole_real else settings.synthesis.images
-        planned.append(spos.supernets_row(f"supernets of real data x {REAL}", settings, REAL, 0, images))
-        others, images = len(experiment.ARMS) - REAL, settings.synthesis.images
+        count = REAL * chapter.supernets
+        planned.append(spos.supernets_row(f"supernets of real data x {count}", settings, count, 0, images))
+        others, images = (len(experiment.ARMS) - REAL) * chapter.supernets, settings.synthesis.images
         planned.append(spos.supernets_row(f"other supernets x {others}", settings, 0, others, images))
         planned.append(_judgements(settings))
     return planned
@@ -43,7 +44,7 @@ def _judgements(settings: Settings) -> dict[str, Any]:
     path = tuple(index % len(shufflenet.CHOICES) for index in range(len(space.blocks)))  # of middling cost
     held_out = paths.validation_each * data.classes
     each = paths.recalibration * paths.search.batch + held_out + chapter.validation_images
-    judged = len(experiment.ARMS) * chapter.candidates
+    judged = len(experiment.ARMS) * chapter.supernets * chapter.candidates
     text = shufflenet.to_text(path, space)
     return costs.cost_row(
         f"judging x {judged}",

@@ -51,9 +51,15 @@ def compute(settings: Settings) -> dict[str, Artefact]:
             artefacts[f"trained-{arm}"] = training_stage(arm, origins[source_of(arm)], artefacts["drawn"], settings)
         artefacts["untrained"] = untrained_stage(origins["control"], artefacts["drawn"], settings, teacher)
     if chapter.candidates:
-        calls = {arm: functools.partial(_paths_of, arm, origins[source_of(arm)], settings, teacher) for arm in ARMS}
-        for arm, (supernet, judged) in processes.made(calls, settings.run, "paths").items():
-            artefacts |= {f"supernet-{arm}": supernet, f"judged-{arm}": judged}
+        calls = {
+            f"{arm}-{number}" if number > 1 else arm: functools.partial(
+                _paths_of, arm, origins[source_of(arm)], settings, teacher, number
+            )
+            for arm in ARMS
+            for number in range(1, chapter.supernets + 1)
+        }
+        for label, (supernet, judged) in processes.made(calls, settings.run, "paths").items():
+            artefacts |= {f"supernet-{label}": supernet, f"judged-{label}": judged}
     return artefacts
 
 
@@ -126,8 +132,8 @@ def training_stage(arm: str, origin: Origin, drawn: Artefact, settings: Settings
         train_all(folder, scratch.read_architectures(drawn.folder), origin, settings, seed)
 
     # Architectures and their sizes are in the key of the draw.
-    left_out = ("architectures", "channels", "cells", "candidates", "whole_real", "validation_images", "resamples")
-    depends = stages.without(settings.consistency, *left_out, "trainings")
+    left_out = ("architectures", "trainings", "channels", "cells", "candidates", "supernets", "whole_real")
+    depends = stages.without(settings.consistency, *left_out, "validation_images", "resamples")
     depends |= {"source": origin.name, "seed": [settings.seed, seed], "images": settings.synthesis.images}
     inputs = [origin.given, drawn, real_data.digest(settings.data)]
     return stages.stage(f"consistency-trained-{arm}", work, depends, inputs=inputs, version=VERSION, run=settings.run)
@@ -235,14 +241,19 @@ def untrained_stage(origin: Origin, drawn: Artefact, settings: Settings, teacher
     return stages.stage("consistency-untrained", work, depends, inputs=inputs, version=VERSION, run=settings.run)
 
 
-def _paths_of(arm: str, origin: Origin, settings: Settings, teacher: Teacher) -> tuple[Artefact, Artefact]:
-    supernet = supernet_stage(arm, origin, settings, teacher)
-    return supernet, judging_stage(arm, origin, supernet, settings, teacher)
+def _paths_of(arm: str, origin: Origin, settings: Settings, teacher: Teacher, number: int) -> tuple[Artefact, Artefact]:
+    supernet = supernet_stage(arm, origin, settings, teacher, number)
+    return supernet, judging_stage(arm, origin, supernet, settings, teacher, number)
 
 
-def supernet_stage(arm: str, origin: Origin, settings: Settings, teacher: Teacher) -> Artefact:
-    """The SPOS chapter's stage that trains a supernet; for the ceiling, the one of real data under the next seed."""
-    return spos.supernet_stage(origin, _of_images(arm, settings), teacher, settings.seed + (arm == "again"))
+def supernet_stage(arm: str, origin: Origin, settings: Settings, teacher: Teacher, number: int = 1) -> Artefact:
+    """The SPOS chapter's stage that trains the arm's `number`-th supernet."""
+    return spos.supernet_stage(origin, _of_images(arm, settings), teacher, _seed(arm, settings, number))
+
+
+def _seed(arm: str, settings: Settings, number: int) -> int:
+    """A supernet's seed: for the ceiling, those after the ones that supernets of real data have."""
+    return settings.seed + number - 1 + settings.consistency.supernets * (arm == "again")
 
 
 def _of_images(arm: str, settings: Settings) -> Settings:
@@ -253,12 +264,14 @@ def _of_images(arm: str, settings: Settings) -> Settings:
     return settings
 
 
-def judging_stage(arm: str, origin: Origin, supernet: Artefact, settings: Settings, teacher: Teacher) -> Artefact:
+def judging_stage(
+    arm: str, origin: Origin, supernet: Artefact, settings: Settings, teacher: Teacher, number: int = 1
+) -> Artefact:
     """The stage in which a supernet judges random paths, on its source's held-out images and on real ones."""
     chapter, paths = settings.consistency, settings.spos
 
     def work(folder: Path) -> None:
-        seed = settings.seed + (arm == "again")
+        seed = _seed(arm, settings, number)
         judge_all(folder, origin, supernet, settings, _of_images(arm, settings), seed, teacher)
 
     depends = {
@@ -268,7 +281,8 @@ def judging_stage(arm: str, origin: Origin, supernet: Artefact, settings: Settin
         "seed": settings.seed,
     }
     inputs: list[Artefact | str] = [supernet, real_data.digest(settings.data)]
-    return stages.stage(f"consistency-judged-{arm}", work, depends, inputs=inputs, version=VERSION, run=settings.run)
+    label = f"consistency-judged-{arm}-{number}"
+    return stages.stage(label, work, depends, inputs=inputs, version=VERSION, run=settings.run)
 
 
 def judge_all(

@@ -66,7 +66,7 @@ def net_stage(origin: Origin, settings: Settings, teacher: Teacher) -> Artefact:
         with origin.guarded():
             train_net(folder, origin.load(settings, teacher), settings, teacher)
 
-    depends = stages.without(settings.pruning, "evolution", "windows", "genes", "training", "seeds", "random")
+    depends = stages.without(settings.pruning, "evolution", "windows", "genes", "training", "seeds", "random", "mixing")
     depends |= {"source": origin.name, "seed": settings.seed, "images": settings.synthesis.images}
     inputs = [origin.given, teacher.digest]
     return stages.stage(f"pruning-net-{origin.name}", work, depends, inputs=inputs, version=VERSION, run=settings.run)

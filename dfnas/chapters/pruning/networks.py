@@ -162,7 +162,7 @@ def recipe(text: str, settings: Settings) -> StudentSettings:
     """How every network of the chapter is trained: as a student of the teacher, by one recipe."""
     chapter = settings.pruning
     student = StudentSettings(text, chapter.training, chapter.labels, chapter.temperature)
-    return dataclasses.replace(student, side=chapter.side)
+    return dataclasses.replace(student, side=chapter.side, mixing=chapter.mixing)
 
 
 def train(

@@ -1,6 +1,5 @@
 """What the truth chapter would cost."""
 
-from pathlib import Path
 from typing import Any
 
 from dfnas.chapters import costs
@@ -24,7 +23,7 @@ def plan(settings: Settings) -> list[dict[str, Any]]:
         return costs.times(costs.train(f"{name} x {times}", settings, text, recipe, images, chapter.side), times)
 
     rows = [costs.synthetic_set("synthesis", settings, settings.synthesis)]
-    if not chapter.table:
+    if tables.given(settings) is None:
         rows.append(training("the table", chapter.full, costs.real_images(settings), chapter.trained))
     trainings = len(experiment.SCRATCH) * min(chapter.scratch_architectures, _judged(settings))
     return [
@@ -37,8 +36,8 @@ def plan(settings: Settings) -> list[dict[str, Any]]:
 
 
 def _judged(settings: Settings) -> int:
-    chapter = settings.truth
-    known = len(tables.read(Path(chapter.table)).rows) if chapter.table else chapter.trained
+    chapter, table = settings.truth, tables.given(settings)
+    known = len(tables.read(table).rows) if table else chapter.trained
     return min(chapter.architectures or known, known)
 
 

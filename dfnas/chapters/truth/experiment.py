@@ -98,7 +98,8 @@ def check(settings: Settings) -> Space:
     chapter = settings.truth
     if not presence.has_train(settings.data):
         raise UserError("08-truth needs real images to learn from: give a data set with a train part")
-    kind = tables.read(Path(chapter.table)).kind if chapter.table else "cell"
+    table = tables.given(settings)
+    kind = tables.read(table).kind if table else "cell"
     return Space(kind, chapter.channels, chapter.cells)
 
 
@@ -111,9 +112,8 @@ def origins_of(settings: Settings, teacher: Teacher) -> dict[str, Origin]:
 
 def table_stage(settings: Settings, space: Space) -> Artefact:
     """The stage that holds the table; writes table.csv. Without one that is given, networks are trained for it."""
-    chapter = settings.truth
-    if chapter.table:
-        given = Path(chapter.table)
+    chapter, given = settings.truth, tables.given(settings)
+    if given:
 
         def copy(folder: Path) -> None:
             shutil.copyfile(given, folder / "table.csv")

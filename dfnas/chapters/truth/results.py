@@ -3,7 +3,6 @@
 import json
 import math
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -81,6 +80,24 @@ def regrets(artefacts: Mapping[str, Artefact]) -> dict[str, list[float]]:
 def facts(search: Artefact) -> dict[str, Any]:
     """What a search wrote down beside its find."""
     return json.loads((search.folder / "architectures.json").read_bytes())
+
+
+def architectures(artefacts: Mapping[str, Artefact]) -> dict[str, Any]:
+    """What the page's explorer shows: the architectures that were judged, their accuracies, and the judges' scores.
+
+    An architecture is the digits of its choices; of several supernets of a source the first one's scores are taken.
+    """
+    (rankings, accuracies), table = judged(artefacts), table_of(artefacts)
+    texts = [row["architecture"] for row in _rows(_of(artefacts, f"judged-{SOURCES[0]}-")[0])]
+    blocks = ["identity", *(f"MBConv {kernel}x{kernel}, {expansion}" for kernel, expansion in nasbench.BLOCKS[1:])]
+    return {
+        "kind": table.kind,
+        "choices": nasbench.OPERATIONS if table.kind == "cell" else blocks,
+        "candidate": ["".join(map(str, nasbench.from_text(text))) for text in texts],
+        "accuracy": accuracies,
+        "best": max(row[1] for row in table.rows),
+        "scores": {name: [float(f"{score:.5g}") for score in each[0]] for name, each in rankings.items()},
+    }
 
 
 def decisions(artefacts: Mapping[str, Artefact]) -> dict[str, tuple[list[int], Any, Any]]:
@@ -166,11 +183,11 @@ def _told(artefacts: Mapping[str, Artefact]) -> dict[str, float]:
 
 
 def _of_table(artefacts: Mapping[str, Artefact], settings: Settings) -> dict[str, Any]:
-    table, chapter = table_of(artefacts), settings.truth
+    table, given = table_of(artefacts), tables.given(settings)
     accuracies, space = [row[1] for row in table.rows], nasbench.Space(table.kind)
     best, mean = max(accuracies), statistics.mean(accuracies)
     found: dict[str, Any] = {
-        "table_name": Path(chapter.table).name or "trained here",
+        "table_name": given.name if given else "trained here",
         "table_digest": table.digest[:16],
     }
     found |= {"table_architectures": len(accuracies), "table_kind": table.kind, "table_best": best, "table_mean": mean}

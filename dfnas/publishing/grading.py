@@ -1,0 +1,144 @@
+"""Grading: a class's notebooks, each executed in a process of its own with limits, and a row of points for each.
+
+Checks are those of the book's own handout, whatever became of them in what was handed in: a student who edits or
+deletes a check changes nothing. A notebook that no handout is the origin of is graded by its own cells tagged `check`.
+"""
+
+import csv
+import io
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from dfnas.errors import UserError
+from dfnas.profiles import CHAPTERS
+from dfnas.publishing import handout, notebooks
+from dfnas.runtime.files import write_text
+
+POLL = 0.1  # seconds between two looks at a process's memory
+
+
+@dataclass(frozen=True)
+class Grade:
+    """A row of the table: checks and points of a notebook, what it took, why it stopped and what failed first."""
+
+    name: str
+    passed: int = 0
+    failed: int = 0  # those that were not come to among them
+    points: float = 0
+    of: float = 0
+    seconds: float = 0
+    stopped: str = ""
+    first_failure: str = ""
+
+
+def grade(folder: Path, seconds: float, gigabytes: float) -> Iterator[Grade]:
+    """Grade every notebook in a folder and its folders, by name.
+
+    Raises
+    ------
+    UserError
+        There is none.
+    """
+    files = [path for path in sorted(folder.rglob("*.ipynb")) if ".ipynb_checkpoints" not in path.parts]
+    if not files:
+        raise UserError(f"no notebook (*.ipynb) in {folder}: name the folder that holds what was handed in")
+    return (_grade(path, str(path.relative_to(folder)), seconds, gigabytes) for path in files)
+
+
+def write(path: Path, grades: list[Grade]) -> None:
+    """Write grades as CSV."""
+    out = io.StringIO()
+    table = csv.DictWriter(out, [field.name for field in fields(Grade)], lineterminator="\n")
+    table.writeheader()
+    table.writerows(map(asdict, grades))
+    write_text(path, out.getvalue())
+
+
+def _grade(path: Path, name: str, seconds: float, gigabytes: float) -> Grade:
+    with tempfile.TemporaryDirectory() as place:
+        try:
+            notebook = notebooks.read_notebook(path)
+            points = _with_checks(notebook)
+            notebooks.write_notebook(notebook, Path(place) / "submission.ipynb")
+        except (UserError, ValueError) as error:
+            return Grade(name, stopped=str(error))
+        start = time.monotonic()
+        stopped = _run(Path(place), seconds, gigabytes)
+        took = round(time.monotonic() - start, 1)
+        log = Path(place) / "log"
+        lines = [json.loads(line) for line in log.read_text("utf-8").splitlines()] if log.exists() else []
+    if stopped and lines:
+        stopped += f", in code cell {lines[-1]['cell'] + 1} of {lines[-1]['of']}"
+    failures = {line["check"]: line["failure"] for line in lines if "check" in line}
+    passed = [check for check in points if failures.get(check) == ""]
+    first = next((failures[check] for check in points if failures.get(check)), "")
+    got, most = sum(points[check] for check in passed), sum(points.values())
+    return Grade(name, len(passed), len(points) - len(passed), got, most, took, stopped, first)
+
+
+def _with_checks(notebook: Any) -> dict[str, float]:
+    """Put the handout's own checks into a notebook; the points of each check, by the id of its cell."""
+    chapter = notebook.metadata.get("dfnas", {}).get("handout")
+    if chapter in CHAPTERS:
+        checks = {cell.id: cell for cell in handout.of_chapter(chapter).cells if _is(cell, handout.CHECK)}
+        kept = [cell for cell in notebook.cells if cell.id in checks or not _is(cell, handout.CHECK, "compare")]
+        notebook.cells = [checks.pop(cell.id, cell) for cell in kept]
+        notebook.cells += checks.values()  # those whose cells are gone: after all others
+    found = [cell for cell in notebook.cells if _is(cell, handout.CHECK)]
+    return {cell.id: cell.metadata.get("dfnas", {}).get("points", 1) for cell in found}
+
+
+def _is(cell: Any, *tags: str) -> bool:
+    return any(tag in cell.metadata.get("tags", []) for tag in tags)
+
+
+def _run(place: Path, seconds: float, gigabytes: float) -> str:
+    """Execute the notebook in a folder; why it was stopped, "" where it came to its end."""
+    command = [sys.executable, "-m", "dfnas.publishing.submission", "submission.ipynb", "log"]
+    package = str(Path(__file__).resolve().parents[2])
+    found = os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH")]))
+    ours = {"MPLBACKEND": "Agg", "IPYTHONDIR": str(place), "PYTHONPATH": found}
+    quiet: dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
+    process = psutil.Popen(command, cwd=place, env={**os.environ, **ours}, **quiet)
+    end = time.monotonic() + seconds
+    try:
+        while process.poll() is None:
+            if time.monotonic() > end:
+                return f"it took more than {seconds:g} s"
+            if _memory(process) > gigabytes * 1e9:
+                return f"it took more than {gigabytes:g} GB"
+            time.sleep(POLL)
+    finally:
+        for each in _family(process):
+            each.kill()
+        process.wait()
+    code = process.returncode
+    return "" if code == 0 else f"it crashed ({f'signal {-code}' if code < 0 else f'exit code {code}'})"
+
+
+def _family(process: psutil.Process) -> list[psutil.Process]:
+    try:
+        return [*process.children(recursive=True), process]
+    except psutil.NoSuchProcess:
+        return []
+
+
+def _memory(process: psutil.Process) -> float:
+    """Bytes that a process and its children hold in memory."""
+    total = 0.0
+    for each in _family(process):
+        try:
+            total += each.memory_info().rss
+        except psutil.NoSuchProcess:
+            continue
+    return total

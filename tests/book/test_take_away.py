@@ -1,0 +1,114 @@
+"""The book to take away, from the published runs: a PDF with nothing cut, an EPUB whose every link leads somewhere."""
+
+import io
+import re
+import sys
+import xml.etree.ElementTree as ET
+import zipfile
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser
+
+from .made_up import ROOT
+
+sys.path.insert(0, str(ROOT / "book" / "take_away"))
+TITLE = "Architecture search without data"
+XHTML = "{http://www.w3.org/1999/xhtml}"
+MATHS = "{http://www.w3.org/1998/Math/MathML}"
+
+
+@pytest.fixture(scope="module")
+def pages(real_book: Path) -> list[Any]:
+    import pages
+
+    return pages.load(real_book, real_book.parents[1] / "source" / "_toc.yml")
+
+
+@pytest.mark.slow
+@pytest.mark.browser
+def test_the_pdf_has_contents_with_page_numbers_and_nothing_is_cut(
+    pages: list[Any], real_book: Path, chromium: Browser, tmp_path: Path
+) -> None:
+    """The fixture `chromium` skips where there is none."""
+    import pdf
+    import pypdf
+
+    wide = pdf.print_book(chromium, pages, real_book, TITLE, tmp_path / "book.pdf")
+    assert wide == []
+    assert not (real_book / "print.html").exists()
+    content = (tmp_path / "book.pdf").read_bytes()
+    assert len(content) < 15_000_000
+    reader = pypdf.PdfReader(io.BytesIO(content))
+    contents = reader.pages[1].extract_text()
+    numbers = pdf.page_numbers(content, {page.slug for page in pages})
+    assert len(numbers) == len(pages)
+    for page in pages:
+        assert re.search(rf"{re.escape(page.title)}\s+{numbers[page.slug]}\b", contents), page.title
+        assert " ".join(page.title.split()) in " ".join(reader.pages[numbers[page.slug] - 1].extract_text().split())
+    links = [link.get_object() for sheet in reader.pages for link in sheet.get("/Annots", [])]
+    inside = [link["/Dest"] for link in links if "/Dest" in link]
+    assert len(inside) > 20 * len(pages) / 2
+    assert {str(name).lstrip("/") for name in inside} <= {name.lstrip("/") for name in reader.named_destinations}
+    text = "".join(sheet.extract_text() for sheet in reader.pages)
+    assert "\\frac" not in text  # a formula that nobody typeset
+    assert "Figure 2.1" in text
+    assert "Table 4.1" in text
+
+
+@pytest.fixture(scope="module")
+def epub(pages: list[Any], real_book: Path, tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
+    import epub
+
+    out = tmp_path_factory.mktemp("epub") / "book.epub"
+    assert epub.write(pages, real_book, TITLE, out) == []
+    return zipfile.ZipFile(out)
+
+
+def test_the_epub_is_well_formed_and_declares_what_it_holds(epub: zipfile.ZipFile) -> None:
+    first = epub.infolist()[0]
+    assert (first.filename, first.compress_type) == ("mimetype", zipfile.ZIP_STORED)
+    package = ET.fromstring(epub.read("EPUB/content.opf"))
+    opf = "{http://www.idpf.org/2007/opf}"
+    declared = {f"EPUB/{item.get('href')}" for item in package.iter(f"{opf}item")}
+    inside = {name for name in epub.namelist() if name.startswith("EPUB/")} - {"EPUB/content.opf"}
+    assert declared == inside
+    ids = {item.get("id") for item in package.iter(f"{opf}item")}
+    assert {item.get("idref") for item in package.iter(f"{opf}itemref")} <= ids
+    for name in inside:
+        if name.endswith((".xhtml", ".svg")):
+            ET.fromstring(epub.read(name))  # raises where it is not well-formed
+        if name.endswith(".svg"):
+            assert b"<!DOCTYPE" not in epub.read(name)
+
+
+def test_every_link_and_picture_of_the_epub_is_there(epub: zipfile.ZipFile) -> None:
+    trees = {name: ET.fromstring(epub.read(name)) for name in epub.namelist() if name.endswith(".xhtml")}
+    ids = {name: [each.get("id") for each in tree.iter() if each.get("id")] for name, tree in trees.items()}
+    links = 0
+    for name, tree in trees.items():
+        assert len(ids[name]) == len(set(ids[name])), name
+        for image in tree.iter(f"{XHTML}img"):
+            assert image.get("alt")
+            assert f"EPUB/{image.get('src')}" in epub.namelist()
+        for link in tree.iter(f"{XHTML}a"):
+            address = link.get("href", "")
+            if address.startswith("http"):
+                continue
+            file, _, anchor = address.partition("#")
+            to = str(PurePosixPath("EPUB") / file)
+            assert to in trees, f"{name}: {address}"
+            assert not anchor or anchor in ids[to], f"{name}: {address}"
+            links += 1
+    assert links > 200
+
+
+def test_formulas_of_the_epub_are_mathml(epub: zipfile.ZipFile) -> None:
+    count = 0
+    for name in epub.namelist():
+        if name.endswith(".xhtml"):
+            tree = ET.fromstring(epub.read(name))
+            assert not any("\\(" in "".join(span.itertext()) for span in tree.iter(f"{XHTML}span"))
+            count += sum(1 for _ in tree.iter(f"{MATHS}math"))
+    assert count > 400
