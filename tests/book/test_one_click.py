@@ -7,6 +7,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import time
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -232,12 +233,22 @@ def test_jupyterlab_opens_notebooks_and_knows_the_book_s_directives(tmp_path: Pa
     options = ["--no-browser", "--allow-root", f"--ServerApp.port={port}", "--IdentityProvider.token=x"]
     environment = {**os.environ, "JUPYTER_RUNTIME_DIR": str(tmp_path), "JUPYTER_CONFIG_DIR": str(tmp_path)}
     command = [BIN / "jupyter", "lab", "--ip=127.0.0.1", *options]
-    with subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True) as server:
+    with subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.DEVNULL) as server:
         try:
-            next(line for line in server.stderr or () if f"127.0.0.1:{port}/lab" in line)
             address = f"http://127.0.0.1:{port}/api/contents/notebooks/01-teacher.ipynb?token=x&content=0"
-            with urlopen(address, timeout=60) as answer:
-                assert json.load(answer)["type"] == "notebook"
+            assert json.loads(answer_of(address))["type"] == "notebook"
         finally:
-            server.terminate()
-            server.communicate()
+            server.kill()
+
+
+def answer_of(address: str, seconds: float = 120) -> bytes:
+    """What a server that is starting answers, when it does."""
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            with urlopen(address, timeout=seconds) as answer:
+                return bytes(answer.read())
+        except OSError:
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.5)
