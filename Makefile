@@ -5,7 +5,7 @@
 #   make serve             the same, then serve the pages to a browser (PORT=8000)
 #   make book              run the quick profile, render it, print the path of the page   (PROFILE=laptop for CIFAR-10)
 #   make test              every check that .ci/run runs
-#   make pdf, make epub    the published book as one file
+#   make pdf, make epub    the published book as one file; make slides, figures, pack: decks, figures, data of a class
 #   make lab               JupyterLab on the notebooks
 #   make wheel             the package as a wheel and an archive of sources, in dist/, by PYTHON's setuptools
 #   make set-up            the environment alone, .venv or where VENV says
@@ -28,7 +28,7 @@ PIP := -m pip install --quiet --disable-pip-version-check
 INPUTS := requirements.txt requirements.lock pyproject.toml
 
 .DEFAULT_GOAL := book
-.PHONY: book test read serve lab pdf epub wheel set-up install lock clean
+.PHONY: book test read serve lab pdf epub slides figures pack wheel set-up install lock clean
 
 # PyTorch comes last: its build is the reader's choice, so the lock has no hash of it
 define packages
@@ -75,7 +75,7 @@ install:
 lock:
 	python3 .ci/lock $(UPGRADE)
 
-pdf epub: $(STAMP)
+pdf epub slides figures pack: $(STAMP)
 	$(BIN)/python book/take_away $@
 
 clean:

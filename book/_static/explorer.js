@@ -16,7 +16,7 @@ window.explorers = (function () {
   const drawn = (name, attributes, ...children) => fill(document.createElementNS(SVG, name), attributes, children);
   const percent = (share) => (share < 0.0995 ? (100 * share).toFixed(1) : Math.round(100 * share)) + "\u2009%";
   const signed = (value, digits) => (value < 0 ? "\u2212" : "+") + Math.abs(value).toFixed(digits);
-  const plain = (name) => name.replaceAll("_", " ");
+  const plain = (name) => name.replace(/^nor_/, "").replaceAll("_", " ");
 
   /* A control under its name. `options` are words, each with its value in order. */
   function choice(name, options) {

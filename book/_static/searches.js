@@ -63,26 +63,26 @@
     return [[WIDTH, 44], parts];
   }
 
-  const NODES = [40, 200, 360, 520];
+  const NODES = [40, 200, 360, 520], LINE = 132;
   const EDGES = [[0, 1], [0, 2], [1, 2], [0, 3], [1, 3], [2, 3]];
   const BEND = { "0,2": -85, "1,3": 85, "0,3": -150 }; /* how far a bow leaves the line of nodes */
 
   /* A cell of four nodes: an arrow for each edge, with its operation. */
   function cell(candidate, choices) {
     const parts = EDGES.flatMap(([from, to], edge) => {
-      const taken = Number(candidate[edge]), bend = BEND[[from, to]] || 0, name = plain(choices[taken]).replace("nor ", "");
+      const taken = Number(candidate[edge]), bend = BEND[[from, to]] || 0, name = plain(choices[taken]);
       const [start, end, middle] = [NODES[from], NODES[to], (NODES[from] + NODES[to]) / 2];
-      const path = `M${start} 105Q${middle} ${105 + 2 * bend * 0.72} ${end} 105`;
+      const path = `M${start} ${LINE}Q${middle} ${LINE + 1.44 * bend} ${end} ${LINE}`;
       const line = drawn("path", { class: "edge part-" + taken + (taken ? "" : " edge-none"), d: path });
-      const label = drawn("text", { class: "edge-name", x: middle, y: 105 + bend * 0.72 - 6, "text-anchor": "middle" }, name);
+      const label = drawn("text", { class: "edge-name", x: middle, y: LINE + 0.72 * bend - 6, "text-anchor": "middle" }, name);
       return [line, label];
     });
-    const names = ["input", "1", "2", "output"];
+    const names = ["in", "1", "2", "out"];
     const nodes = NODES.flatMap((x, node) => [
-      drawn("circle", { class: "node", cx: x, cy: 105, r: node % 3 ? 15 : 26 }),
-      drawn("text", { class: "node-name", x, y: 110, "text-anchor": "middle" }, names[node]),
+      drawn("circle", { class: "node", cx: x, cy: LINE, r: node % 3 ? 15 : 20 }),
+      drawn("text", { class: "node-name", x, y: LINE + 5, "text-anchor": "middle" }, names[node]),
     ]);
-    return [[WIDTH, 190], [...parts, ...nodes]];
+    return [[WIDTH, 205], [...parts, ...nodes]];
   }
 
   /* The drawing of an architecture, which draw(candidate) changes. */

@@ -1,12 +1,18 @@
-"""The book to take away: `python book/take_away pdf|epub [PROFILE]`, from the published runs or those of a profile."""
+"""The book to take away, from the published runs or those of a profile.
+
+`python book/take_away pdf|epub|slides|figures|pack [PROFILE]`: one file of all pages; decks of slides; all
+figures; what a class needs.
+"""
 
 import argparse
 import sys
 from pathlib import Path
 
 import epub
+import pack
 import pages
 import pdf
+import slides
 
 from dfnas import profiles
 from dfnas.errors import UserError
@@ -18,7 +24,7 @@ TITLE = "Architecture search without data"
 def main() -> int:
     """Render the book, then write it; prints the file."""
     parser = argparse.ArgumentParser(prog="python book/take_away", description=__doc__)
-    parser.add_argument("form", choices=("pdf", "epub"))
+    parser.add_argument("form", choices=("pdf", "epub", "slides", "figures", "pack"))
     parser.add_argument("profile", nargs="?", help="render this profile's runs; none: the published ones")
     wanted = parser.parse_args()
     try:
@@ -28,11 +34,18 @@ def main() -> int:
         return 2
     html, folder = index.parent, index.parents[2]
     found = pages.load(html, folder / "source" / "_toc.yml")
-    out = folder / f"dfnas.{wanted.form}"
-    notes += {"pdf": pdf, "epub": epub}[wanted.form].write(found, html, TITLE, out)
+    write, out = {
+        "pdf": (pdf.write, folder / "dfnas.pdf"),
+        "epub": (epub.write, folder / "dfnas.epub"),
+        "slides": (slides.write, html / "slides"),
+        "pack": (pack.write, folder / "dfnas-pack.zip"),
+        "figures": (slides.write_figures, folder / "dfnas-figures.zip"),
+    }[wanted.form]
+    notes += write(found, html, TITLE, out)
     for note in notes:
         print(f"dfnas: {note}", file=sys.stderr)
-    print(f"{out} ({out.stat().st_size / 1e6:.1f} MB)")
+    files = [path for path in (out, *out.glob("**/*")) if path.is_file()]
+    print(f"{out} ({sum(path.stat().st_size for path in files) / 1e6:.1f} MB)")
     return 0
 
 

@@ -116,8 +116,10 @@ def _plain(tag: Tag) -> None:
     for name in ("width", "height"):
         if not re.fullmatch(r"\d+", str(tag.attrs.get(name, "0"))):
             del tag[name]
-    if tag.name in ("canvas", "input", "select", "label", "output"):
+    if tag.name in ("canvas", "input", "select", "output"):
         tag.decompose()
+    elif tag.name == "label":
+        tag.unwrap()
 
 
 def _maths(article: Tag, wrong: list[str]) -> None:

@@ -10,7 +10,7 @@ import yaml
 from bs4 import BeautifulSoup, Tag
 
 # What needs a pointer or a network, and what few readers of paper want.
-LEFT_OUT = "script, style, button, a.headerlink, details.hide, .run-card details, noscript, template, .on-screen"
+LEFT_OUT = "script, style, button, a.headerlink, details.hide, .run-card details, noscript, template, .quiz-verdict"
 
 
 @dataclass

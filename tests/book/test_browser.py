@@ -301,8 +301,10 @@ def test_regret_follows_from_how_many_are_kept(visit: Visit) -> None:
     page.keyboard.press("Home")
     assert words.last.inner_text().startswith("Number 1 of 6 by this judge; in the table 90.00")
     drawing = box.locator(".explorer-architecture")
-    assert drawing.get_attribute("aria-label") == "Operations: " + ", ".join(["nor conv 3x3"] * 6)
+    assert drawing.get_attribute("aria-label") == "Operations: " + ", ".join(["conv 3x3"] * 6)
     assert drawing.locator(".edge").count() == 6
+    box, parts = drawing.bounding_box(), drawing.locator(".edge, .node, text").all()
+    assert all(part.bounding_box()["y"] >= box["y"] for part in parts)  # nothing is cut off
 
 
 def test_a_point_is_drawn_where_the_pointer_is(visit: Visit) -> None:

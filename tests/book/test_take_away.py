@@ -1,6 +1,8 @@
 """The book to take away, from the published runs: a PDF with nothing cut, an EPUB whose every link leads somewhere."""
 
+import csv
 import io
+import json
 import re
 import sys
 import xml.etree.ElementTree as ET
@@ -112,3 +114,65 @@ def test_formulas_of_the_epub_are_mathml(epub: zipfile.ZipFile) -> None:
             assert not any("\\(" in "".join(span.itertext()) for span in tree.iter(f"{XHTML}span"))
             count += sum(1 for _ in tree.iter(f"{MATHS}math"))
     assert count > 400
+
+
+def test_every_executed_page_has_slides_that_need_nothing_from_elsewhere(
+    pages: list[Any], real_book: Path, tmp_path: Path
+) -> None:
+    import slides
+    from bs4 import BeautifulSoup
+
+    folder = tmp_path / "slides"
+    assert slides.write(pages, real_book, TITLE, folder) == []
+    assert (folder / "reveal" / "LICENSE").read_text(encoding="utf-8").startswith("Copyright")
+    chapters = [page for page in pages if "/executed/" in page.name]
+    assert chapters
+    for page in chapters:
+        text = (folder / f"{page.slug}.html").read_text(encoding="utf-8")
+        found = BeautifulSoup(text, "html.parser")
+        assert len(found.select(".slides > section")) >= 3
+        assert len(found.select("img")) == len(page.article.select("figure:has(img)"))
+        for tag in found.select("[src], link[href]"):
+            address = str(tag.get("src") or tag.get("href"))
+            place = real_book / "slides" / address  # where they are written
+            copied = (folder / address).is_file() or place.resolve().is_file()
+            assert address.startswith("data:") or copied, address
+        assert all(image["alt"] for image in found.select("img"))
+
+
+def test_the_pack_of_figures_says_what_each_is_and_where_from(
+    pages: list[Any], real_book: Path, tmp_path: Path
+) -> None:
+    import slides
+
+    assert slides.write_figures(pages, real_book, TITLE, tmp_path / "figures.zip") == []
+    with zipfile.ZipFile(tmp_path / "figures.zip") as archive:
+        rows = json.loads(archive.read("figures.json"))
+        assert {row["file"] for row in rows} == set(archive.namelist()) - {"figures.json", "CAPTIONS.txt"}
+    assert len(rows) > 30
+    assert all(row["caption"] and row["alt"] and row["number"].startswith("Figure") for row in rows)
+    assert all("profile laptop" in row["source"] for row in rows if re.match(r"\d", row["file"]))
+
+
+def test_the_pack_for_a_class_holds_numbers_records_handouts_and_questions(
+    pages: list[Any], real_book: Path, tmp_path: Path
+) -> None:
+    import pack
+
+    from dfnas.profiles import CHAPTERS
+
+    assert pack.write(pages, real_book, TITLE, tmp_path / "pack.zip") == []
+    with zipfile.ZipFile(tmp_path / "pack.zip") as archive:
+        names = set(archive.namelist())
+        rows = list(csv.DictReader(io.StringIO(archive.read("metrics.csv").decode("utf-8"))))
+    assert {f"handouts/{name}-student.ipynb" for name in CHAPTERS} | {
+        f"quizzes/{name}.toml" for name in CHAPTERS
+    } <= names
+    assert {row["profile"] for row in rows} == {"laptop", "quick"}
+    (teacher,) = (
+        r
+        for r in rows
+        if r["profile"] == "laptop" and r["metric"] == "teacher_accuracy" and r["chapter"] == "01-teacher"
+    )
+    record = json.loads((ROOT / "book/executed/01-teacher.json").read_text(encoding="utf-8"))
+    assert float(teacher["value"]) == record["metrics"]["teacher_accuracy"]

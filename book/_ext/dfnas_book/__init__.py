@@ -28,6 +28,7 @@ from . import (
     num,
     offline,
     plots,
+    quiz,
     searches,
     site,
 )
@@ -52,6 +53,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
         plots,
         api,
         site,
+        quiz,
     ):
         part.setup(app)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

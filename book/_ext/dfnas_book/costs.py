@@ -75,8 +75,12 @@ class _Costs(SphinxDirective):
 
 
 class ChapterCosts(_Costs):
-    """One line a chapter, `01-teacher | The teacher`: what its run took, in the set that is being rendered."""
+    """One line a chapter, `01-teacher | The teacher`: what its run took, in the set that is being rendered.
 
+    With `:profile: quick`, in the published records of that profile, where there are any.
+    """
+
+    option_spec: ClassVar = {**_Costs.option_spec, "profile": directives.unchanged_required}
     has_content = True
     required_arguments = 1
     final_argument_whitespace = True
@@ -85,11 +89,14 @@ class ChapterCosts(_Costs):
         """Read the records; a chapter without one says so."""
         rows, machines, total = [], {}, 0.0
         seen: set[str] = set()
+        folder = f"records/{self.options.get('profile', '')}"
+        if not record.path_of(self.env, folder, "").is_dir():  # a set that is rendered alone has no other's
+            folder = "."
         for line in filter(str.strip, self.content):
             name, title = (part.strip() for part in line.split("|", 1))
             cells: list[nodes.Node | str] = [ChapterList.heading(self, name, title)]  # type: ignore[arg-type]
             try:
-                run = record.load(self.env, name)
+                run = record.load(self.env, f"{folder}/{name}")
             except record.RecordError:
                 rows.append([*cells, "", "", ""])
                 continue

@@ -116,7 +116,8 @@ class FormingImage(SphinxDirective):
         style = f"--frames: {len(data['iterations']) - 1}; --shift: {side - sheet.width}px"
         large = f'<svg class="forming-large" viewBox="0 0 {side} {side}"><defs>{image}</defs>'
         large += f'<g style="{style}"><use href="#forming-strip"/></g></svg>'
-        text = f'<p class="forming-class">{name}</p><div class="forming-tiles">{tiles}</div>'
+        text = f'<p class="forming-class">From noise to “{name}”</p><div class="forming-tiles">{tiles}</div>'
+        text += "<small>the image after so many iterations</small>"
         box = f'<div class="forming" role="img" aria-label="{words}">{large}<div>{text}</div></div>'
         return [nodes.raw("", box, format="html")]
 
@@ -124,7 +125,7 @@ class FormingImage(SphinxDirective):
 def still(side: int, frame: int, iterations: int) -> str:
     """One tile of the strip, with its moment."""
     image = f'<svg viewBox="{frame * side} 0 {side} {side}"><use href="#forming-strip"/></svg>'
-    return f"<span>{image}<small>{moment(iterations)}</small></span>"
+    return f"<span>{image}<small>{iterations or 'noise'}</small></span>"
 
 
 def png(image: Image.Image) -> str:
