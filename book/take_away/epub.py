@@ -100,7 +100,7 @@ def _chapter(page: Page, html: Path, ids: dict[str, set[str]], pictures: dict[st
             tag.unwrap()
     for tag in article.select("img[src]"):
         path = image(page, html, str(tag["src"]))
-        tag["src"] = f"{path.stem[:16]}{path.suffix}"
+        tag["src"] = path.name
         pictures[str(tag["src"])] = path
     for tag in article.find_all(True):
         if tag.find_parent("math") is None and tag.name != "math":

@@ -1,6 +1,8 @@
 """The rendered book's pages in the order of its contents, cleaned for paper: from HTML that `render` has made."""
 
+import hashlib
 import posixpath
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +13,9 @@ from bs4 import BeautifulSoup, Tag
 
 # What needs a pointer or a network, and what few readers of paper want.
 LEFT_OUT = "script, style, button, a.headerlink, details.hide, .run-card details, noscript, template, .quiz-verdict"
+
+
+PLOT = re.compile(r'(?s)<svg\b[^>]*class="plot"[^>]*>.*?</svg>')
 
 
 @dataclass
@@ -37,13 +42,29 @@ def names(contents: Path) -> Iterator[tuple[str, str]]:
             yield chapter["file"].removesuffix(".ipynb"), "" if number else part["caption"]
 
 
+def as_files(text: str, html: Path, name: str) -> str:
+    """A page with its drawings as pictures in files of `_figures`, in the colours that they were drawn in."""
+    folder, up = html / "_figures", "../" * name.count("/")
+    folder.mkdir(exist_ok=True)
+
+    def picture(found: re.Match[str]) -> str:
+        svg = re.sub(r"var\(--[\w-]+,\s*([^)]*)\)", r"\1", found[0])
+        file = folder / f"{name.rpartition('/')[2]}-{hashlib.sha256(svg.encode()).hexdigest()[:12]}.svg"
+        file.write_text(f"<?xml version='1.0' encoding='utf-8'?>\n{svg}", encoding="utf-8")
+        words = re.search(r'aria-label="([^"]*)"', found[0])
+        return f'<img alt="{words[1] if words else ""}" src="{up}_figures/{file.name}">'
+
+    return PLOT.sub(picture, text)
+
+
 def load(html: Path, contents: Path) -> list[Page]:
     """The pages of the HTML that was rendered into a folder; those that it lacks are left out."""
     found = []
     for name, part in names(contents):
         file = html / f"{name}.html"
         if file.exists():
-            article = BeautifulSoup(file.read_text(encoding="utf-8"), "html.parser").select_one("article.bd-article")
+            text = as_files(file.read_text(encoding="utf-8"), html, name)
+            article = BeautifulSoup(text, "html.parser").select_one("article.bd-article")
             for tag in article.select(LEFT_OUT):
                 tag.decompose()
             for tag in article.select("details"):  # paper folds nothing

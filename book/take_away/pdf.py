@@ -95,6 +95,7 @@ def print_book(chromium: Any, pages: list[Page], html: Path, title: str, out: Pa
 
 def _printed(chromium: Any, address: str) -> tuple[bytes, list[str]]:
     view = chromium.new_page(viewport={"width": WIDTH, "height": 900})
+    view.set_default_timeout(0)  # a busy machine takes its time
     view.emulate_media(media="print")
     view.goto(address)
     view.evaluate("MathJax.startup.promise")

@@ -88,12 +88,13 @@ def test_the_epub_is_well_formed_and_declares_what_it_holds(epub: zipfile.ZipFil
 def test_every_link_and_picture_of_the_epub_is_there(epub: zipfile.ZipFile) -> None:
     trees = {name: ET.fromstring(epub.read(name)) for name in epub.namelist() if name.endswith(".xhtml")}
     ids = {name: [each.get("id") for each in tree.iter() if each.get("id")] for name, tree in trees.items()}
-    links = 0
+    links = pictures = 0
     for name, tree in trees.items():
         assert len(ids[name]) == len(set(ids[name])), name
         for image in tree.iter(f"{XHTML}img"):
             assert image.get("alt")
             assert f"EPUB/{image.get('src')}" in epub.namelist()
+            pictures += 1
         for link in tree.iter(f"{XHTML}a"):
             address = link.get("href", "")
             if address.startswith("http"):
@@ -104,6 +105,8 @@ def test_every_link_and_picture_of_the_epub_is_there(epub: zipfile.ZipFile) -> N
             assert not anchor or anchor in ids[to], f"{name}: {address}"
             links += 1
     assert links > 200
+    assert pictures > 30
+    assert len({name for name in epub.namelist() if name.endswith((".svg", ".png"))}) > 30
 
 
 def test_formulas_of_the_epub_are_mathml(epub: zipfile.ZipFile) -> None:
