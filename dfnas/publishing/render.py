@@ -1,5 +1,6 @@
 """Rendering: the HTML of the published runs, or of a profile's runs, from a staged copy of the book."""
 
+import importlib.util
 import os
 import shutil
 import subprocess
@@ -129,6 +130,8 @@ def build(folder: Path) -> Path:
 
     Built anew each time: an incremental build does not repeat the warnings of the pages that it keeps.
     """
+    if importlib.util.find_spec("jupyter_book") is None:
+        raise UserError("rendering needs packages that are not installed: pip install 'dfnas[book]'")
     shutil.rmtree(folder / "_build", ignore_errors=True)
     program = "from jupyter_book.cli.main import main; main()"
     command = [sys.executable, "-c", program, "build", "-W", "-n", "--keep-going", str(folder / "source")]

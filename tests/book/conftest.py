@@ -2,14 +2,13 @@
 
 import os
 import shutil
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, sync_playwright
-
-from dfnas.publishing import render
 
 from . import made_up
 
@@ -47,14 +46,24 @@ def made_up_book(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def real_book(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The pages of the book itself, as `make read` shows them: front matter and what is published so far."""
-    folder = tmp_path_factory.mktemp("real")
+def linked_book(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The pages of the made-up book, in a repository."""
+    folder = tmp_path_factory.mktemp("linked")
     source = folder / "source"
-    render.copy_book(source)
-    render.place_runs(source / render.PREFIX, None)
-    render.drop_missing(source)
-    return built(source, folder)
+    source.mkdir()
+    return built(made_up.write(source, repository="https://github.com/someone/some-book"), folder)
+
+
+@pytest.fixture(scope="session")
+def real_book(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The pages of the book itself, as `make read` shows them: front matter and what is published, without PyTorch."""
+    folder = tmp_path_factory.mktemp("real")
+    environment = made_up.without(folder, made_up.COMPUTING) | {"DFNAS_RUNS": str(folder)}
+    command = [sys.executable, "-m", "dfnas", "render"]
+    done = subprocess.run(command, cwd=made_up.ROOT, env=environment, capture_output=True, encoding="utf-8")
+    if done.returncode:
+        pytest.fail("the book does not render without warnings:\n" + done.stderr)
+    return Path(done.stdout.strip()).parent
 
 
 @pytest.fixture(scope="session")

@@ -6,9 +6,11 @@ Nothing in it was ever computed, and its pages say so.
 import base64
 import io
 import json
+import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -233,6 +235,13 @@ Made-up architectures.
 """
 
 
+def front() -> list[str]:
+    """The pages of the real book that no run made."""
+    parts = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))["parts"]
+    pages = [chapter["file"] for part in parts for chapter in part["chapters"]]
+    return [page for page in pages if not page.startswith("book/executed/")]
+
+
 def notebook(name: str) -> nbformat.NotebookNode:
     """An 'executed' notebook with prose, a figure, an equation, a table and an exercise."""
     code = new_code_cell(
@@ -277,6 +286,24 @@ def write(folder: Path, repository: str = "") -> Path:
         (executed / f"{name}.json").write_text(json.dumps(record(name, attachments=[attachment])), encoding="utf-8")
         (executed / f"{name}.{attachment}.json").write_text(json.dumps(data), encoding="utf-8")
     return folder
+
+
+# what computes, and is not needed to render
+COMPUTING = ("torch", "torchvision", "scipy", "sklearn", "matplotlib", "pandas", "onnx", "papermill")
+
+
+def without(folder: Path, modules: Sequence[str]) -> dict[str, str]:
+    """An environment in which a process of Python cannot import some modules; `folder` gets what does it."""
+    program = (
+        "import sys\n"
+        "class Refuse:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        f"        if name.partition('.')[0] in {tuple(modules)!r}:\n"
+        "            raise ImportError(name + ' is not to be imported')\n"
+        "sys.meta_path.insert(0, Refuse())\n"
+    )
+    (folder / "sitecustomize.py").write_text(program, encoding="utf-8")
+    return {**os.environ, "PYTHONPATH": os.pathsep.join([str(folder), str(ROOT)])}
 
 
 def render(source: Path, output: Path, builder: str = "html") -> subprocess.CompletedProcess[str]:

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.browser
 
 DESKTOP, PHONE = 1400, 390
 EXECUTED = sorted(path.stem for path in (made_up.ROOT / "book" / "executed").glob("*.ipynb"))
-FRONT = ("index", "book/introduction", "book/notation", "book/references", "book/teaching", "book/scale")
+FRONT = ("index", *made_up.front())
 PAGES = [
     *(("made_up_book", f"book/executed/{name}") for name in made_up.CHAPTERS),
     ("made_up_book", "_modules/dfnas/errors"),

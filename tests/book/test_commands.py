@@ -11,6 +11,7 @@ import yaml
 
 from .made_up import ROOT
 
+INPUTS = ("requirements.txt", "requirements.lock", "pyproject.toml")
 pytestmark = pytest.mark.skipif(shutil.which("make") is None, reason="no make on this machine")
 
 
@@ -18,7 +19,7 @@ pytestmark = pytest.mark.skipif(shutil.which("make") is None, reason="no make on
 def clone(tmp_path: Path) -> Path:
     """The files that the Makefile looks at."""
     shutil.copy(ROOT / "Makefile", tmp_path)
-    for name in ("requirements.txt", "pyproject.toml"):
+    for name in INPUTS:
         (tmp_path / name).touch()
     return tmp_path
 
@@ -29,12 +30,12 @@ def planned(folder: Path, *arguments: str) -> str:
     return subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True).stdout
 
 
-def set_up(folder: Path, seconds_later: float) -> None:
+def set_up(folder: Path, seconds_later: float, name: str = ".venv") -> None:
     """Pretend that the environment was set up so long after the requirements were written."""
-    stamp = folder / ".venv" / ".set-up"
+    stamp = folder / name / ".set-up"
     stamp.parent.mkdir(exist_ok=True)
     stamp.touch()
-    for name in ("requirements.txt", "pyproject.toml"):
+    for name in INPUTS:
         os.utime(folder / name, (1_000_000, 1_000_000))
     os.utime(stamp, (1_000_000 + seconds_later, 1_000_000 + seconds_later))
 
@@ -58,8 +59,21 @@ def test_book_runs_and_renders_one_profile(clone: Path) -> None:
 
 
 def test_read_computes_nothing(clone: Path) -> None:
+    """In the light environment, unless the whole one is there."""
+    first = planned(clone, "read")
+    assert "-m venv --clear .venv-read" in first
+    assert "requirements.txt" not in first.replace(".venv-read/requirements.txt", "")
+    set_up(clone, seconds_later=10, name=".venv-read")
+    assert planned(clone, "read").splitlines() == [".venv-read/bin/python -m dfnas render"]
     set_up(clone, seconds_later=10)
     assert planned(clone, "read").splitlines() == [".venv/bin/python -m dfnas render"]
+
+
+def test_serve_shows_what_read_rendered(clone: Path) -> None:
+    set_up(clone, seconds_later=10)
+    read, serve = planned(clone, "serve", "PORT=8123", "DFNAS_RUNS=").splitlines()
+    assert read == ".venv/bin/python -m dfnas render"
+    assert serve.endswith("-m http.server 8123 --bind 127.0.0.1 --directory runs/render-published/_build/html")
 
 
 def test_ci_runs_the_test_command_of_the_readme() -> None:

@@ -285,18 +285,20 @@ def test_chapters_that_were_not_run_are_not_linked(source: Path, tmp_path: Path)
     assert all("not run in this set yet" in entry.text and not entry.select("a strong") for entry in entries)
 
 
-FRONT = "".join(f"- file: book/{name}\n" for name in ("introduction", "notation", "references", "teaching", "scale"))
+FRONT = "".join(f"- file: {name}\n" for name in made_up.front())
 
 
-def test_launch_buttons_open_the_source(tmp_path: Path) -> None:
-    source = tmp_path / "source"
-    source.mkdir()
-    made_up.write(source, repository="https://github.com/someone/some-book")
-    assert made_up.render(source, tmp_path).returncode == 0
-    links = page(tmp_path / "_build/html", "book/executed/01-teacher").select(".dropdown-launch-buttons a")
+def test_launch_buttons_open_copies_of_the_source(linked_book: Path) -> None:
+    links = page(linked_book, "book/executed/01-teacher").select(".dropdown-launch-buttons a")
     addresses = [str(link["href"]) for link in links]
-    assert len(addresses) == 2
-    assert all(address.endswith("notebooks/01-teacher.ipynb") for address in addresses)
+    colab, binder = sorted(addresses)
+    assert colab == "https://colab.research.google.com/github/someone/some-book/blob/gh-pages/launch/01-teacher.ipynb"
+    assert binder.startswith(
+        "https://mybinder.org/v2/gh/someone/some-book/main?urlpath=lab/tree/runs/render-published/"
+    )
+    assert binder.endswith("/launch/01-teacher.ipynb")
+    listed = [str(link["href"]) for link in page(linked_book, "book/anywhere").select("main a.external")]
+    assert {colab, binder, "https://codespaces.new/someone/some-book"} <= set(listed)
 
 
 def test_no_launch_buttons_without_a_repository(made_up_book: Path) -> None:
@@ -304,14 +306,15 @@ def test_no_launch_buttons_without_a_repository(made_up_book: Path) -> None:
 
 
 def test_buttons_are_rewritten_in_groups_too() -> None:
+    place = launch.Repository("someone", "some-book", "main")
     buttons = [
-        {"buttons": [{"url": "x/book/executed/a.ipynb"}]},
+        {"buttons": [{"url": "x/book/executed/a.ipynb"}, {"text": "Colab", "url": "x/book/executed/a.ipynb"}]},
         {"url": "y/book/notation.md"},
         {"label": "z"},
     ]
-    launch.rewrite(buttons)
+    launch.rewrite(buttons, place)
     assert buttons == [
-        {"buttons": [{"url": "x/notebooks/a.ipynb"}]},
+        {"buttons": [{"url": "x/notebooks/a.ipynb"}, {"text": "Colab", "url": place.colab("a")}]},
         {"url": "y/book/notation.md"},
         {"label": "z"},
     ]

@@ -15,7 +15,6 @@ from dfnas import __version__
 from dfnas.records import read
 from dfnas.runtime import paths
 
-BUILD = "from setuptools import build_meta as b; b.build_sdist('../out'); b.build_wheel('../out')"
 WHOLE = ("dfnas/**/*", "notebooks/*.ipynb", "benchmarks/*.py", "book/**/*", "_config.yml", "_toc.yml", "index.md")
 NOT_THERE = ("/tests/", "/runs/", "/.", "__pycache__", ".pyc")
 MEGABYTES = 5
@@ -23,14 +22,16 @@ MEGABYTES = 5
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a copy of the repository, where a run and a cache lie, and what is built from it: out/."""
+    """A folder with a copy of the repository, where a run and a cache lie, and what `make wheel` makes of it: out/."""
     folder = tmp_path_factory.mktemp("built")
     left_out = shutil.ignore_patterns(".*", "runs", "_build", "build", "*.egg-info", "__pycache__")
     shutil.copytree(paths.root(), folder / "source", ignore=left_out)
     for name in ("book/_ext/dfnas_book/__pycache__/card.pyc", "runs/smoke/02-synthesis.json"):
         (folder / "source" / name).parent.mkdir(parents=True)
         (folder / "source" / name).write_bytes(b"")
-    subprocess.run([sys.executable, "-c", BUILD], cwd=folder / "source", capture_output=True, check=True)
+    command = ["make", "wheel", f"PYTHON={sys.executable}"]
+    subprocess.run(command, cwd=folder / "source", capture_output=True, check=True)
+    (folder / "source" / "dist").rename(folder / "out")
     return folder
 
 

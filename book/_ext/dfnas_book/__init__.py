@@ -6,6 +6,7 @@ being rendered holds, `{chapter-costs}` and `{plan-costs}` say what they take, `
 claim, `{finding}` the text for it. `{synthesis-frames}`, `{calibration-explorer}`, `{population-explorer}` and
 `{regret-explorer}` are figures that a reader moves. Maths is rendered
 offline, and figures follow the theme.
+`{public-api}` shows functions of the package, `{launch-links}` what opens a chapter elsewhere.
 """
 
 from typing import Any
@@ -14,6 +15,7 @@ from sphinx.application import Sphinx
 
 from . import (
     accessible,
+    api,
     card,
     chapters,
     claim,
@@ -28,6 +30,7 @@ from . import (
     plots,
     quiz,
     searches,
+    site,
 )
 
 
@@ -48,6 +51,8 @@ def setup(app: Sphinx) -> dict[str, Any]:
         offline,
         accessible,
         plots,
+        api,
+        site,
         quiz,
     ):
         part.setup(app)
