@@ -21,7 +21,7 @@
   function markScrollers() {
     boxWideFormulas();
     document.querySelectorAll(wide).forEach((box) => {
-      const scrolls = box.scrollWidth > box.clientWidth + 1 && getComputedStyle(box).overflowX !== "visible";
+      const scrolls = box.scrollWidth > box.clientWidth && getComputedStyle(box).overflowX !== "visible";
       if (scrolls) box.tabIndex = 0;
     });
   }
