@@ -68,8 +68,9 @@ class Quiz(SphinxDirective):
         for place, (text, right) in enumerate(options(question)):
             verdict = "Right." if right else "No."
             mark = f'<span class="quiz-verdict quiz-{"right" if right else "wrong"}"> {verdict}</span>'
+            # An answer that is a formula alone has no words that name its button: a letter does.
             head = f'<p class="quiz-option"><label><input type="radio" name="{name}" value="{place}"> <span>'
-            shown += self.line(text, head, f"</span>{mark}</label></p>")
+            shown += self.line(text, f"{head}{'abcdefgh'[place]}) ", f"</span>{mark}</label></p>")
         why = self.line(f"{question['right']}. {question['why']}", "<p>", "</p>")
         return [*shown, raw("<details><summary>The answer, and why</summary>"), *why, raw("</details></fieldset>")]
 
