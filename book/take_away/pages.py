@@ -1,5 +1,6 @@
 """The rendered book's pages in the order of its contents, cleaned for paper: from HTML that `render` has made."""
 
+import base64
 import hashlib
 import posixpath
 import re
@@ -15,6 +16,7 @@ from bs4 import BeautifulSoup, Tag
 LEFT_OUT = "script, style, button, a.headerlink, details.hide, .run-card details, noscript, template, .quiz-verdict"
 
 
+FIGURES = "figure:has(img):not(:has(.pictures))"  # those that are one picture, not rows of many
 PLOT = re.compile(r'(?s)<svg\b[^>]*class="plot"[^>]*>.*?</svg>')
 
 
@@ -89,5 +91,11 @@ def target(page: Page, address: str) -> tuple[str, str] | None:
 
 
 def image(page: Page, html: Path, source: str) -> Path:
-    """The file of a picture of a page."""
+    """The file of a picture of a page; one that the page holds itself is written to `_figures`."""
+    if source.startswith("data:"):
+        head, _, data = source.partition(",")
+        kind = head.removeprefix("data:image/").partition(";")[0]
+        path = html / "_figures" / f"{hashlib.sha256(data.encode()).hexdigest()[:12]}.{kind}"
+        path.write_bytes(base64.b64decode(data))
+        return path
     return (html / Path(page.name).parent / unquote(source)).resolve()

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bs4 import Tag
-from pages import Page, image
+from pages import FIGURES, Page, image
 
 HERE = Path(__file__).parent
 DECK = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>
@@ -48,7 +48,7 @@ def deck(page: Page) -> str:
     idea = next((parts[name] for name in parts if name.startswith("Idea")), None)
     if idea is not None:
         slides.append(_lines("The idea", [_html(p) for p in idea.find_all("p", recursive=False)][:1]))
-    for figure in page.article.select("figure:has(img)"):
+    for figure in page.article.select(FIGURES):
         slides.append(_figure(page, figure))
     claims = [_claim(claim) for claim in page.article.select("li.claim")]
     claims += [first_sentence(_html(text)) for text in page.article.select(".finding > p:first-child")]
@@ -133,9 +133,7 @@ def write_figures(pages: list[Page], html: Path, title: str, out: Path) -> list[
     rows = []
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
         for page in pages:
-            for figure in page.article.select("figure:has(img)"):
-                if str(figure.img["src"]).startswith("data:"):
-                    continue
+            for figure in page.article.select(FIGURES):
                 path = image(page, html, str(figure.img["src"]))
                 name = f"{page.slug}/{figure.get('id') or path.stem[:12]}{path.suffix}"
                 label, text = figure.select_one(".caption-number"), figure.select_one(".caption-text")

@@ -79,17 +79,17 @@ def told(trained: Mapping[str, Artefact], scratch: ScratchSettings) -> dict[str,
     """For a record, of the trainings of `band`: `worth`, `differences` and `ahead_of`, by all that judged them.
 
     Names are plain for networks that learned from real images, on test images; for those that did not they begin with
-    `tested_`, and by their agreement with the teacher with `held_out_`.
+    `tested_`, and by their agreement with the teacher with `held_out_`; those of `spreads` are always plain.
     """
     fronts = {"accuracy": "tested_" if "judged" in trained else "", "agreement": "held_out_"}
     found: dict[str, Any] = {}
     for measure in WORDS:
         arms: Arms = results(trained, measure)
         if arms:
-            apart = spreads(arms)
+            found = spreads(arms) | found
             arms = compared(arms, scratch)
             ahead = {f"found_on_{name}_ahead_of": ahead_of(arms, name) for name in sources(arms)}
-            values = worth(arms) | differences(arms) | ahead | apart
+            values = worth(arms) | differences(arms) | ahead
             found |= {f"{fronts[measure]}{name}": value for name, value in values.items()}
     return found | {"tolerance": scratch.tolerance, "alike": scratch.alike, "trainings": scratch.seeds}
 

@@ -373,7 +373,7 @@ def test_the_first_page_shows_an_image_forming_and_the_sheet_is_not_on_it(made_u
     side, moments = 8, len(made_up.frames()["iterations"])
     assert frames.size(strip["href"]) == (side * moments, side)
     assert frames.opened(strip["href"]).getpixel((side * moments - 1, 0)) == 2 * (moments - 1)  # of the first image
-    assert len(box.select("small")) == frames.COLUMNS
+    assert len(box.select("span > small")) == frames.COLUMNS
 
 
 def test_script_in_the_data_cannot_end_the_script() -> None:

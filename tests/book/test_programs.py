@@ -112,6 +112,7 @@ def eager(**changes: Any) -> Settings:
 def synthesis_of(images: int, **changes: Any) -> Settings:
     """Quick's settings with the synthesis that a program writes out."""
     fields = {"stages": ((1, ITERATIONS, "grow"),), "learning_rates": (0.2,), "batch": images, "images": images}
+    fields |= {"batch_norm_weight": 5.0}
     return eager(synthesis=fields | changes)
 
 

@@ -124,6 +124,7 @@ def test_every_executed_page_has_slides_that_need_nothing_from_elsewhere(
 ) -> None:
     import slides
     from bs4 import BeautifulSoup
+    from pages import FIGURES
 
     folder = tmp_path / "slides"
     assert slides.write(pages, real_book, TITLE, folder) == []
@@ -134,7 +135,7 @@ def test_every_executed_page_has_slides_that_need_nothing_from_elsewhere(
         text = (folder / f"{page.slug}.html").read_text(encoding="utf-8")
         found = BeautifulSoup(text, "html.parser")
         assert len(found.select(".slides > section")) >= 3
-        assert len(found.select("img")) == len(page.article.select("figure:has(img)"))
+        assert len(found.select("img")) == len(page.article.select(FIGURES))
         for tag in found.select("[src], link[href]"):
             address = str(tag.get("src") or tag.get("href"))
             place = real_book / "slides" / address  # where they are written

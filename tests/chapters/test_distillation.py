@@ -194,11 +194,6 @@ def test_settings_that_make_no_sense_are_refused(override, words):
         distillation.check(profiles.load("smoke", 0, [override]))
 
 
-def test_a_profile_without_the_chapter_says_so():
-    with pytest.raises(UserError, match="no settings for distillation"):
-        distillation.check(profiles.load("paper-cifar10"))
-
-
 def test_noise_is_as_many_images_as_the_set():
     keys = stages.keys(lambda: distillation.compute(SETTINGS))
     noise = stages.keys(lambda: controls.noise_stage(SETTINGS, teachers.load(SETTINGS), SETTINGS.synthesis.images))

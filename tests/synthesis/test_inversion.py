@@ -158,7 +158,7 @@ def shown(digits_teacher, chosen, canvas):
 
         offsets, flips = inversion.draws(chosen, SETTINGS.data, 0, 0, 0, 0)
         still = dataclasses.replace(inverter, objective=objective)
-        inversion._move(still, canvas, torch.arange(len(canvas)), 0, offsets, flips)
+        inversion._move(still, canvas, torch.arange(len(canvas)), 0, (offsets, flips), lambda *_: None)
     return list(zip(seen, offsets.tolist(), flips.tolist(), strict=True))
 
 
@@ -194,7 +194,7 @@ def test_pooling_moves_every_pixel_of_a_block_alike(digits_teacher):
     moved = canvas.clone()
     with inversion.Inversion(digits_teacher, chosen, SETTINGS.data, SETTINGS.run) as inverter:
         draws = inversion.draws(chosen, SETTINGS.data, 0, 0, 0, 0)
-        inversion._move(inverter, moved, torch.arange(20) % 10, 0, *draws)
+        inversion._move(inverter, moved, torch.arange(20) % 10, 0, draws, lambda *_: None)
     blocks = (moved - canvas).unfold(2, 2, 2).unfold(3, 2, 2).flatten(4)
     assert (blocks != 0).any()
     assert torch.allclose(blocks, blocks[..., :1].expand_as(blocks), rtol=0, atol=1e-6)
@@ -236,7 +236,7 @@ def test_no_step_waits_for_the_device(digits_teacher, monkeypatch):
         canvas = torch.randn(20, 1, 20, 20)
         for name in ("item", "tolist", "__float__", "__int__", "__bool__", "numpy"):
             monkeypatch.setattr(torch.Tensor, name, refuse)
-        inversion._move(inverter, canvas, torch.arange(20) % 10, 0, offsets, flips)
+        inversion._move(inverter, canvas, torch.arange(20) % 10, 0, (offsets, flips), lambda *_: None)
         monkeypatch.undo()
 
 
