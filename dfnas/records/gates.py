@@ -56,7 +56,7 @@ def accurate(name: str, floor: float) -> Gate:
     def gate(record: Record) -> tuple[bool, str]:
         reached, digits = number(record, name), record["parameters"]["data"]["name"] == "digits"
         least = DIGITS if digits else floor
-        return reached >= least, f"networks reach {reached:.1%} by real images, and have to reach {least:.0%}"
+        return reached >= least, f"networks reach {reached:.1%} on real test images, and have to reach {least:.0%}"
 
     return gate
 
@@ -78,12 +78,12 @@ def matched(first: str, second: str) -> Gate:
     def gate(record: Record) -> tuple[bool, str]:
         ends = [end for end in WINDOWS if f"{first}{end}_macs" in record["metrics"]] or [""]
         apart = max(abs(number(record, f"{first}{e}_macs") / number(record, f"{second}{e}_macs") - 1) for e in ends)
-        return apart <= MATCHED, f"what is compared differs by {apart:.1%} in cost, and may by {MATCHED:.0%}"
+        return apart <= MATCHED, f"what is compared differs by {apart:.1%} in cost, and at most {MATCHED:.0%} is allowed"
 
     return gate
 
 
 def repeated(*counts: str) -> Gate:
     """What the claim speaks of was done more than once, by the metrics that count it; a record without them has 1."""
-    reason = f"there is one of the {counts[0].partition('_')[0]} alone, and the interval is of that one"
+    reason = f"there is one of the {counts[0].partition('_')[0]} alone, so the interval says nothing of others"
     return lambda record: (min(record["metrics"].get(name, 1) for name in counts) > 1, reason)
