@@ -78,7 +78,7 @@ def matched(first: str, second: str) -> Gate:
     def gate(record: Record) -> tuple[bool, str]:
         ends = [end for end in WINDOWS if f"{first}{end}_macs" in record["metrics"]] or [""]
         apart = max(abs(number(record, f"{first}{e}_macs") / number(record, f"{second}{e}_macs") - 1) for e in ends)
-        return apart <= MATCHED, f"what is compared differs by {apart:.1%} in cost, and at most {MATCHED:.0%} is allowed"
+        return apart <= MATCHED, f"the costs differ by {apart:.1%}, and {MATCHED:.0%} is allowed at most"
 
     return gate
 
