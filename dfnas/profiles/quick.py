@@ -113,7 +113,7 @@ SETTINGS = settings.Settings(
         trainings=2,
         channels=4,
         cells=3,
-        training=settings.TrainingSettings(batch=32, learning_rate=0.1, steps=200, averaging=0.96, clip_norm=5.0),
+        training=settings.TrainingSettings(batch=32, learning_rate=0.1, steps=120, averaging=0.95, clip_norm=5.0),
         held_out=0.2,
         candidates=40,
         validation_images=0,
