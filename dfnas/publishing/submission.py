@@ -1,7 +1,7 @@
 """One handed-in notebook, executed cell by cell in this process: `python -m dfnas.publishing.submission FILE LOG`.
 
 The process is the notebook's: what grades it ends it where it takes too long or too much. Each line of the log is a
-check that was run, as JSON with its id, its points and what failed; a killed process leaves those that it came to.
+code cell that was run, as JSON; a check's has its id and what failed. A killed process leaves those that it came to.
 """
 
 import contextlib

@@ -18,6 +18,7 @@ import nbformat
 import papermill
 import pytest
 import torch
+from dfnas_book import finding
 from safetensors.torch import load_file
 
 from dfnas import __main__, models, profiles
@@ -29,6 +30,7 @@ from dfnas.records import claims, conditions
 from dfnas.runtime import paths, stages
 
 from . import own_network
+from .test_findings import BLOCK
 from .test_real_images import FEW, NONE, remaining, words
 
 # By chapter: what a record holds of agreements, and of accuracies on test images alone.
@@ -67,6 +69,7 @@ ALONE = """
 import importlib, sys
 sys.modules["dfnas"] = None  # as where it is not installed
 import torch
+from dfnas_book import finding
 from safetensors.torch import load_file
 for stem, folder in zip(sys.argv[1::2], sys.argv[2::2]):
     sys.path.insert(0, folder)
@@ -186,8 +189,8 @@ def test_a_plan_needs_no_real_images(own: Own, answered: dict[str, bool], capsys
 @pytest.mark.parametrize("name", CHAPTERS)
 def test_a_chapter_s_page_quotes_what_its_run_recorded(own: Own, name: str, answered: dict[str, bool]) -> None:
     text = words(remaining(notebooks.source(name), answered))
-    # Of a finding's texts the one is shown whose numbers there are.
-    text = re.sub(r"^(`{3,}|:{3,})\{finding\}.*?^\1$", "", text, flags=re.DOTALL | re.MULTILINE)
+    judged = claims.findings({name: own.record(name, answered)})
+    text = BLOCK.sub(lambda use: finding.texts(use["texts"])[judged[use["name"]].state], text)  # as the page shows it
     quoted = set(re.findall(rf"\{{num\}}`{name}:(\w+)", text))
     assert quoted - set(own.record(name, answered)["metrics"]) == set()
     assert len(quoted) > 5
