@@ -69,7 +69,6 @@ ALONE = """
 import importlib, sys
 sys.modules["dfnas"] = None  # as where it is not installed
 import torch
-from dfnas_book import finding
 from safetensors.torch import load_file
 for stem, folder in zip(sys.argv[1::2], sys.argv[2::2]):
     sys.path.insert(0, folder)

@@ -148,7 +148,7 @@ def test_what_cannot_be_told_is_said_in_the_table_with_its_reason():
     for changes, state in (
         ({}, "holds"),
         ({"searches_real": 1}, "cannot tell (there is one of the searches alone)"),
-        ({"random_for_synthetic": 0.4}, "cannot tell (networks reach 40.0% by real images)"),
+        ({"random_for_synthetic": 0.4}, "cannot tell (networks reach 40.0% on real test images)"),
     ):
         found = record(**records.flat(LEAD | GATES | changes))
         table = results.states({"laptop": {"05-spos": found}}, "laptop")
