@@ -110,19 +110,23 @@ CONDITIONAL = re.compile(
 CLUMSY = re.compile(r"\bin the mean\b|\bis dear\b|\bdear ones\b|\bforth and back\b|\bholds zero\b|\ba row a class\b")
 
 
-@pytest.mark.parametrize("page", ["index", "02-synthesis", "03-calibration", "05-spos", "08-truth"])
+@pytest.mark.parametrize("page", sorted(sources()))
 def test_results_are_told_and_not_left_to_the_reader_to_work_out(page: str) -> None:
     text = re.sub(r"(?ms)^(`{3,})\{(exercise|solution)\}.*?^\1", "", sources()[page])
     assert [match.group() for pattern in (CONDITIONAL, CLUMSY) for match in pattern.finditer(text)] == []
 
 
+@pytest.mark.parametrize("page", [page for page in sorted(sources()) if page[:1].isdigit()])
+def test_every_chapter_ends_with_what_to_take_away_and_what_could_not_be_told(page: str) -> None:
+    ends = [heading for heading in re.findall(r"(?m)^## (.+)$", sources()[page]) if heading != "Exercises"]
+    assert ends[-2:] == ["What to take away", "What could not be told"]
+
+
 @pytest.mark.parametrize("page", ["02-synthesis", "03-calibration", "05-spos", "08-truth"])
-def test_a_chapter_opens_with_its_answer_and_ends_with_what_to_take_away(page: str) -> None:
+def test_a_chapter_opens_with_its_answer_and_says_three_things_to_take_away(page: str) -> None:
     cells = nbformat.read(made_up.ROOT / "notebooks" / f"{page}.ipynb", as_version=4).cells
     assert re.match(r"\([\w-]+\)=\n# [^\n]+\n\n\*[^\n]+\?[^\n]*\*\n\n```\{finding\}", cells[0].source)
     code = [cell for cell in cells if cell.cell_type == "code"]
     assert "figure" in code[3].metadata.mystnb, "parameters, set-up and results, then a figure"
-    ends = [heading for heading in re.findall(r"(?m)^## (.+)$", sources()[page]) if heading != "Exercises"]
-    assert ends[-2:] == ["What to take away", "What could not be told"]
     taken = sources()[page].partition("## What to take away\n")[2].partition("\n## ")[0]
     assert len([line for line in taken.splitlines() if line.startswith("**")]) == 3
