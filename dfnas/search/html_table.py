@@ -98,13 +98,17 @@ def _points(told: Mapping[str, Any], pair: str) -> str:
 
 
 def by_source(found: Mapping[str, Any], sources: Iterable[str], rows: Mapping[str, str], caption: str) -> Table:
-    """A column a source, of a chapter's metrics: `rows` maps what is shown to <metric>|<format>, without the source."""
+    """A column a source, of a chapter's metrics: `rows` maps what is shown to <metric>|<format>, without the source.
+
+    Of several values the mean is shown, or what <metric>.<field> names of their summary.
+    """
     sources, lines = list(sources), []
     for title, entry in rows.items():
         metric, _, spec = entry.partition("|")
+        metric, _, field = metric.partition(".")
         values = [found.get(f"{metric}_{source}", "") for source in sources]
-        means = [value.mean if isinstance(value, statistics.Summary) else value for value in values]
-        lines.append([title, *(value if value == "" else format(value, spec) for value in means)])
+        shown = [getattr(value, field or "mean") if isinstance(value, statistics.Summary) else value for value in values]
+        lines.append([title, *(value if value == "" else format(value, spec) for value in shown)])
     return Table(["", *(source.replace("_", " ") for source in sources)], lines, caption)
 
 

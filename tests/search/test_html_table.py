@@ -34,7 +34,7 @@ def test_finds_are_shown_beside_random_ones_with_the_interval_of_their_searches(
 
 def test_a_metric_that_a_source_lacks_is_left_empty():
     found = {"entropy_end_real": Summary(1.25, 0.5, 2), "skips_synthetic": 3}
-    rows = {"entropy": "entropy_end|.2f", "skips": "skips|.1f"}
+    rows = {"entropy": "entropy_end|.2f", "… deviation": "entropy_end.deviation|.1f", "skips": "skips|.1f"}
     table = html_table.by_source(found, ["synthetic", "real"], rows, "what")
     assert table.head == ["", "synthetic", "real"]
-    assert table.rows == [["entropy", "", "1.25"], ["skips", "3.0", ""]]
+    assert table.rows == [["entropy", "", "1.25"], ["… deviation", "", "0.5"], ["skips", "3.0", ""]]
