@@ -272,23 +272,23 @@ CLAIMS = (
     ),
     _truth(
         "truth-evolution-above-random",
-        "What evolution finds that asks supernets on synthetic images loses less after full trainings than what random "
-        "search finds that asks them as often.",
+        "Evolution that asks supernets on synthetic images loses less, by full trainings, than random search that asks "
+        "them as often.",
         "regret_gain_synthetic",
         unit="points",
     ),
     Claim(
         "pruned-above-uniform",
         "09-pruning",
-        "Widths that were searched with this PruningNet of synthetic images are better than uniform ones of like cost.",
+        "Widths found with the PruningNet of synthetic images are better than uniform ones of like cost.",
         over_windows("pruned_on_synthetic", "uniform"),
         gates=(PRUNED, gates.matched("pruned_on_synthetic", "uniform")),
     ),
     Claim(
         "pruned-not-below-real",
         "09-pruning",
-        "Widths that were searched with this PruningNet of synthetic images are less than 1 point below those that "
-        "were searched with that of real ones.",
+        "Widths found with the PruningNet of synthetic images are less than 1 point below those found with that of "
+        "real ones.",
         over_windows("pruned_on_synthetic", "pruned_on_real"),
         margin=1.0,
         gates=(PRUNED, gates.matched("pruned_on_synthetic", "pruned_on_real")),

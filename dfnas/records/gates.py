@@ -25,7 +25,7 @@ def answer(gate: Gate, record: Record) -> tuple[bool | None, str]:
     try:
         return gate(record)
     except KeyError as missing:
-        return None, f"the record has no {missing.args[0]}, which the claim needs"
+        return None, f"this run did not record {missing.args[0]}, which the claim needs"
 
 
 def alive(name: str) -> Gate:
@@ -85,5 +85,6 @@ def matched(first: str, second: str) -> Gate:
 
 def repeated(*counts: str) -> Gate:
     """What the claim speaks of was done more than once, by the metrics that count it; a record without them has 1."""
-    reason = f"there is one of the {counts[0].partition('_')[0]} alone, so the interval says nothing of others"
+    several = counts[0].partition("_")[0]
+    reason = f"there is only one of the {several}, so the interval says nothing about others"
     return lambda record: (min(record["metrics"].get(name, 1) for name in counts) > 1, reason)

@@ -221,10 +221,10 @@ def test_a_gate_says_why_in_words_and_what_the_record_does_not_say_passes_none()
     claim = claims.BY_NAME["images-above-control"]
     for changes, reason in (
         ({"student_accuracy_control": 0.1}, "networks of the control reach 10.0%, and it is alive above 15%"),
-        ({"student_accuracy_control": None}, "has no student_accuracy_control, which the claim needs"),
+        ({"student_accuracy_control": None}, "did not record student_accuracy_control, which the claim needs"),
         (
             {"student_accuracy_control": "\N{EN DASH}"},
-            "has no student_accuracy_control, which the claim needs",
+            "did not record student_accuracy_control, which the claim needs",
         ),
     ):
         finding = claims.judge(claim, {claim.chapter: record_of(**changes)})
