@@ -109,7 +109,7 @@ def population(visited: Sequence[Any], macs: Sequence[float] | None = None, limi
             axes[1].axvline(limit / 1e6, label="limit", **theme.REFERENCE)
         _by_cost(figure, axes[1], generations, scores, millions)
     for panel in axes:
-        panel.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+        panel.yaxis.set_major_formatter(theme.percent)
         panel.set_ylabel("accuracy in the search")
     axes[0].set_title("Candidates of the evolutionary search")
     figure.legend(loc="outside lower center", ncols=3)
@@ -207,6 +207,6 @@ def best_so_far(scores: Mapping[str, Sequence[float]], generations: Mapping[str,
         theme.line(axes, np.arange(1, len(best) + 1), best, number, name, drawstyle="steps-post", **look)
     axes.set(xlabel="candidates judged", ylabel="accuracy in the search", title="The best candidate so far")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.yaxis.set_major_formatter(PercentFormatter(1.0))
+    axes.yaxis.set_major_formatter(theme.percent)
     figure.legend(loc="outside lower center", ncols=3)
     return figure

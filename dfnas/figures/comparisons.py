@@ -1,13 +1,12 @@
 """Arms of an experiment beside each other, with the spread over seeds."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import scipy  # brings scipy.stats where it is first asked for, which takes half a second
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
 
 from dfnas.figures import theme
 
@@ -32,7 +31,7 @@ def agreement_against_accuracy(
         axes.plot(accuracies, agreements, marker, color=colour, markersize=6, label=label)
     axes.set(xlabel="accuracy on real test images", ylabel="agreement with the teacher", xlim=(0, 1), ylim=(0, 1))
     for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+        axis.set_major_formatter(theme.percent)
     figure.legend(loc="outside lower center", ncols=2)
     return figure
 
@@ -44,10 +43,10 @@ def arms(accuracies: Mapping[str, Sequence[float]], what: str = theme.ACCURACY) 
     for row, values in enumerate(accuracies.values()):
         _dots(axes, row, values)
     _name_rows(axes, list(accuracies))
-    left, right = axes.get_xlim()
+    left, right = _frame(accuracies.values())
     # the interval of a few seeds can reach where no accuracy is
     axes.set(xlabel=what.split()[0], title=what[0].upper() + what[1:], xlim=(max(left, 0.0), min(right, 1.0)))
-    axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    axes.xaxis.set_major_formatter(theme.percent)
     return figure
 
 
@@ -57,11 +56,13 @@ def arm_differences(accuracies: Mapping[str, Sequence[float]], reference: str) -
     others = [name for name in accuracies if name != reference]
     figure, (axes,) = theme.panels(height=0.42 * len(others) + 1.2)
     base = np.asarray(accuracies[reference], dtype=float)
-    for row, name in enumerate(others):
-        _dots(axes, row, 100 * (np.asarray(accuracies[name], dtype=float) - base))
+    differences = [100 * (np.asarray(accuracies[name], dtype=float) - base) for name in others]
+    for row, values in enumerate(differences):
+        _dots(axes, row, values)
     axes.axvline(0, **theme.REFERENCE)
     _name_rows(axes, others)
-    axes.set(xlabel="percentage points", title=f"Difference to the arm “{reference}”, seed by seed")
+    frame = _frame([*differences, [0.0]])
+    axes.set(xlabel="percentage points", title=f"Difference to the arm “{reference}”, seed by seed", xlim=frame)
     return figure
 
 
@@ -76,6 +77,17 @@ def _dots(axes: Axes, row: int, values: Any) -> None:
     axes.plot(values, np.full(len(values), row), "o", color=theme.PALETTE[0], alpha=0.45, markersize=5)
     middle, reach = float(values.mean()), interval(values)
     axes.errorbar(middle, row, xerr=reach, fmt="|", color="black", markersize=12, capsize=4, linewidth=1.5)
+
+
+def _frame(rows: Iterable[Any]) -> tuple[float, float]:
+    """Limits that hold all values, and the intervals of three or more: that of two leaves no room to see anything."""
+    ends = []
+    for row in rows:
+        values = np.asarray(row, dtype=float)
+        reach = interval(values) if len(values) > 2 else 0.0
+        ends += [*values, values.mean() - reach, values.mean() + reach]
+    margin = 0.05 * (max(ends) - min(ends)) or 0.01
+    return min(ends) - margin, max(ends) + margin
 
 
 def interval(values: Any) -> float:
@@ -103,7 +115,7 @@ def accuracy_against_images(
         reach = [interval(values) for values in accuracies]
         axes.errorbar(counts, means, yerr=reach, fmt="none", color=colour, capsize=3, linewidth=1.2)
     axes.set(xscale="log", xlabel="training images", ylabel=what)
-    axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    axes.yaxis.set_major_formatter(theme.percent)
     ticks = sorted({count for counts, _ in curves.values() for count in counts})
     axes.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
     axes.minorticks_off()

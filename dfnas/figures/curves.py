@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.ticker import MaxNLocator
 
 from dfnas.figures import theme
 
@@ -32,7 +32,7 @@ def learning_curve(history: Any, title: str = "Training") -> Figure:
         if len(names) > 1:
             panel.legend()
         if kind == "accuracy":
-            panel.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+            panel.yaxis.set_major_formatter(theme.percent)
     axes[0].set_title(title)
     axes[-1].set_xlabel(position)
     return figure
@@ -118,6 +118,6 @@ def drift_by_round(drifts: Sequence[float], off_slot: Sequence[float]) -> Figure
     left.plot(np.arange(len(off_slot)), np.asarray(off_slot, dtype=float), marker="s", color=theme.PALETTE[1])
     left.set(xlabel="round", ylabel="share of slots", ylim=(0, max(0.01, 1.15 * max(off_slot))))
     left.set_title("Labels whose largest entry is not the slot's class")
-    left.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=1))
+    left.yaxis.set_major_formatter(theme.percent)
     left.xaxis.set_major_locator(MaxNLocator(integer=True))
     return figure

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.ticker import MaxNLocator
 
 from dfnas.figures import theme
 
@@ -34,7 +34,7 @@ def path_probabilities(probabilities: Any, steps: Sequence[int], names: Sequence
     for panel in axes[blocks:]:
         panel.set_axis_off()
     axes[0].set(ylim=(0, 1))
-    axes[0].yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    axes[0].yaxis.set_major_formatter(theme.percent)
     axes[0].xaxis.set_major_locator(MaxNLocator(4, integer=True))
     for panel in axes[max(0, blocks - 2) : blocks]:
         panel.set_xlabel("step of the search")

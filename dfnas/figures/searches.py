@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.ticker import MaxNLocator
 
 from dfnas.figures import theme
 
@@ -23,7 +23,7 @@ def search_curves(histories: Mapping[str, Mapping[str, Sequence[float]]]) -> Fig
         theme.line(above, history["evaluated_step"], history["validation_accuracy"], number, name)
         theme.line(below, history["step"], history["loss"], number, name)
     above.set(ylabel="held-out accuracy", title="Supernets in training")
-    above.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    above.yaxis.set_major_formatter(theme.percent)
     below.set(ylabel="training loss", xlabel="step")
     below.xaxis.set_major_locator(_ticks(integer=True))
     _legend_below(figure, above, 2)
@@ -86,7 +86,7 @@ def accuracy_against_macs(arms: Mapping[str, Mapping[str, Sequence[Any]]], what:
     for number, (name, arm) in enumerate((name, arm) for name, arm in arms.items() if name != "random"):
         _found(axes, *_columns(arm), number, name)
     axes.set(xlabel="multiply-adds (millions)", ylabel=what)
-    axes.yaxis.set_major_formatter(PercentFormatter(1.0))
+    axes.yaxis.set_major_formatter(theme.percent)
     axes.xaxis.set_major_locator(_ticks())
     _legend_below(figure, axes, 2)
     return figure

@@ -32,6 +32,11 @@ _LINES = {"xtick.labelsize": 10, "ytick.labelsize": 10, "axes.edgecolor": "0.4",
 Parameters = ParamSpec("Parameters")
 
 
+def percent(share: float, _position: float = 0.0) -> str:
+    """The label of a tick at a share, with the digits that it has: 0.5 is 50%, 0.545 is 54.5%."""
+    return f"{100 * share:.4g}%"
+
+
 def themed(plot: Callable[Parameters, Figure]) -> Callable[Parameters, Figure]:
     """Let `plot` run under seaborn's theme, and leave matplotlib's settings as they were."""
 

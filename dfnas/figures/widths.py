@@ -36,7 +36,7 @@ def widths(channels: Mapping[str, Sequence[int]], full: Sequence[int], names: Se
     axes.set_xticks(places, labels, rotation=90)
     axes.set(ylim=(0, 1.05), ylabel="share of the full width", title="Widths, layer by layer")
     axes.set_xlabel("layer (its full width)")
-    axes.yaxis.set_major_formatter(PercentFormatter(1.0))
+    axes.yaxis.set_major_formatter(theme.percent)
     figure.legend(loc="outside lower center", ncols=2)
     return figure
 
@@ -82,7 +82,7 @@ def accuracy_by_budget(
         _arm(axes, number, name, sorted(budgets, key=lambda each: float(np.mean(each["macs"]))))
     axes.set(xlabel="multiply-adds (millions)", ylabel=what)
     axes.set_title(f"{what.split()[0].capitalize()} for each budget")
-    axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    axes.yaxis.set_major_formatter(theme.percent)
     axes.xaxis.set_major_locator(MaxNLocator(6))
     figure.legend(loc="outside lower center", ncols=2)
     return figure

@@ -168,6 +168,21 @@ def test_the_interval_is_students() -> None:
     assert comparisons.interval([0.4]) == 0.0
 
 
+def test_the_frame_holds_every_value_and_the_intervals_of_three_or_more() -> None:
+    two, three = [0.54, 0.56], [0.50, 0.51, 0.52]
+    left, right = figures.arms({"two": two, "three": three}).axes[0].get_xlim()
+    reach = comparisons.interval(three)
+    assert 0.51 - reach - 0.01 < left < 0.51 - reach
+    assert 0.56 < right < 0.57 < 0.55 + comparisons.interval(two)
+
+
+@pytest.mark.parametrize(
+    ("share", "label"), [(0.5, "50%"), (0.545, "54.5%"), (1.0, "100%"), (0.0, "0%"), (0.3 - 0.1, "20%")]
+)
+def test_a_share_is_labelled_with_the_digits_that_it_has(share: float, label: str) -> None:
+    assert theme.percent(share) == label
+
+
 def test_a_thousand_classes_are_drawn_without_names() -> None:
     figure = figures.confusion_matrix(np.eye(1000, dtype=int), [str(k) for k in range(1000)])
     assert len(figure.axes[0].texts) == 0
