@@ -101,6 +101,12 @@ def test_only_the_maths_that_is_needed_is_copied(book: Path) -> None:
     assert sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) < 3_000_000
 
 
+def test_the_book_and_its_pages_stay_small(book: Path) -> None:
+    assert sum(file.stat().st_size for file in book.rglob("*") if file.is_file()) < 25_000_000
+    assert max(page.stat().st_size for page in pages(book)) < 2_000_000
+    assert list(book.rglob("*.map")) == []
+
+
 def test_plain_build_at_the_root_lacks_only_what_is_not_published(tmp_path: Path) -> None:
     done = made_up.render(made_up.ROOT, tmp_path)
     unpublished = [name for name in named_in_contents() if not (made_up.ROOT / f"{name}.ipynb").is_file()]
