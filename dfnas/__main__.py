@@ -16,7 +16,7 @@ from tabulate import tabulate
 from dfnas import profiles
 from dfnas.errors import UserError
 from dfnas.profiles import Settings
-from dfnas.publishing import grading, handout, measurements, otter, runner
+from dfnas.publishing import measurements, runner
 from dfnas.publishing import publish as publishing
 from dfnas.publishing import render as rendering
 from dfnas.publishing import status as states
@@ -190,6 +190,8 @@ def hand_out(
     form: Annotated[Literal["plain", "otter"], typer.Option("--format", help="otter: for otter-grader")] = "plain",
 ) -> None:
     """Make a chapter's notebook for students, with checks in place of the solutions; or the teacher's copy."""
+    from dfnas.publishing import handout, otter
+
     print(otter.write(chapter, out or Path()) if form == "otter" else handout.write(chapter, teacher, out))
 
 
@@ -201,6 +203,8 @@ def grade(
     out: Annotated[Path | None, typer.Option(help="the table to write; none: grades.csv in the folder")] = None,
 ) -> None:
     """Run a class's handed-in notebooks, each in a process of its own with limits, and write a table of points."""
+    from dfnas.publishing import grading
+
     grades = []
     for row in grading.grade(folder, seconds, memory):
         print(f"{row.name}: {row.points:g} of {row.of:g} points{row.stopped and f'; {row.stopped}'}", flush=True)

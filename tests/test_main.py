@@ -264,7 +264,17 @@ for words in (["--help"], ["status"], ["plan", "02-synthesis"], ["plan"]):
     had[" ".join(words)] = sorted({name for name in sys.argv[1:] if name in sys.modules})
 print(json.dumps(had))
 """
-SLOW = ["torch", "torch._dynamo", "torch._inductor", "matplotlib", "seaborn", "pandas", "scipy.stats", "sklearn"]
+SLOW = [
+    "torch",
+    "torch._dynamo",
+    "torch._inductor",
+    "matplotlib",
+    "seaborn",
+    "pandas",
+    "scipy.stats",
+    "sklearn",
+    "jsonschema",
+]
 
 
 def test_what_answers_at_once_imports_nothing_that_takes_seconds(tmp_path: Path) -> None:

@@ -8,8 +8,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import nbformat
-
 from dfnas.errors import UserError, reason
 from dfnas.records import conditions, provenance
 from dfnas.runtime import paths
@@ -32,6 +30,8 @@ def source(name: str) -> Path:
 
 def read_notebook(path: Path) -> Any:
     """A notebook, upgraded to the current format; UserError where it cannot be read."""
+    import nbformat  # here and below: it brings jsonschema, most of a second that `plan` need not wait for
+
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # missing cell ids are added below us, which is fine
@@ -53,6 +53,8 @@ def with_prose(run: Any, source: Any, record: Mapping[str, Any] | None, name: st
     UserError
         The code cells of run and source differ.
     """
+    import nbformat
+
     if provenance.code_digest(run.cells) != provenance.code_digest(source.cells):
         raise UserError(f"{name}: the code cells have changed since its run: run it again")
     ran = iter([cell for cell in run.cells if _runs(cell) and not provenance.is_injected(cell)])
@@ -75,6 +77,8 @@ def with_prose(run: Any, source: Any, record: Mapping[str, Any] | None, name: st
 
 def write_notebook(notebook: Any, path: Path) -> None:
     """Write a notebook; the same notebook gives the same bytes."""
+    import nbformat
+
     write_text(path, nbformat.writes(notebook) + "\n")
 
 
