@@ -42,7 +42,7 @@ def test_the_teachers_table_is_of_the_runs_that_are_rendered(made_up_book: Path)
     rows = cells(made_up_book / "book" / "teaching.html", "tab-teaching-costs")
     assert rows[2] == ["The teacher", "3 min 5 s", "3 min 5 s", "1.2 GB"]
     assert rows[3] == ["Synthesis", "3 min 5 s", "2 min 4 s", "1.2 GB"]
-    assert rows[5] == ["Can rankings be trusted? (not run in this set yet)", "", "", ""]
+    assert rows[5] == ["DARTS (not run in this set yet)", "", "", ""]
     assert rows[-1] == [costs.TOGETHER, "", "11 min 20 s", ""]
 
 
