@@ -67,7 +67,7 @@ SETTINGS = variant(
         "between": (1, 3),
         # The unit is the set: with two of them an interval has one degree of freedom, and decides nothing.
         "sets": 4,
-        "seeds": 2,
+        "seeds": 3,
         "hard_rate": 0.1,
         "student": STUDENT,
     },
