@@ -25,6 +25,13 @@ window.explorers = (function () {
     return { input, box: element("div", {}, element("label", { for: id }, name), input) };
   }
 
+  /* A box to tick for each of `options`, all ticked at first, under one name. */
+  function switches(name, options) {
+    const inputs = options.map(() => element("input", { type: "checkbox", checked: "" }));
+    const labels = options.map((words, index) => element("label", {}, inputs[index], words));
+    return { inputs, box: element("fieldset", {}, element("legend", {}, name), ...labels) };
+  }
+
   function slider(name, least, most, value) {
     const id = "explorer-" + (number += 1);
     const input = element("input", { id, type: "range", min: least, max: most, step: 1, value });
@@ -68,7 +75,7 @@ window.explorers = (function () {
     });
   }
 
-  return { element, drawn, percent, signed, plain, choice, slider, player, bar, sentence, register };
+  return { element, drawn, percent, signed, plain, choice, switches, slider, player, bar, sentence, register };
 })();
 
 /* Soft labels, round by round: opens on the slot whose label moves most. */
@@ -147,13 +154,15 @@ window.explorers = (function () {
 
 /* Images forming out of noise: the tiles of a sheet that the still picture holds. */
 (function () {
-  const { element, drawn, choice, slider, player, bar, sentence, register } = window.explorers;
+  const { element, drawn, switches, slider, player, bar, sentence, register } = window.explorers;
 
-  const lacking = (name) => (name.startsWith("no ") ? "without " + name.slice(3) : "with every term");
+  const list = (words) => [words.slice(0, -1).join(", "), ...words.slice(-1)].filter(Boolean).join(" and ");
+  const lacking = (terms) => (terms.length ? "without " + list(terms) : "with every term");
 
   register("frames", (data) => {
     const last = data.iterations.length - 1;
-    const variants = choice("Objective", data.variants.map(lacking));
+    const terms = data.variants[data.variants.length - 1]; // the last lacks all
+    const objective = switches("Terms of the objective", terms);
     const moments = slider("Iteration", 0, last, last);
     const words = sentence();
     const tiles = data.classes.map((name) => {
@@ -163,9 +172,10 @@ window.explorers = (function () {
     });
 
     function draw() {
-      const variant = Number(variants.input.value);
+      const lacks = terms.filter((_, index) => !objective.inputs[index].checked);
+      const variant = data.variants.findIndex((each) => each.join() === lacks.join());
       const moment = Number(moments.input.value);
-      const [entropy, , , , distance] = data.terms[data.variants[variant]][moment];
+      const [entropy, , , , distance] = data.terms[variant][moment];
       tiles.forEach(({ svg }, image) => {
         const row = variant * data.classes.length + image;
         svg.setAttribute("viewBox", [moment * data.side, row * data.side, data.side, data.side].join(" "));
@@ -174,14 +184,14 @@ window.explorers = (function () {
       moments.input.setAttribute("aria-valuetext", time);
       const begin = moment ? time[0].toUpperCase() + time.slice(1) : "Before the first iteration";
       words.textContent =
-        begin + ", " + lacking(data.variants[variant]) + ": cross-entropy " + entropy.toPrecision(2) +
+        begin + ", " + lacking(lacks) + ": cross-entropy " + entropy.toPrecision(2) +
         ", distance of the batch-norm statistics " + distance.toPrecision(2) + ".";
     }
 
-    variants.input.addEventListener("change", draw);
+    objective.inputs.forEach((input) => input.addEventListener("change", draw));
     moments.input.addEventListener("input", draw);
     draw();
     const shown = element("div", { class: "frames-tiles" }, ...tiles.map(({ box }) => box));
-    return [bar(variants.box, moments.box, player(moments.input, draw, 250)), shown, words];
+    return [bar(objective.box, moments.box, player(moments.input, draw, 250)), shown, words];
   });
 })();

@@ -1,9 +1,10 @@
 """Images forming out of noise: a few canvases of the first batch, again and again on their way, as one sheet.
 
-The page lets a reader drag through the iterations and leave out a term of the objective.
+The page lets a reader drag through the iterations and switch terms of the objective on and off.
 """
 
 import dataclasses
+import itertools
 from collections.abc import Mapping
 from typing import Any
 
@@ -20,7 +21,8 @@ from dfnas.runtime.files import write_json
 from dfnas.synthesis import inversion, sets
 
 SHOWN, FRAMES = 6, 20  # images, and the moments at which they are kept
-LIMIT = 300_000  # letters of the sheet's address, which the page holds
+LIMIT = 390_000  # letters of the sheet's address, which the page holds
+Terms = Mapping[str, Mapping[str, Any]]  # the settings that leave a term of the objective out, by its name
 # The sheet without loss where it is small enough, else with as little as makes it so.
 QUALITIES: tuple[dict[str, Any], ...] = (
     {"format": "PNG"},
@@ -33,32 +35,41 @@ def moments_of(iterations: int, count: int = FRAMES) -> list[int]:
     return sorted({round(iterations * (index / (count - 1)) ** 1.5) for index in range(count)})
 
 
-def stage(settings: Settings, teacher: Teacher, variants: Mapping[str, SynthesisSettings]) -> Artefact:
-    """The first batch of round 0 under each of `variants`, by name: frames.json, as the page takes it."""
+def stage(settings: Settings, teacher: Teacher, synthesis: SynthesisSettings, terms: Terms) -> Artefact:
+    """The first batch of round 0 with any of `terms` left out: frames.json, as the page takes it."""
     return stages.stage(
         "synthesis-frames",
-        lambda folder: write_json(folder / "frames.json", frames(teacher, variants, settings)),
-        {"variants": dict(variants), "data": splits.geometry(settings.data), "seed": settings.seed},
+        lambda folder: write_json(folder / "frames.json", frames(teacher, synthesis, terms, settings)),
+        {"synthesis": synthesis, "terms": dict(terms), "data": splits.geometry(settings.data), "seed": settings.seed},
         inputs=[teacher.digest],
         version=sets.VERSION,
         run=settings.run,
     )
 
 
-def frames(teacher: Teacher, variants: Mapping[str, SynthesisSettings], settings: Settings) -> dict[str, Any]:
+def variants_of(terms: Terms) -> list[list[str]]:
+    """What is left out, each way: nothing first, then one term at a time, and at last all of them."""
+    return [list(some) for count in range(len(terms) + 1) for some in itertools.combinations(terms, count)]
+
+
+def frames(teacher: Teacher, synthesis: SynthesisSettings, terms: Terms, settings: Settings) -> dict[str, Any]:
     """The sheet and what it shows: a row of tiles for each image of each variant, a column a frame.
 
-    `iterations` are those of the frames, `classes` the images' slot classes, `terms` inversion.TERMS for each variant
-    and frame, as the iteration before measured them; of the noise that the first begins with.
+    `iterations` are those of the frames, `classes` the images' slot classes, `variants` what each leaves out, `terms`
+    inversion.TERMS for each variant and frame, as the iteration before measured them; of the noise that the first
+    begins with. `terms` says which settings leave a term out, by its name.
     """
-    run, data, rows, terms = dataclasses.replace(settings.run, compile=False), settings.data, [], {}
-    for name, variant in variants.items():
+    run, data, rows, measured = dataclasses.replace(settings.run, compile=False), settings.data, [], []
+    variants = variants_of(terms)
+    for lacks in variants:
+        changes = {field: value for name in lacks for field, value in terms[name].items()}
+        variant = dataclasses.replace(synthesis, **changes)
         with splits.no_real_data(), inversion.Inversion(teacher, variant, data, run) as inverter:
             slots = sets.slot_classes(variant, data, settings.seed, 0)
             kept, history = _watched(inverter, slots, settings.seed)
         rows.append(kept)
         times = moments_of(len(history))
-        terms[name] = [[float(f"{term:.4g}") for term in history[max(0, time - 1)].tolist()] for time in times]
+        measured.append([[float(f"{term:.4g}") for term in history[max(0, time - 1)].tolist()] for time in times])
     from dfnas.figures import pictures  # imported late: a plan does without
 
     tiles = np.stack([pictures.checked(frame) for row in rows for frame in row])
@@ -66,8 +77,8 @@ def frames(teacher: Teacher, variants: Mapping[str, SynthesisSettings], settings
     return {
         "iterations": times,
         "classes": slots[: tiles.shape[1]].tolist(),
-        "variants": list(variants),
-        "terms": terms,
+        "variants": variants,
+        "terms": measured,
         "sheet": sheet(tiles),
     }
 

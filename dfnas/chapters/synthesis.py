@@ -50,16 +50,19 @@ def expected_update_counts(settings: SynthesisSettings, data: DataSettings) -> T
     return iterations * share[:, None] * share[None, :]
 
 
+# What leaves a term of the objective out.
+TERMS: dict[str, dict[str, Any]] = {
+    "batch-norm statistics": {"batch_norm_weight": 0.0},
+    "total variation": {"total_variation_l2": 0.0},
+    "cross-entropy": {"cross_entropy_weight": 0.0},
+}
 # The synthesis chapter's last section: the objective with one part left out or replaced.
 ABLATIONS: dict[str, dict[str, Any]] = {
     "complete": {},
-    "no batch-norm statistics": {"batch_norm_weight": 0.0},
-    "no total variation": {"total_variation_l2": 0.0},
-    "no cross-entropy": {"cross_entropy_weight": 0.0},
+    **{f"no {name}": changes for name, changes in TERMS.items()},
     "whole canvas": {"update": "whole"},
 }
 FEW = 2000  # images of a set among which neighbours are looked for
-WATCHED = tuple(ABLATIONS)[:4]  # those whose images the page shows on their way
 
 COLUMNS = {"accuracy": "student_accuracies", "agreement": "student_agreements"}  # of the evaluation, by measure
 
@@ -98,8 +101,7 @@ def compute(settings: Settings) -> dict[str, Artefact]:
         version=VERSION,
         run=settings.run,
     )
-    variants = {name: dataclasses.replace(small, **ABLATIONS[name]) for name in WATCHED}
-    artefacts["frames"] = frames.stage(settings, teacher, variants)
+    artefacts["frames"] = frames.stage(settings, teacher, small, TERMS)
     artefacts["export"] = exports.set_stage(artefacts["synthesis"], settings, teacher)
     return artefacts
 
@@ -107,7 +109,7 @@ def compute(settings: Settings) -> dict[str, Artefact]:
 def plan(settings: Settings) -> list[dict[str, Any]]:
     """The synthetic set, what judges it, and small sets with a term left out."""
     small = small_set(settings)
-    batch = dataclasses.replace(small, images=small.batch)
+    batch, ways = dataclasses.replace(small, images=small.batch), len(frames.variants_of(TERMS))
     students_row = costs.student(
         f"students x {settings.student.seeds}", settings, settings.student, settings.synthesis.images
     )
@@ -116,7 +118,7 @@ def plan(settings: Settings) -> list[dict[str, Any]]:
         costs.times(students_row, settings.student.seeds),
         costs.verifier(settings) if presence.has_train(settings.data) else costs.held_out(settings),
         costs.times(costs.synthetic_set(f"ablations x {len(ABLATIONS)}", settings, small), len(ABLATIONS)),
-        costs.times(costs.synthetic_set(f"frames x {len(WATCHED)}", settings, batch), len(WATCHED)),
+        costs.times(costs.synthetic_set(f"frames x {ways}", settings, batch), ways),
     ]
 
 

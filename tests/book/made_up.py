@@ -78,13 +78,13 @@ def explorer(rounds: int = 4, slots: int = 5) -> dict[str, Any]:
 
 
 def frames(classes: int = 3, moments: int = 7, side: int = 8) -> dict[str, Any]:
-    """Invented images on their way: the tile of variant v, image i and moment m is grey, 60 v + 20 i + 2 m."""
-    variants = ["complete", "no batch-norm statistics", "no cross-entropy"]
-    tiles = [[[60 * v + 20 * i + 2 * m for m in range(moments)] for i in range(classes)] for v in range(len(variants))]
+    """Invented images on their way: the tile of variant v, image i and moment m is grey, 55 v + 20 i + 2 m."""
+    variants = [[], ["batch-norm statistics"], ["cross-entropy"], ["batch-norm statistics", "cross-entropy"]]
+    tiles = [[[55 * v + 20 * i + 2 * m for m in range(moments)] for i in range(classes)] for v in range(len(variants))]
     pixels = np.array(tiles, dtype=np.uint8).reshape(-1, moments).repeat(side, 0).repeat(side, 1)
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "PNG")
-    terms = {v: [[2.0 / (m + 1), 3.0, 0.5, 8.0, 5.0 - 0.5 * m] for m in range(moments)] for v in variants}
+    terms = [[[2.0 / (m + 1), 3.0, 0.5, 8.0, 5.0 - 0.5 * m] for m in range(moments)] for _ in variants]
     sheet = "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
     times = [m * m for m in range(moments)]
     return {"iterations": times, "classes": CLASSES[:classes], "variants": variants, "terms": terms, "sheet": sheet}

@@ -237,7 +237,7 @@ def explorer_of(visit: Visit, kind: str, **options: Any) -> tuple[Page, Any]:
     return page, page.locator(f".explorer-{kind} .explorer-live")
 
 
-def test_frames_are_dragged_by_keyboard_and_a_term_is_left_out(visit: Visit) -> None:
+def test_frames_are_dragged_by_keyboard_and_terms_are_switched_off(visit: Visit) -> None:
     page, box = explorer_of(visit, "frames", width=PHONE)
     data, side = made_up.frames(), 8
     boxes = "() => [...document.querySelectorAll('.frames-tile svg')].map(e => e.getAttribute('viewBox'))"
@@ -245,12 +245,18 @@ def test_frames_are_dragged_by_keyboard_and_a_term_is_left_out(visit: Visit) -> 
     box.get_by_label("Iteration").focus()
     page.keyboard.press("Home")
     page.keyboard.press("ArrowRight")
-    box.get_by_label("Objective").select_option(label="without cross-entropy")
+    box.get_by_label("cross-entropy").focus()
+    page.keyboard.press("Space")
     assert page.evaluate(boxes) == [f"8 {8 * (6 + image)} {side} {side}" for image in range(3)]
     assert box.locator(".explorer-words").inner_text().startswith("Iteration 1 of 36, without cross-entropy:")
     assert box.get_by_role("img", name="airplane").bounding_box()["width"] >= 64
-    assert pixel(page, box.get_by_role("img", name="bird")) == 2 * 60 + 2 * 20 + 2 * 1  # the tile, from the sheet
-    assert len(data["variants"]) == box.get_by_label("Objective").locator("option").count()
+    assert pixel(page, box.get_by_role("img", name="bird")) == 2 * 55 + 2 * 20 + 2 * 1  # the tile, from the sheet
+    box.get_by_label("batch-norm statistics").uncheck()
+    assert page.evaluate(boxes) == [f"8 {8 * (9 + image)} {side} {side}" for image in range(3)]
+    assert "without batch-norm statistics and cross-entropy:" in box.locator(".explorer-words").inner_text()
+    box.get_by_label("cross-entropy").check()
+    assert page.evaluate(boxes) == [f"8 {8 * (3 + image)} {side} {side}" for image in range(3)]
+    assert len(data["variants"]) == 2 ** box.get_by_role("checkbox").count()
 
 
 def pixel(page: Page, place: Any) -> int:

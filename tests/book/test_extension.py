@@ -342,7 +342,15 @@ def test_explorer_refuses_data_that_it_would_draw_wrongly(changes: dict[str, Any
         labels.CalibrationExplorer.check(made_up.explorer() | changes)
 
 
-@pytest.mark.parametrize("changes", [{"iterations": [0, 1]}, {"classes": ["one"]}, {"terms": {"complete": []}}])
+CHANGED: list[dict[str, Any]] = [
+    {"iterations": [0, 1]},
+    {"classes": ["one"]},
+    {"terms": [[]] * 4},
+    {"variants": [[], ["a"], ["b"], ["c"]]},
+]
+
+
+@pytest.mark.parametrize("changes", CHANGED)
 def test_frames_that_the_sheet_does_not_hold_are_refused(changes: dict[str, Any]) -> None:
     frames.SynthesisFrames.check(made_up.frames())
     with pytest.raises((ValueError, KeyError)):

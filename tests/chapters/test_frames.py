@@ -30,7 +30,8 @@ def teacher():
 
 @pytest.fixture(scope="module")
 def found(teacher):
-    return frames.frames(teacher, {"complete": SMALL, "no": dataclasses.replace(SMALL, batch_norm_weight=0)}, SETTINGS)
+    terms = {"statistics": {"batch_norm_weight": 0.0}, "variation": {"total_variation_l2": 0.0}}
+    return frames.frames(teacher, SMALL, terms, SETTINGS)
 
 
 def opened(address):
@@ -42,7 +43,8 @@ def test_the_last_frame_is_the_finished_image_and_the_first_is_noise(teacher, fo
         shard = sets.make_shard(inverter, 0, 0, None, SETTINGS.seed)
     finished = center_crop(shard.images, SETTINGS.data.region).numpy()
     sheet, side = opened(found["sheet"]), SETTINGS.data.region
-    assert sheet.shape == (2 * frames.SHOWN * side, len(found["iterations"]) * side)
+    assert found["variants"] == [[], ["statistics"], ["variation"], ["statistics", "variation"]]
+    assert sheet.shape == (4 * frames.SHOWN * side, len(found["iterations"]) * side)
     for image in range(frames.SHOWN):
         rows = slice(image * side, (image + 1) * side)
         assert (sheet[rows, -side:] == finished[image, 0]).all()
@@ -51,7 +53,7 @@ def test_the_last_frame_is_the_finished_image_and_the_first_is_noise(teacher, fo
     assert (sheet[other, :side] == sheet[:side, :side]).all()
     assert (sheet[other, -side:] != sheet[:side, -side:]).any()
     assert found["classes"] == shard.slot_class[: frames.SHOWN].tolist()
-    assert found["terms"]["complete"][-1] == pytest.approx(shard.terms[-1].tolist(), rel=1e-3)
+    assert found["terms"][0][-1] == pytest.approx(shard.terms[-1].tolist(), rel=1e-3)
 
 
 def test_moments_begin_with_noise_end_with_the_image_and_come_once():
@@ -77,7 +79,7 @@ def test_frames_leave_the_keys_of_what_was_there_alone(monkeypatch, tmp_path):
     from dfnas.runtime import stages
 
     keys = stages.keys(lambda: synthesis.compute(SETTINGS))
-    monkeypatch.setattr(synthesis, "WATCHED", ("complete",))
+    monkeypatch.setattr(synthesis, "TERMS", dict(list(synthesis.TERMS.items())[:1]))
     others = stages.keys(lambda: synthesis.compute(SETTINGS))
     assert {name for name in keys if keys[name] != others[name]} == {"synthesis-frames"}
 

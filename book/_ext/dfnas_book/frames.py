@@ -50,7 +50,7 @@ def moment(iterations: int) -> str:
 
 
 class SynthesisFrames(explorer.Explorer):
-    """A slider through the iterations, and a choice of what the objective lacks."""
+    """A slider through the iterations, and a switch for each term that the objective may lack."""
 
     chapter, attachment, kind = "02-synthesis", "frames", "frames"
 
@@ -61,30 +61,34 @@ class SynthesisFrames(explorer.Explorer):
         side, rows = side_of(data), len(data["variants"]) * len(data["classes"])
         if width != side * len(data["iterations"]) or height != side * rows:
             raise ValueError(f"a sheet of {width} x {height} pixels does not hold {rows} rows of square tiles")
-        if any(len(data["terms"][name]) != len(data["iterations"]) for name in data["variants"]):
+        if [len(terms) for terms in data["terms"]] != [len(data["iterations"])] * len(data["variants"]):
             raise ValueError("a variant does not have terms for each moment")
+        switches = {term for lacks in data["variants"] for term in lacks}
+        if len({frozenset(lacks) for lacks in data["variants"]}) != 2 ** len(switches):
+            raise ValueError("the variants are not all that switches give")
 
     @staticmethod
     def picture(data: dict[str, Any], alt: str) -> str:
-        """The first image under each variant, a row each, at a few moments."""
+        """The first image with all terms and without one of them, a row each, at a few moments."""
         (width, height), side, columns = size(data["sheet"]), side_of(data), columns_of(data)
         whole = (
             f'<image id="frames-sheet" href="{escape(data["sheet"], quote=True)}" width="{width}" height="{height}"/>'
         )
+        rows = [row for row, lacks in enumerate(data["variants"]) if len(lacks) < 2]
         parts = [f"<defs>{whole}</defs>"]
         for column, frame in enumerate(columns):
             left = LABEL + column * (TILE + GAP)
             parts.append(f'<text class="round" x="{left}" y="16">{moment(data["iterations"][frame])}</text>')
-            for row in range(len(data["variants"])):
+            for place, row in enumerate(rows):
                 box = f"{frame * side} {row * len(data['classes']) * side} {side} {side}"
-                top = HEAD + row * (TILE + GAP)
-                place = f'x="{left}" y="{top}" width="{TILE}" height="{TILE}"'
-                parts.append(f'<svg {place} viewBox="{box}"><use href="#frames-sheet"/></svg>')
-        for row, name in enumerate(data["variants"]):
-            top = HEAD + row * (TILE + GAP) + TILE / 2
-            for line, words in enumerate(halves(name)):
+                top = HEAD + place * (TILE + GAP)
+                corner = f'x="{left}" y="{top}" width="{TILE}" height="{TILE}"'
+                parts.append(f'<svg {corner} viewBox="{box}"><use href="#frames-sheet"/></svg>')
+        for place, row in enumerate(rows):
+            top = HEAD + place * (TILE + GAP) + TILE / 2
+            for line, words in enumerate(halves(" ".join(["no", *data["variants"][row]]) if row else "complete")):
                 parts.append(f'<text class="slot" x="0" y="{top + 18 * line:g}">{escape(words)}</text>')
-        width, height = LABEL + len(columns) * (TILE + GAP), HEAD + len(data["variants"]) * (TILE + GAP)
+        width, height = LABEL + len(columns) * (TILE + GAP), HEAD + len(rows) * (TILE + GAP)
         return explorer.drawing(width, height, alt, parts)
 
     @staticmethod
