@@ -6,6 +6,7 @@ below it; does not hold where it is below; and is not decided where the limit li
 many, so each has to be decided at Holm's level for their number too, with its interval's p-value (`Interval.p_value`).
 """
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
@@ -21,6 +22,7 @@ METHOD, SANITY = KINDS = ("method", "sanity")
 LEVEL = 0.05
 # Points under which a data set's test images cannot tell two accuracies apart, whatever the seeds say.
 RESOLUTION = {"digits": 3.0}
+RESOLVED = "the least that these test images tell"
 TEST_IMAGES = {"digits": 360, "cifar10": 10_000, "imagenet": 50_000}
 
 
@@ -48,18 +50,29 @@ class Claim:
 class Finding:
     """What the records say of a claim; no estimate where the chapter was not run.
 
-    `reason`: why nothing is told or decided, where the interval does not say; `p_value`: nan where nothing was tested.
+    `reason`: why nothing is told or decided, where the interval does not say; `p_value`: nan where nothing was tested;
+    `takes`: how many times as many repeats would decide it, if estimate and spread stayed; nan where that is no matter.
     """
 
     state: str
     estimate: Interval | None = None
     reason: str = ""
-    p_value: float = float("nan")
+    p_value: float = math.nan
+    takes: float = math.nan
 
     @property
     def words(self) -> str:
         """The state as pages write it."""
         return self.state.replace("_", " ")
+
+    @property
+    def outlook(self) -> str:
+        """What it would take to decide it, as a sentence; nothing where more repeats are not what is lacking."""
+        if math.isnan(self.takes):
+            return ""
+        if math.isinf(self.takes):
+            return "It lies so near its limit that a hundred times as many repeats would not decide it."
+        return f"If estimate and spread stayed, {self.takes} times as many repeats would decide it."
 
 
 def findings(records: Mapping[str, Record]) -> dict[str, Finding]:
@@ -74,6 +87,11 @@ def findings(records: Mapping[str, Record]) -> dict[str, Finding]:
         if found[name].state in (HOLDS, FAILS) and p >= LEVEL:
             words = f"its interval alone would decide it, but it is one of {len(tested)} tests"
             found[name] = replace(found[name], state=UNDECIDED, reason=words)
+    for claim in CLAIMS:
+        finding, margin = found[claim.name], claim.margin
+        if finding.state == UNDECIDED and finding.estimate is not None and RESOLVED not in finding.reason:
+            takes = finding.estimate.shifted(margin).repeats(LEVEL / max(1, len(tested)))
+            found[claim.name] = replace(finding, takes=takes)
     return found
 
 
@@ -92,7 +110,7 @@ def judge(claim: Claim, records: Mapping[str, Record]) -> Finding:
         return Finding(CANNOT_TELL, estimate, "; ".join(closed))
     beyond, resolution = estimate.shifted(claim.margin), RESOLUTION.get(_data(record), 0.0)
     if claim.unit == "points" and abs(beyond.value) < resolution:
-        words = f"{resolution:.0f} points are the least that these test images tell"
+        words = f"{resolution:.0f} points are {RESOLVED}"
         return Finding(UNDECIDED, estimate, words, beyond.p_value())
     state = HOLDS if beyond.low > 0 else FAILS if beyond.high < 0 else UNDECIDED
     return Finding(state, estimate, p_value=beyond.p_value())

@@ -53,10 +53,23 @@ class Interval(NamedTuple("Ends", [("value", float), ("low", float), ("high", fl
         The end that faces 0 gives the standard error, and Student's distribution with `freedom` the rest; a bootstrap's
         end is read in the same way, with the things drawn less one as its freedom.
         """
+        return self._p_value(1)
+
+    def repeats(self, level: float = 0.05, most: int = 100) -> float:
+        """The least number of times as many repeats that bring the p-value below `level`, if value and spread stay.
+
+        inf where `most` times as many do not: the value lies at 0, or hardly beside it. nan without ends.
+        """
+        if not self.known:
+            return math.nan
+        return next((times for times in range(1, most + 1) if self._p_value(times) < level), math.inf)
+
+    def _p_value(self, times: int) -> float:
         reach = self.value - self.low if self.value > 0 else self.high - self.value
         if reach <= 0:  # no spread at all
             return float(self.value == 0)
-        return 2 * upper_tail(self.freedom, abs(self.value) / reach * quantile(self.freedom, 0.975))
+        errors = math.sqrt(times) * abs(self.value) / reach * quantile(self.freedom, 0.975)
+        return 2 * upper_tail(times * (self.freedom + 1) - 1, errors)
 
 
 class Summary(NamedTuple):

@@ -285,6 +285,24 @@ def test_claims_about_the_method_are_corrected_for_their_number_and_checks_are_n
     assert checks[0].p_value == weak.p_value()
 
 
+def test_what_is_not_decided_says_what_it_would_take(monkeypatch):
+    near, at, clear = Interval(1.0, -0.5, 2.5, 4), Interval(0.001, -1.0, 1.002, 4), Interval(9.0, 8.0, 10.0, 40)
+    first, second, third = family(monkeypatch, [near, at, clear])
+    assert first.state == second.state == claims.UNDECIDED
+    assert first.takes == near.repeats(0.05 / 3)  # for all three to hold together
+    assert first.outlook == f"If estimate and spread stayed, {first.takes} times as many repeats would decide it."
+    assert "so near its limit" in second.outlook
+    assert (third.state, third.outlook) == (claims.HOLDS, "")
+    margin = claims.Claim("one", "chapter", "", lambda _: near, margin=5.0)
+    monkeypatch.setattr(claims, "CLAIMS", [margin])
+    assert claims.findings({"chapter": {"metrics": {}}})["one"].outlook == ""  # holds by its margin
+    few = {"metrics": {}, "parameters": {"data": {"name": "digits"}}}
+    monkeypatch.setattr(claims, "CLAIMS", [claims.Claim("one", "chapter", "", lambda _: near)])
+    found = claims.findings({"chapter": few})["one"]  # more images are lacking, not repeats
+    assert (found.state, found.outlook) == (claims.UNDECIDED, "")
+    assert found.reason.endswith(claims.RESOLVED)
+
+
 def test_pruning_is_judged_by_one_value_a_window():
     metrics = {}
     for end, one, other in zip(claims.WINDOWS, (0.5, 0.4, 0.3), (0.4, 0.35, 0.25), strict=True):

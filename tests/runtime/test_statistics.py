@@ -89,6 +89,20 @@ def test_p_values_of_intervals_are_those_of_the_tests_of_scipy():
     assert found.shifted(-found.high).p_value() == pytest.approx(0.05)
 
 
+def test_how_many_times_as_many_repeats_would_tell_a_value_from_0():
+    values = [0.4, -0.1, 0.7, 0.1]
+    found = statistics.interval(values)
+    times = found.repeats()
+    for count in (times - 1, times):  # by Student's distribution, with the spread of the four
+        error = statistics.deviation(values) / math.sqrt(4 * count)
+        tested = 2 * stats.t.sf(found.value / error, 4 * count - 1)
+        assert (tested < 0.05) == (count == times)
+    assert found.repeats(0.001) > times
+    assert statistics.interval([1.0, 1.1]).repeats() == 1
+    assert statistics.Interval(0.0, -1.0, 1.0, 3).repeats() == math.inf
+    assert math.isnan(statistics.interval([0.5]).repeats())
+
+
 def test_p_values_without_spread_or_without_ends():
     assert statistics.Interval(1.0, 1.0, 1.0).p_value() == 0
     assert statistics.Interval(0.0, 0.0, 0.0).p_value() == 1

@@ -56,13 +56,14 @@ class ClaimBlock(SphinxDirective):
     def behind(self, claim: claims.Claim, finding: claims.Finding) -> list[nodes.Node]:
         """The estimate, as a link to the run that made it."""
         text = nodes.inline("", claims.described(claim, finding))
+        outlook = [nodes.Text(f". {finding.outlook}")] if finding.outlook else []
         if finding.estimate is None or self.env.docname == record.page_of(claim.chapter):
-            return [text]
+            return [text, *outlook]
         text += nodes.Text(f" (from the run of {claim.chapter})")
         link = addnodes.pending_xref("", refdomain="", reftype="dfnas-num", reftarget=claim.chapter, refexplicit=True)
         link["refdoc"] = self.env.docname
         link += text
-        return [link]
+        return [link, *outlook]
 
 
 def setup(app: Sphinx) -> None:
