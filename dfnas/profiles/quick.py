@@ -71,7 +71,7 @@ SETTINGS = settings.Settings(
         scratch_channels=4,
         scratch_cells=3,
         scratch=settings.ScratchSettings(
-            settings.TrainingSettings(batch=64, learning_rate=0.1, steps=280, averaging=0.97),
+            settings.TrainingSettings(batch=64, learning_rate=0.1, steps=220, averaging=0.97),
             searches=SEARCHES,
             alike=4,
         ),
@@ -143,7 +143,7 @@ SETTINGS = settings.Settings(
         ),
         windows=((1_500_000, 1_600_000), (700_000, 760_000), (360_000, 400_000)),
         genes=((12, 25), (6, 17), (2, 11)),
-        training=settings.TrainingSettings(batch=64, learning_rate=0.2, steps=200, averaging=0.97),
+        training=settings.TrainingSettings(batch=64, learning_rate=0.2, steps=500, averaging=0.97),
         validation_each=10,
         recalibration=4,
         random=2,
