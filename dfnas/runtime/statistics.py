@@ -177,7 +177,8 @@ def correlation(first: Values, second: Values, coefficient: str = "tau") -> floa
     Raises
     ------
     ValueError
-        Lists of different lengths or of fewer than two values, or a coefficient that there is not.
+        Lists of different lengths or of fewer than two values, values that are nan (or infinite, for Pearson's), or a
+        coefficient that there is not.
     """
     from scipy import stats
 
@@ -185,7 +186,9 @@ def correlation(first: Values, second: Values, coefficient: str = "tau") -> floa
     functions = {"tau": stats.kendalltau, "spearman": stats.spearmanr, "pearson": stats.pearsonr}
     if coefficient not in functions:
         raise ValueError(f"no coefficient {coefficient!r}; there are {', '.join(COEFFICIENTS)}")
-    if np.ptp(x) == 0 or np.ptp(y) == 0:
+    if coefficient == "pearson" and not np.isfinite([x, y]).all():
+        raise ValueError("Pearson's coefficient is of finite values")
+    if (x == x[0]).all() or (y == y[0]).all():
         return 0.0
     return float(functions[coefficient](x, y).statistic)
 
@@ -293,6 +296,8 @@ def _pair(first: Values, second: Values) -> tuple[np.ndarray, np.ndarray]:
     x, y = np.asarray(first, dtype=float), np.asarray(second, dtype=float)
     if x.shape != y.shape or x.ndim != 1 or len(x) < 2:
         raise ValueError(f"two lists of one length, at least 2, are needed; they have {x.shape} and {y.shape}")
+    if np.isnan(x).any() or np.isnan(y).any():
+        raise ValueError("values that are no numbers have no order")
     return x, y
 
 
@@ -337,7 +342,8 @@ def _taus(x: np.ndarray, y: np.ndarray, drawn: np.ndarray) -> np.ndarray:
     rows = np.arange(len(drawn))[:, None]
     times = np.zeros((len(drawn), len(x)))
     np.add.at(times, (rows, drawn), 1.0)
-    signs = [np.sign(values[:, None] - values[None, :]) for values in (x, y)]
+    # Compared, not subtracted: a score may be minus infinity, of what computes nothing.
+    signs = [(each[:, None] > each).astype(float) - (each[:, None] < each) for each in (x, y)]
     pairs = [((times @ each) * times).sum(1) for each in (signs[0] * signs[1], abs(signs[0]), abs(signs[1]))]
     return _ratio(pairs[0], pairs[1], pairs[2])
 

@@ -193,6 +193,27 @@ def test_what_orders_nothing_has_coefficient_0(coefficient):
     assert statistics.correlation_interval([0.1, 0.2], [0.3, 0.7], coefficient) == pytest.approx((1.0, 0.0, 1.0))
 
 
+@pytest.mark.parametrize("coefficient", ["tau", "spearman"])
+@pytest.mark.filterwarnings("error")
+def test_scores_of_minus_infinity_are_the_lowest_and_tied(coefficient):
+    """SynFlow of networks that let nothing through."""
+    truth, scores = [1.0, 3.0, 2.0, 5.0, 4.0, 6.0], np.array([-math.inf, -math.inf, 2.0, 3.0, 4.0, 5.0])
+    low = np.where(np.isinf(scores), -100.0, scores)
+    found = statistics.correlation_interval(scores, truth, coefficient, resamples=300)
+    assert found == statistics.correlation_interval(low, truth, coefficient, resamples=300)
+    assert found.low < found.value < found.high
+    apart = statistics.correlation_difference(scores, truth[::-1], truth, coefficient, resamples=300)
+    assert apart == statistics.correlation_difference(low, truth[::-1], truth, coefficient, resamples=300)
+
+
+def test_what_has_no_coefficient_is_refused():
+    for coefficient in statistics.COEFFICIENTS:
+        with pytest.raises(ValueError, match="no numbers"):
+            statistics.correlation([1.0, math.nan, 2.0], [1.0, 2.0, 3.0], coefficient)
+    with pytest.raises(ValueError, match="finite"):
+        statistics.correlation([1.0, -math.inf, 2.0], [1.0, 2.0, 3.0], "pearson")
+
+
 def test_a_difference_of_coefficients_is_paired():
     generator = np.random.default_rng(1)
     truth = generator.normal(size=30)
