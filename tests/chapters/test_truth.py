@@ -3,6 +3,8 @@
 import dataclasses
 import functools
 import itertools
+import json
+import math
 
 import pytest
 import reach
@@ -333,6 +335,19 @@ def test_agreement_with_the_table_is_a_mean_over_supernets(artefacts):
     assert (found["tau_scratch_control"], found["tau_scratch_control_on_real"]) == pytest.approx((1, -1))
     assert (found["score_synthetic"], found["score_synthetic_n"]) == (pytest.approx(0.3), 2)
     assert (found["architectures"], found["scratch_architectures"], found["table_architectures"]) == (5, 3, 5)
+
+
+def test_networks_that_let_nothing_through_are_last_and_leave_the_page_its_axis(artefacts):
+    log = artefacts["untrained-synthetic"].folder / experiment.LOG
+    given = [-math.inf, 3.0, proxies.NOTHING, 1.0, 2.0]
+    rows = [dict(row, synflow=score) for row, score in zip(logs.read(log), given, strict=True)]
+    log.unlink()
+    logs.write(log, rows)
+    found = results.architectures(artefacts)
+    assert found["scores"]["synflow"] == [0.8, 3.0, 0.8, 1.0, 2.0]
+    assert found["scores"]["naswot"] == [0, -1, -2, -3, -4]
+    json.dumps(found, allow_nan=False)
+    assert records.flat(results.metrics(artefacts, SETTINGS))["tau_synflow_low"] < 0.9
 
 
 def test_what_the_best_of_the_table_loses_is_nothing(artefacts):

@@ -86,6 +86,7 @@ def architectures(artefacts: Mapping[str, Artefact]) -> dict[str, Any]:
     """What the page's explorer shows: the architectures that were judged, their accuracies, and the judges' scores.
 
     An architecture is the digits of its choices; of several supernets of a source the first one's scores are taken.
+    A network that lets nothing through has the lowest score, drawn a tenth of the others' range below them.
     """
     (rankings, accuracies), table = judged(artefacts), table_of(artefacts)
     texts = [row["architecture"] for row in _rows(_of(artefacts, f"judged-{SOURCES[0]}-")[0])]
@@ -96,8 +97,14 @@ def architectures(artefacts: Mapping[str, Artefact]) -> dict[str, Any]:
         "candidate": ["".join(map(str, nasbench.from_text(text))) for text in texts],
         "accuracy": accuracies,
         "best": max(row[1] for row in table.rows),
-        "scores": {name: [float(f"{score:.5g}") for score in each[0]] for name, each in rankings.items()},
+        "scores": {name: _on_a_page(each[0]) for name, each in rankings.items()},
     }
+
+
+def _on_a_page(scores: Sequence[float]) -> list[float]:
+    known = [score for score in scores if score > proxies.NOTHING] or [0.0]
+    lowest = min(known) - (max(known) - min(known)) / 10
+    return [float(f"{max(score, lowest):.5g}") for score in scores]
 
 
 def decisions(artefacts: Mapping[str, Artefact]) -> dict[str, tuple[list[int], Any, Any]]:
