@@ -17,7 +17,9 @@ def against_real(
     figure, axes = theme.panels(rows=len(others), height=1.9 * len(others) + 0.5, sharex=True)
     for number, (panel, (name, values)) in enumerate(zip(axes, others.items(), strict=True)):
         marker, colour = theme.MARKERS[number], theme.PALETTE[number]
-        panel.plot(real, values, linestyle="none", marker=marker, color=colour, markersize=4.5, alpha=0.6)
+        dense = len(real) > 300
+        look = {"markersize": 3 if dense else 4.5, "alpha": 0.4 if dense else 0.6, "rasterized": dense}
+        panel.plot(real, values, linestyle="none", marker=marker, color=colour, **look)
         panel.set_ylabel(name.replace("_", " "))
         if np.ptp(np.asarray(values, dtype=float)) == 0:  # else the axis would show a range of rounding errors
             panel.set_ylim(values[0] - 0.05, values[0] + 0.05)
