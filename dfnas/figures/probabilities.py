@@ -10,6 +10,8 @@ from matplotlib.ticker import MaxNLocator
 
 from dfnas.figures import theme
 
+MOMENTS = 60  # of a search that are drawn: more do not show on a page, and take its space
+
 
 @theme.themed
 def path_probabilities(probabilities: Any, steps: Sequence[int], names: Sequence[str]) -> Figure:
@@ -18,10 +20,11 @@ def path_probabilities(probabilities: Any, steps: Sequence[int], names: Sequence
     Parameters
     ----------
     probabilities : [T, blocks, operations], 0 for an operation that a block does not have.
-    steps : the T steps.
+    steps : the T steps, of which at most MOMENTS are drawn, the first and the last among them.
     names : of the operations.
     """
-    values = np.asarray(probabilities, dtype=float)
+    kept = np.unique(np.linspace(0, len(steps) - 1, min(MOMENTS, len(steps))).round().astype(int))
+    values, steps = np.asarray(probabilities, dtype=float)[kept], np.asarray(steps)[kept]
     blocks = values.shape[1]
     rows = math.ceil(blocks / 2)
     figure, axes = theme.panels(rows, 2, height=1.15 * rows + 1.3, sharex=True, sharey=True)

@@ -1,6 +1,7 @@
 """Rankings beside each other: architecture by architecture, as coefficients, and as what the top k are worth."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -18,7 +19,7 @@ def against_real(
     for number, (panel, (name, values)) in enumerate(zip(axes, others.items(), strict=True)):
         marker, colour = theme.MARKERS[number], theme.PALETTE[number]
         dense = len(real) > 300
-        look = {"markersize": 3 if dense else 4.5, "alpha": 0.4 if dense else 0.6, "rasterized": dense}
+        look: dict[str, Any] = {"markersize": 3 if dense else 4.5, "alpha": 0.4 if dense else 0.6, "rasterized": dense}
         panel.plot(real, values, linestyle="none", marker=marker, color=colour, **look)
         panel.set_ylabel(name.replace("_", " "))
         if np.ptp(np.asarray(values, dtype=float)) == 0:  # else the axis would show a range of rounding errors

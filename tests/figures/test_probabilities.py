@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from dfnas import figures
+from dfnas.figures.probabilities import MOMENTS
 
 NAMES = ["conv_3", "conv_5", "zero"]
 
@@ -18,6 +19,16 @@ def test_each_block_has_a_panel_whose_areas_add_up_to_one():
     heights = [np.ptp(area.get_paths()[0].vertices[:, 1]) for area in panels[0].collections]
     assert heights == pytest.approx([0.2, 0.3, 0.5])
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["conv 3", "conv 5", "zero"]
+
+
+def test_of_a_long_search_moments_are_drawn_with_its_ends():
+    steps = list(range(0, 10_000, 10))
+    share = np.linspace(0.1, 0.9, len(steps))[:, None]
+    figure = figures.path_probabilities(np.stack([share, 1 - share], 2), steps, ["three", "zero"])
+    corners = figure.axes[0].collections[0].get_paths()[0].vertices
+    assert len(np.unique(corners[:, 0])) == MOMENTS
+    assert (corners[:, 0].min(), corners[:, 0].max()) == (0, 9990)
+    assert corners[corners[:, 0] == 9990][:, 1].max() == pytest.approx(0.9)
 
 
 def test_curves_of_updates_are_means_of_stretches():
