@@ -1,9 +1,7 @@
 """Label calibration: hard labels against recursively calibrated ones, at equal counts and steps."""
 
-import base64
 import dataclasses
 import functools
-import io
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -305,26 +303,19 @@ def explorer(rounds: Sequence[Source], settings: Settings) -> dict[str, Any]:
     """What the page's explorer shows: a few slots of each class, their soft labels and images in every round."""
     first, each = rounds[0], max(1, settings.calibration.slots_shown // settings.data.classes)
     rows = torch.cat([(first.classes == k).nonzero()[:each, 0] for k in range(settings.data.classes)])
+    from dfnas.figures import pictures  # imported late: a plan does without
+
+    shown = iter(pictures.addresses([part.images[slot].numpy() for slot in rows.tolist() for part in rounds]))
     slots = [
         {
             "slot": slot,
             "class": int(first.classes[slot]),
             "labels": [[round(value, 4) for value in part.targets[slot].softmax(0).tolist()] for part in rounds],
-            "images": [picture(part.images[slot]) for part in rounds],
+            "images": list(itertools.islice(shown, len(rounds))),
         }
         for slot in rows.tolist()
     ]
     return {"classes": list(real_data.class_names(settings.data)), "rounds": len(rounds), "slots": slots}
-
-
-def picture(image: Tensor) -> str:
-    """A uint8 image [C, H, W] as a PNG data address."""
-    from PIL import Image
-
-    array = image.permute(1, 2, 0).numpy()
-    buffer = io.BytesIO()
-    Image.fromarray(array[..., 0] if array.shape[2] == 1 else array).save(buffer, "PNG", optimize=True)
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
 def metrics(results: Mapping[str, Any], settings: Settings) -> dict[str, Any]:

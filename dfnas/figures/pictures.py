@@ -1,13 +1,14 @@
 """Images as rows of squares, as HTML: a pixel stays a square, an image is 64 pixels of the page wide or wider.
 
-Rows flow with the width of the page, and Jupyter shows them too. Images that are wider than LARGEST pixels are shrunk
-first, by the mean over blocks, so that a page stays small.
+Rows flow with the width of the page, and Jupyter shows them too. That a page stays small, images that are wider than
+LARGEST pixels are shrunk first, by the mean over blocks, and many large ones lose a little (`addresses`).
 """
 
 import base64
 import html
 import io
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +17,9 @@ from PIL import Image
 
 SIDE = 64  # the least width on a page, in its pixels
 LARGEST = 64
+LIMIT = 150_000  # letters of the addresses of a cell's images, if these are to be without loss
+# Every pixel keeps its colour: formats that halve the resolution of colours make small images grey.
+SMALLER: dict[str, Any] = {"format": "JPEG", "quality": 95, "subsampling": 0}
 
 
 @dataclass(frozen=True)
@@ -39,7 +43,8 @@ class Pictures:
 
     def _repr_html_(self) -> str:
         look = "pictures pictures-stacked" if self.stacked else "pictures"
-        return f'<div class="{look}">{"".join(map(_row, self.rows))}</div>'
+        shown = iter(addresses([image for row in self.rows for part in row.groups.values() for image in checked(part)]))
+        return f'<div class="{look}">{"".join(_row(row, shown) for row in self.rows)}</div>'
 
 
 def image_grid(images: Any, classes: Any, class_names: Sequence[str], columns: int = 8, rows: int = 10) -> Pictures:
@@ -93,17 +98,25 @@ def address(image: np.ndarray, **options: Any) -> str:
     return f"data:image/{kind.lower()};base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
-def _row(row: Row) -> str:
-    groups = "".join(_group(row, name, checked(images)) for name, images in row.groups.items())
+def addresses(images: Sequence[np.ndarray]) -> list[str]:
+    """Pictures uint8 [C, H, W] as data addresses: PNG; JPEG of high quality where these would be over LIMIT letters."""
+    exact = [address(image) for image in images]
+    return exact if sum(map(len, exact)) <= LIMIT else [address(image, **SMALLER) for image in images]
+
+
+def _row(row: Row, shown: Iterator[str]) -> str:
+    groups = "".join(
+        _group(row, name, list(itertools.islice(shown, len(images)))) for name, images in row.groups.items()
+    )
     label = f'<p class="pictures-label">{html.escape(row.label)}</p>'
     return f'<div class="pictures-row">{label}<div class="pictures-groups">{groups}</div></div>'
 
 
-def _group(row: Row, name: str, images: np.ndarray) -> str:
+def _group(row: Row, name: str, images: Sequence[str]) -> str:
     words = list(row.words.get(name, ())) or [""] * len(images)
     told = ", ".join(filter(None, (row.label, name)))
     shown = "".join(
-        f'<span class="picture"><img src="{address(image)}" width="{SIDE}" style="image-rendering: pixelated" '
+        f'<span class="picture"><img src="{image}" width="{SIDE}" style="image-rendering: pixelated" '
         f'alt="{html.escape(", ".join(filter(None, (told, word, str(number)))), quote=True)}">'
         + (f"<small>{html.escape(word)}</small>" if word else "")
         + "</span>"

@@ -16,6 +16,7 @@ from dfnas.data import sources, synthetic, teachers
 from dfnas.data.sources import Source
 from dfnas.data.synthetic import Shard
 from dfnas.errors import UserError
+from dfnas.figures import pictures
 from dfnas.runtime import statistics
 from dfnas.runtime.artefacts import Artefact
 from dfnas.synthesis import controls
@@ -52,7 +53,7 @@ def test_the_explorer_shows_slots_of_each_class_with_their_labels_of_every_round
     ]
     fourth = shown["slots"][6]
     assert fourth["labels"] == [[0.0] * 3 + [1.0] + [0.0] * 6, [0.1] * 10]
-    black, white = (calibration.picture(torch.full((1, 20, 20), grey, dtype=torch.uint8)) for grey in (0, 255))
+    black, white = (pictures.address(np.full((1, 20, 20), grey, dtype=np.uint8)) for grey in (0, 255))
     assert fourth["images"] == [black, white]
 
 

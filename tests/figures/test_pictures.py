@@ -10,6 +10,7 @@ from bs4 import BeautifulSoup, Tag
 from PIL import Image
 
 from dfnas import figures
+from dfnas.figures import pictures
 
 NAMES = [f"class {k}" for k in range(10)]
 
@@ -93,3 +94,21 @@ def test_images_in_another_range_are_refused() -> None:
 
 def test_as_text_rows_are_no_more_than_a_word() -> None:
     assert repr(figures.image_grid(images(4), torch.zeros(4), NAMES)) == "<1 rows of images>"
+
+
+def test_many_large_images_lose_a_little_and_no_colour() -> None:
+    generator = np.random.default_rng(0)
+    shades = np.linspace(20, 235, 48)
+    image = np.stack([np.tile(shades, (48, 1)), np.tile(shades, (48, 1)).T, np.full((48, 48), 128)])
+    image[:, ::4] = np.array([200, 40, 90])[:, None, None]  # rows of one colour in between
+    image = (image + 8 * generator.normal(size=image.shape)).clip(0, 255).astype(np.uint8)
+    assert {each.partition(";")[0] for each in pictures.addresses([image] * 2)} == {"data:image/png"}
+    many = pictures.addresses([image] * 60)
+    assert sum(map(len, many)) < sum(len(pictures.address(each)) for each in [image] * 60) / 1.5
+    (shown,) = rows(figures.ablation_strip({"all": np.stack([image] * 60)}, columns=60))
+    assert [img["src"] for img in shown.select("img")] == many
+    head, _, data = many[-1].partition(",")
+    assert head == "data:image/jpeg;base64"
+    found = np.asarray(Image.open(io.BytesIO(base64.b64decode(data)))).astype(int).transpose(2, 0, 1)
+    assert np.abs(found - image).mean() < 5
+    assert np.abs(found[:, ::4].mean((1, 2)) - [200, 40, 90]).max() < 3
