@@ -17,7 +17,7 @@ from PIL import Image
 
 SIDE = 64  # the least width on a page, in its pixels
 LARGEST = 64
-LIMIT = 150_000  # letters of the addresses of a cell's images, if these are to be without loss
+LIMIT = 100_000  # letters of the addresses of a cell's images, if these are to be without loss
 # Every pixel keeps its colour: formats that halve the resolution of colours make small images grey.
 SMALLER: dict[str, Any] = {"format": "JPEG", "quality": 95, "subsampling": 0}
 
