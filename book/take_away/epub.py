@@ -13,7 +13,14 @@ from latex2mathml.converter import convert
 from pages import Page, image, target
 
 STYLE = Path(__file__).with_name("epub.css")
-KINDS = {".svg": "image/svg+xml", ".png": "image/png", ".jpg": "image/jpeg", ".gif": "image/gif", ".webp": "image/webp"}
+KINDS = {
+    ".svg": "image/svg+xml",
+    ".png": "image/png",
+    ".jpg": "image/jpeg",
+    ".jpeg": "image/jpeg",
+    ".gif": "image/gif",
+    ".webp": "image/webp",
+}
 HEAD = "<?xml version='1.0' encoding='utf-8'?>\n"
 XHTML = (
     HEAD + "<!DOCTYPE html>\n<html xmlns='http://www.w3.org/1999/xhtml' xmlns:epub='http://www.idpf.org/2007/ops' "
