@@ -88,10 +88,10 @@ def findings(records: Mapping[str, Record]) -> dict[str, Finding]:
             words = f"its interval alone would decide it, but it is one of {len(tested)} tests"
             found[name] = replace(found[name], state=UNDECIDED, reason=words)
     for claim in CLAIMS:
-        finding, margin = found[claim.name], claim.margin
+        finding = found[claim.name]
         if finding.state == UNDECIDED and finding.estimate is not None and RESOLVED not in finding.reason:
-            takes = finding.estimate.shifted(margin).repeats(LEVEL / max(1, len(tested)))
-            found[claim.name] = replace(finding, takes=takes)
+            level = LEVEL / len(tested) if claim.name in tested else LEVEL
+            found[claim.name] = replace(finding, takes=finding.estimate.shifted(claim.margin).repeats(level))
     return found
 
 

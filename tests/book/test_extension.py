@@ -347,6 +347,8 @@ CHANGED: list[dict[str, Any]] = [
     {"classes": ["one"]},
     {"terms": [[]] * 4},
     {"variants": [[], ["a"], ["b"], ["c"]]},
+    {"variants": [[], ["b"], ["a"], ["a", "b"]]},
+    {"variants": [["a", "b"], ["a"], ["b"], []]},
 ]
 
 

@@ -293,9 +293,12 @@ def test_what_is_not_decided_says_what_it_would_take(monkeypatch):
     assert first.outlook == f"If estimate and spread stayed, {first.takes} times as many repeats would decide it."
     assert "so near its limit" in second.outlook
     assert (third.state, third.outlook) == (claims.HOLDS, "")
-    margin = claims.Claim("one", "chapter", "", lambda _: near, margin=5.0)
+    check = family(monkeypatch, [near, at, clear], claims.SANITY)[0]
+    assert check.takes == near.repeats() < first.takes  # checks are not corrected for their number
+    margin = claims.Claim("one", "chapter", "", lambda _: near.shifted(-0.7), margin=0.7)
     monkeypatch.setattr(claims, "CLAIMS", [margin])
-    assert claims.findings({"chapter": {"metrics": {}}})["one"].outlook == ""  # holds by its margin
+    limit = claims.findings({"chapter": {"metrics": {}}})["one"]
+    assert limit.takes == near.repeats() < near.shifted(-0.7).repeats()  # to tell it from its limit, not from 0
     few = {"metrics": {}, "parameters": {"data": {"name": "digits"}}}
     monkeypatch.setattr(claims, "CLAIMS", [claims.Claim("one", "chapter", "", lambda _: near)])
     found = claims.findings({"chapter": few})["one"]  # more images are lacking, not repeats
