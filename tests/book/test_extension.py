@@ -1,19 +1,22 @@
 """The Sphinx extension, on a made-up book: numbers, code links, run cards, launch buttons, the explorer."""
 
 import json
+import math
 import re
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import nbformat
 import pytest
 from bs4 import BeautifulSoup
-from dfnas_book import card, explorer, frames, impl, labels, launch, num, plots, record, searches
+from dfnas_book import card, claim, explorer, frames, impl, labels, launch, num, plots, record, searches
 from docutils import nodes
 
 from dfnas import profiles
 from dfnas.records import claims
+from dfnas.runtime.statistics import Interval
 
 from . import made_up
 
@@ -177,6 +180,22 @@ def test_claim_shows_the_state_that_its_record_gives(made_up_book: Path) -> None
     assert holds.select_one("a")["href"] == "03-calibration.html#run-card"
     assert "claim-not-run" in missing["class"]
     assert missing.select("a") == []
+
+
+@pytest.mark.parametrize("docname", ["book/executed/05-spos", "book/executed/12-results"])
+def test_claim_that_is_not_decided_says_what_it_would_take(monkeypatch: pytest.MonkeyPatch, docname: str) -> None:
+    monkeypatch.setattr(claim.ClaimBlock, "env", SimpleNamespace(docname=docname))
+    block, spos = object.__new__(claim.ClaimBlock), claims.BY_NAME["spos-above-random"]
+    estimate = Interval(1.0, -0.5, 2.5, 4)
+    for finding, takes in (
+        (claims.Finding(claims.UNDECIDED, estimate, takes=3), "If estimate and spread stayed, 3 times as many"),
+        (claims.Finding(claims.UNDECIDED, estimate, takes=math.inf), "It lies so near its limit"),
+        (claims.Finding(claims.HOLDS, estimate), ""),
+    ):
+        text = "".join(node.astext() for node in block.behind(spos, finding))
+        assert text.startswith("+1.0 points")
+        assert takes in text
+        assert ("repeats" in text) == bool(takes)
 
 
 def test_claim_on_the_page_of_its_run_is_no_link(made_up_book: Path) -> None:
