@@ -141,8 +141,8 @@ def _by_cost(figure: Figure, axes: Axes, generations: np.ndarray, scores: np.nda
 
 
 def _dots(scores: np.ndarray) -> dict[str, Any]:
-    """Many candidates are small dots of pixels, so that the page stays small."""
-    return {"s": 10, "rasterized": True} if len(scores) > 300 else {"s": 25}
+    """Many candidates are small dots of pixels."""
+    return {"s": 10, "rasterized": True} if len(scores) > theme.DENSE else {"s": 25}
 
 
 WRITTEN_BLOCKS = 10  # with more blocks than this, the shares are not written into the cells

@@ -95,7 +95,7 @@ def batch_norm_memory(running: Mapping[str, Any], batches: Mapping[str, Mapping[
         look: dict[str, Any] = {"marker": theme.MARKERS[row % 8], "color": theme.PALETTE[row % len(theme.PALETTE)]}
         for panel, kind in zip(axes[2 * row : 2 * row + 2], ("mean", "variance"), strict=True):
             x, y = (np.asarray(values[kind], dtype=float) for values in (running, batch))
-            panel.scatter(x, y, s=9, alpha=0.6, linewidths=0, rasterized=len(x) > 300, **look)
+            panel.scatter(x, y, s=9, alpha=0.6, linewidths=0, rasterized=len(x) > theme.DENSE, **look)
             if kind == "variance":
                 panel.set(xscale="log", yscale="log")
             ends = [x.min(), x.max()]

@@ -18,7 +18,7 @@ def against_real(
     figure, axes = theme.panels(rows=len(others), height=1.9 * len(others) + 0.5, sharex=True)
     for number, (panel, (name, values)) in enumerate(zip(axes, others.items(), strict=True)):
         marker, colour = theme.MARKERS[number], theme.PALETTE[number]
-        dense = len(real) > 300
+        dense = len(real) > theme.DENSE
         look: dict[str, Any] = {"markersize": 3 if dense else 4.5, "alpha": 0.4 if dense else 0.6, "rasterized": dense}
         panel.plot(real, values, linestyle="none", marker=marker, color=colour, **look)
         panel.set_ylabel(name.replace("_", " "))
@@ -117,6 +117,6 @@ def judges(
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}".replace("-", "\N{MINUS SIGN}"))
     axes.set_yticks(range(count), names)
     axes.set_ylim(count - 0.5, -0.5)
-    axes.set(xlabel=what, ylabel="ranked by", title=title)
+    axes.set(xlabel=what, title=title)
     figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=2)
     return figure

@@ -22,6 +22,7 @@ _COLOURS = "#0173b2 #de8f05 #029e73 #d55e00 #cc78bc #ca9161 #fbafe4 #949494 #ece
 PALETTE: list[tuple[float, float, float]] = [to_rgb(colour) for colour in _COLOURS.split()]
 MARKERS = "osD^vPX*"
 DASHES = ("-", "--", "-.", ":")
+DENSE = 300  # more dots than these are drawn as pixels, so that a page stays small
 SEQUENTIAL, DIVERGING = "cividis", "PuOr"
 ACCURACY = "accuracy on real test images"  # what figures of networks show where they are not told otherwise
 REFERENCE: dict[str, Any] = {"color": "0.35", "linewidth": 1.0, "linestyle": (0, (4, 3))}
