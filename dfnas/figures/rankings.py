@@ -117,6 +117,6 @@ def judges(
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}".replace("-", "\N{MINUS SIGN}"))
     axes.set_yticks(range(count), names)
     axes.set_ylim(count - 0.5, -0.5)
-    axes.set(xlabel=what, title=title)
+    axes.set(xlabel=what, ylabel="judge or source", title=title)
     figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=2)
     return figure
