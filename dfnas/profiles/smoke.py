@@ -67,7 +67,7 @@ SETTINGS = variant(
         "architecture_rate": 0.1,
         "labels": "online",
         "temperature": 1.0,
-        "latency": {"batch": 4, "repeats": 3, "networks": 5},
+        "latency": {"batch": 4, "repeats": 9, "networks": 5},
         "scratch": RECALIBRATED,
     },
     consistency={

@@ -67,8 +67,8 @@ def _supernet(name: str, settings: Settings, path: str, recipe: TrainingSettings
 def _latency(settings: Settings, path: str) -> dict[str, Any]:
     """The measurements of operators and networks, each of which lasts for some calls at least."""
     measured = settings.proxylessnas.latency
-    # Two whole passes at least, a network for each operation and the random ones; these once more by themselves.
-    count = 2 * (len(mbconv.SIZES) + 2 * measured.networks) * measured.repeats
+    # Two whole passes at least, of a network for each operation and the random ones.
+    count = 2 * (len(mbconv.SIZES) + measured.networks) * measured.repeats
     each = costs.cost_of(path, settings, settings.proxylessnas.scratch.side)
     row = costs.cost_row(
         "latency",

@@ -45,7 +45,7 @@ def compute(settings: Settings) -> dict[str, Artefact]:
     artefacts, labels = held(origins), scratch.searches(settings, chapter.scratch)
     if isinstance(table, Artefact):
         artefacts["latency"] = table
-    artefacts["latency-networks"] = latency.networks_stage(latency.table_stage(settings), settings)
+    artefacts["latency-networks"] = latency.table_stage(settings)
     calls = {
         label: functools.partial(_on_source, origins[name], table, settings, teacher, seed)
         for label, (name, seed) in labels.items()

@@ -11,9 +11,9 @@ import json
 import math
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import scipy  # brings scipy.stats where it is first asked for, which takes half a second
@@ -31,9 +31,9 @@ from dfnas.runtime.files import write_json
 from dfnas.runtime.progress import bar
 from dfnas.search import scratch
 
-VERSION = 2  # of the stages
+VERSION = 3  # of the stage
 FORMAT = 2  # of the file
-TABLE = "latency.json"
+TABLE, NETWORKS = "latency.json", "networks.json"
 ABOUT = 2e-4  # seconds that a chain's measurement lasts at least: long ones would be interrupted by other programs
 LIMIT = 0.5  # share by which whole networks may differ in the mean from a table that is believed
 TRIES = 3
@@ -41,7 +41,6 @@ QUIET = 0.5  # load a core, before, from which on a table says that the machine 
 EVEN = 1.5  # likewise, of the typical operator, the upper over the lower quartile
 
 Chain = list[tuple[str, nn.Module]]  # parts of a network, by name, in their order
-Result = TypeVar("Result")
 
 
 def table(settings: Settings) -> Artefact | Path:
@@ -61,17 +60,21 @@ def table(settings: Settings) -> Artefact | Path:
 
 
 def table_stage(settings: Settings) -> Artefact:
-    """The stage that measures a table on this machine; its key knows of the kind of device, and not of machines."""
+    """The stage that measures a table on this machine, and random networks as wholes beside it.
+
+    Writes latency.json and networks.json. Its key knows of the kind of device, and not of machines.
+    """
     chapter, space, side = _chapter(settings)
 
     def work(folder: Path) -> None:
-        write(folder / TABLE, settings)
+        made, networks = believed(settings)
+        write_json(folder / TABLE, made)
+        write_json(folder / NETWORKS, networks)
 
-    ends = {"classes": settings.data.classes, "channels": settings.data.channels}
-    how: dict[str, Any] = {"batch": chapter.latency.batch, "repeats": chapter.latency.repeats}
-    how["device"] = devices.device(settings.run).type
+    how: dict[str, Any] = {"classes": settings.data.classes, "channels": settings.data.channels}
+    how |= {"latency": chapter.latency, "seed": settings.seed, "device": devices.device(settings.run).type}
     return stages.stage(
-        "proxyless-latency", work, {"space": space, "side": side, **ends, **how}, version=VERSION, run=settings.run
+        "proxyless-latency", work, {"space": space, "side": side, **how}, version=VERSION, run=settings.run
     )
 
 
@@ -83,7 +86,14 @@ def identity(chosen: Artefact | Path) -> Artefact | str:
 
 
 def write(path: Path, settings: Settings) -> dict[str, Any]:
-    """Measure every operator of the chapter's space and write the table, with versions, machine and its load.
+    """Measure every operator of the chapter's space and write the table; raises as `believed` does."""
+    made, _ = believed(settings)
+    write_json(path, made)
+    return made
+
+
+def believed(settings: Settings) -> tuple[dict[str, Any], dict[str, list[Any]]]:
+    """A table with versions, machine and its load, and the `measure_table` of the same rounds that it agrees with.
 
     Raises
     ------
@@ -91,41 +101,39 @@ def write(path: Path, settings: Settings) -> dict[str, Any]:
         Three times over, whole networks took quite another time than the sum over the table: the machine is busy.
     """
     load = machine.load()
-    made = _believed(lambda: _measure_table(settings), lambda made: made["bias"])
-    made["load"] = load
-    made["busy"] = load > QUIET or made["spread"] > EVEN
-    write_json(path, made)
-    return made
+    for _ in range(TRIES):
+        made, networks = measure_table(settings)
+        if abs(made["bias"]) <= LIMIT:
+            made |= {"load": load, "busy": load > QUIET or made["spread"] > EVEN}
+            return made, networks
+    raise UserError(
+        f"the latencies of operators are {made['bias']:+.0%} off what networks take, "
+        f"at a load of {machine.load():.1f} a core: measure again when nothing else runs on this machine"
+    )
 
 
-def _measure_table(settings: Settings) -> dict[str, Any]:
-    """A table, and the bias of its predictions of random networks that were measured in the same rounds."""
+def measure_table(settings: Settings) -> tuple[dict[str, Any], dict[str, list[Any]]]:
+    """A table, and random networks that were measured in the same rounds, as columns.
+
+    Columns: architecture, predicted and measured milliseconds (with quartiles), multiply-adds. A machine that is
+    slower for a while is so for both: what they differ by is what a sum leaves out.
+    """
     chapter, _, _ = _chapter(settings)
     drawn = _random_networks(settings)
     times = measure([*chains(settings), *drawn.values()], chapter.latency.batch, settings, "operators and networks")
     rows = {name: row for name, row in times.items() if name not in drawn}
     made = {"format": FORMAT, "unit": "milliseconds", **conditions(settings), "operators": rows}
-    measured = [times[text]["low"] for text in drawn]
-    predicted = [predict(made, mbconv.from_text(text)[0], settings) for text in drawn]
-    made["bias"] = _bias(predicted, measured)
+    networks: dict[str, list[Any]] = {
+        "architecture": list(drawn),
+        "predicted": [predict(made, mbconv.from_text(text)[0], settings) for text in drawn],
+        "measured": [times[text]["low"] for text in drawn],
+        "low": [times[text]["low"] for text in drawn],
+        "high": [times[text]["high"] for text in drawn],
+        "macs": [scratch.macs(text, settings, chapter.scratch) for text in drawn],
+    }
+    made["bias"] = errors(networks)["bias"]
     made["spread"] = float(np.median([row["high"] / row["low"] for row in rows.values()]))
-    return made
-
-
-def _believed(attempt: Callable[[], Result], bias: Callable[[Result], float]) -> Result:
-    """The first of a few attempts whose predictions are right by and large."""
-    for _ in range(TRIES):
-        result = attempt()
-        if abs(off := bias(result)) <= LIMIT:
-            return result
-    raise UserError(
-        f"the latencies of operators are {off:+.0%} off what networks take, at a load of {machine.load():.1f} a core: "
-        "measure again when nothing else runs on this machine"
-    )
-
-
-def _bias(predicted: Sequence[float], measured: Sequence[float]) -> float:
-    return float(np.mean(np.divide(predicted, measured) - 1))
+    return made, networks
 
 
 def conditions(settings: Settings) -> dict[str, Any]:
@@ -290,49 +298,8 @@ def _random_networks(settings: Settings) -> dict[str, Chain]:
     return {text: [(text, models.build(text, data.classes, data.channels, seed=0))] for text in texts}
 
 
-def networks_stage(measured: Artefact, settings: Settings) -> Artefact:
-    """The stage that measures random networks as wholes, beside what a table of this machine predicts.
-
-    Writes networks.json. A table that was brought from elsewhere says nothing about what is measured here.
-    """
-    chapter, space, side = _chapter(settings)
-
-    def work(folder: Path) -> None:
-        write_json(folder / "networks.json", measure_networks(read(measured), settings))
-
-    resolved = {"space": space, "side": side, "latency": chapter.latency, "seed": settings.seed}
-    return stages.stage(
-        "proxyless-latency-networks", work, resolved, inputs=[measured], version=VERSION, run=settings.run
-    )
-
-
-def measure_networks(made: Mapping[str, Any], settings: Settings) -> dict[str, list[Any]]:
-    """Random networks as columns: architecture, predicted and measured milliseconds (with quartiles), multiply-adds.
-
-    Raises
-    ------
-    UserError
-        They took quite another time than was predicted, three times over: the machine is busy, or it was.
-    """
-    chapter, _, _ = _chapter(settings)
-    drawn = _random_networks(settings)
-    predicted = [predict(made, mbconv.from_text(text)[0], settings) for text in drawn]
-    times = _believed(
-        lambda: measure(list(drawn.values()), made["batch"], settings, "networks"),
-        lambda times: _bias(predicted, [times[text]["low"] for text in drawn]),
-    )
-    return {
-        "architecture": list(drawn),
-        "predicted": predicted,
-        "measured": [times[text]["low"] for text in drawn],
-        "low": [times[text]["low"] for text in drawn],
-        "high": [times[text]["high"] for text in drawn],
-        "macs": [scratch.macs(text, settings, chapter.scratch) for text in drawn],
-    }
-
-
 def errors(networks: Mapping[str, Sequence[float]]) -> dict[str, float]:
-    """How far predictions lie from measurements, of `measure_networks`.
+    """How far predictions lie from measurements, the columns of `measure_table`.
 
     `error` is the mean of |predicted - measured| / measured, `bias` that of the signed quotient; `spread` is `error`
     when all predictions are first scaled to the right mean. `spearman_predicted` and `spearman_macs` are rank
