@@ -29,6 +29,7 @@ from dfnas.search import scratch, supernets
 from dfnas.synthesis import sets
 
 VERSION = 2
+TILT = 15.0  # at most, times the widest range of costs within a block
 # Settings of the architecture parameters, which a warm-up leaves alone.
 ARCHITECTURE = (
     *("updates", "delay", "update", "samples", "baseline_rate", "architecture_rate", "architecture_betas"),
@@ -54,7 +55,7 @@ def compute(settings: Settings) -> dict[str, Artefact]:
         artefacts |= {f"warm-up-{label}": warm_up, f"search-{label}": search}
     searches = [artefacts[f"search-{label}"] for label in labels]
     artefacts["random"] = scratch.random_stage(
-        "proxyless-random", settings, chapter.scratch, searches, lambda generator: random_text(settings, generator)
+        "proxyless-like-cost", settings, chapter.scratch, searches, lambda generator: random_text(settings, generator)
     )
     others = (teacher, chapter.space.dropout, chapter.temperature)
     artefacts |= scratch.band(settings, chapter.scratch, "proxyless", artefacts, *others)
@@ -92,9 +93,18 @@ def space_of(settings: Settings) -> Space:
 
 
 def random_text(settings: Settings, generator: torch.Generator) -> str:
-    """A random architecture in its text form."""
-    space = space_of(settings)
-    return mbconv.to_text(mbconv.random_choices(space, generator), space)
+    """A random architecture in its text form, of any cost; of those that cost the same each is as likely.
+
+    Uniform draws cost what most architectures do, and hardly ever as little as what a search finds. So each block draws
+    an operation with a probability in proportion to exp(-tilt x multiply-adds), where the tilt is the path's own, drawn
+    uniformly: given the tilt, the probability of a path depends on nothing but its cost.
+    """
+    space, side = space_of(settings), settings.proxylessnas.scratch.side or settings.data.region
+    rows = [torch.tensor(row, dtype=torch.float64) for row in mbconv.block_macs(space, side)]
+    widest = max(float(row.max() - row.min()) for row in rows)
+    tilt = TILT / widest * float(2 * torch.rand((), generator=generator, dtype=torch.float64) - 1)
+    drawn = [torch.multinomial((-tilt * row).softmax(0), 1, generator=generator) for row in rows]
+    return mbconv.to_text([int(choice) for choice in drawn], space)
 
 
 def costs_of(settings: Settings, table: Artefact | Path) -> binarisation.Costs:
