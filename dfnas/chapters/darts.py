@@ -25,7 +25,7 @@ from dfnas.profiles import DartsSettings, Settings
 from dfnas.runtime import devices, processes, stages, statistics
 from dfnas.runtime.artefacts import Artefact
 from dfnas.runtime.files import write_tensors
-from dfnas.search import scratch, standings
+from dfnas.search import scratch, standings, tilting
 from dfnas.search.architecture_update import ArchitectureUpdate
 from dfnas.synthesis import sets
 from dfnas.training import evaluation, loop, losses
@@ -45,11 +45,11 @@ def compute(settings: Settings) -> dict[str, Artefact]:
     searches = processes.made(calls, settings.run, "searches")
     artefacts = held(origins) | searches
     artefacts["random"] = scratch.random_stage(
-        "darts-random",
+        "darts-like-cost",
         settings,
         chapter.scratch,
         list(searches.values()),
-        lambda generator: _random_text(chapter, generator),
+        lambda generator: random_texts(settings)(generator),
     )
     temperature = chapter.temperature
     artefacts |= scratch.band(settings, chapter.scratch, "darts", artefacts, teacher, temperature=temperature)
@@ -81,8 +81,52 @@ def _size(chapter: DartsSettings) -> space.Size:
     return space.Size(chapter.scratch_channels, chapter.scratch_cells)
 
 
-def _random_text(chapter: DartsSettings, generator: torch.Generator) -> str:
-    return space.to_text(space.random_genotype(generator), _size(chapter))
+@functools.lru_cache(maxsize=1)
+def random_texts(settings: Settings) -> Callable[[torch.Generator], str]:
+    """Draws random genotypes in their text form, of any cost in multiply-adds (`search.tilting`).
+
+    The parts are the nodes of both cells; the options of a node are two different predecessors, with an operation each.
+    """
+    prices = _prices(settings)
+    nodes = [(kind, list(_options(2 + node))) for kind in ("normal", "reduce") for node in range(space.NODES)]
+    rows = [
+        torch.tensor(
+            [sum(prices[kind, at < 2, name] for name, at in option) for option in options], dtype=torch.float64
+        )
+        for kind, options in nodes
+    ]
+
+    def draw(generator: torch.Generator) -> str:
+        chosen = zip(nodes, tilting.draw(rows, generator), strict=True)
+        edges = tuple(itertools.chain(*(options[option] for (_, options), option in chosen)))
+        middle = 2 * space.NODES
+        return space.to_text(space.Genotype(edges[:middle], edges[middle:]), _size(settings.darts))
+
+    return draw
+
+
+def _options(predecessors: int) -> Iterable[tuple[space.Edge, space.Edge]]:
+    for one, other in itertools.combinations(range(predecessors), 2):
+        for first, second in itertools.product(space.PRIMITIVES[1:], repeat=2):
+            yield (first, one), (second, other)
+
+
+def _prices(settings: Settings) -> dict[tuple[str, bool, str], int]:
+    """Multiply-adds of an operation by kind of cell and by whether it reads one of the cell's two inputs.
+
+    Counted in networks that differ in this edge alone, from one in which the edge is the identity of an inner node.
+    """
+
+    def cost(kind: str, at: int, name: str) -> int:
+        skips = (("skip_connect", 0), ("skip_connect", 1)) * space.NODES
+        cells = {"normal": skips, "reduce": skips} | {kind: (*skips[:-2], (name, at), ("skip_connect", 3))}
+        return scratch.macs(
+            space.to_text(space.Genotype(**cells), _size(settings.darts)), settings, settings.darts.scratch
+        )
+
+    edges = itertools.product(("normal", "reduce"), (True, False), space.PRIMITIVES[1:])
+    least = {kind: cost(kind, 2, "skip_connect") for kind in ("normal", "reduce")}
+    return {(kind, outer, name): cost(kind, 0 if outer else 2, name) - least[kind] for kind, outer, name in edges}
 
 
 def search_stage(origin: Origin, settings: Settings, teacher: Teacher, seed: int) -> Artefact:

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -191,29 +190,6 @@ def metrics(sets: Sets, profile: str) -> dict[str, Any]:
     found["experiments"] = len(EXPERIMENTS)
     found["paper_numbers"] = sum(item.paper != UNKNOWN for item in EXPERIMENTS)
     return found
-
-
-def audit(record: Mapping[str, Any], sets: Sets) -> list[str]:
-    """The names under which a record of this chapter disagrees with the records of `sets`, its own profile's first.
-
-    A digit that was changed afterwards, in this record or in one that it read, is found here. Of other profiles'
-    records only the book's own profile has to know the latest: their runs are published one after the other.
-    """
-    profile, kept = record["profile"], record["metrics"]
-    expected = records.flat(metrics(sets, profile))
-    own = f"digest_{_identifier(profile)}_"
-    names = [
-        name
-        for name in sorted({*kept, *expected})
-        if profile == paths.BOOK or name.startswith(own) or not name.startswith(("digest_", "paper_scale_runs"))
-    ]
-    return [name for name in names if not _same(kept.get(name), expected.get(name))]
-
-
-def _same(first: Any, second: Any) -> bool:
-    if isinstance(first, float) and isinstance(second, float):
-        return math.isclose(first, second, rel_tol=1e-12)  # the last bits of an interval are the machine's
-    return first == second
 
 
 def _identifier(text: str) -> str:

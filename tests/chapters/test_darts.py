@@ -13,7 +13,7 @@ from dfnas import profiles
 from dfnas.chapters import darts, index
 from dfnas.data import sources
 from dfnas.errors import UserError
-from dfnas.models.darts import DARTS_V1, DARTS_V2, Size, to_text
+from dfnas.models.darts import DARTS_V1, DARTS_V2, Size, from_text, to_text
 from dfnas.models.darts_supernet import Supernet
 from dfnas.profiles import RunSettings
 from dfnas.runtime import devices
@@ -224,6 +224,30 @@ def test_undecided_edges_have_the_entropy_of_eight_operations():
     assert float(darts.entropy(decided)) == pytest.approx(0.0, abs=1e-6)
     assert float(darts.skip_share(decided)) == pytest.approx(1.0)
     assert float(darts.skip_share(torch.zeros(2, 14, 8))) == pytest.approx(1 / 8)
+
+
+def test_the_prices_of_edges_add_up_to_the_cost_of_a_genotype():
+    """Of genotypes that read what they like: but for a constant, the sum over their edges is their multiply-adds."""
+    generator, prices = torch.Generator().manual_seed(0), darts._prices(SETTINGS)
+    constants = set()
+    for _ in range(6):
+        genotype = darts.space.random_genotype(generator)
+        text = to_text(genotype, Size(SETTINGS.darts.scratch_channels, SETTINGS.darts.scratch_cells))
+        edges = [(kind, at < 2, name) for kind in ("normal", "reduce") for name, at in getattr(genotype, kind)]
+        constants.add(scratch.macs(text, SETTINGS, SETTINGS.darts.scratch) - sum(prices[edge] for edge in edges))
+    assert len(constants) == 1
+    assert constants.pop() > 0
+
+
+def test_random_genotypes_are_as_cheap_and_as_dear_as_any():
+    draw, generator = darts.random_texts(SETTINGS), torch.Generator().manual_seed(0)
+    recipe = SETTINGS.darts.scratch
+    uniform = [to_text(darts.space.random_genotype(generator), from_text(draw(generator))[1]) for _ in range(30)]
+    low, *_, high = sorted(scratch.macs(text, SETTINGS, recipe) for text in uniform)
+    found = [scratch.macs(draw(generator), SETTINGS, recipe) for _ in range(30)]
+    assert sum(value < low for value in found) > 5
+    assert sum(value > high for value in found) > 5
+    assert len({draw(generator) for _ in range(30)}) > 20
 
 
 def test_agreement_counts_the_edges_in_common():

@@ -14,6 +14,8 @@ from dfnas.runtime import artefacts, paths, stages
 from dfnas.runtime.statistics import Interval
 from dfnas.search import html_table
 
+from claims.audit import audit
+
 SETTINGS = profiles.load("smoke")
 
 
@@ -111,9 +113,9 @@ def test_an_estimate_goes_into_the_page_s_record_whole():
     found = results.metrics(sets, "smoke")
     assert found["estimate_spos_not_below_real"] == Interval(0.5, -0.4, 1.4)
     page = {"profile": "smoke", "metrics": records.flat(found)}
-    assert results.audit(page, sets) == []
+    assert audit(page, sets) == []
     page["metrics"]["estimate_spos_not_below_real_low"] = 0.4
-    assert results.audit(page, sets) == ["estimate_spos_not_below_real_low"]
+    assert audit(page, sets) == ["estimate_spos_not_below_real_low"]
 
 
 def test_tables_are_escaped_and_their_rows_have_headings():

@@ -25,11 +25,10 @@ from dfnas.profiles import Settings, TrainingSettings
 from dfnas.runtime import processes, stages
 from dfnas.runtime.artefacts import Artefact
 from dfnas.runtime.files import write_json, write_tensors
-from dfnas.search import scratch, supernets
+from dfnas.search import scratch, supernets, tilting
 from dfnas.synthesis import sets
 
 VERSION = 2
-TILT = 15.0  # at most, times the widest range of costs within a block
 # Settings of the architecture parameters, which a warm-up leaves alone.
 ARCHITECTURE = (
     *("updates", "delay", "update", "samples", "baseline_rate", "architecture_rate", "architecture_betas"),
@@ -93,18 +92,10 @@ def space_of(settings: Settings) -> Space:
 
 
 def random_text(settings: Settings, generator: torch.Generator) -> str:
-    """A random architecture in its text form, of any cost; of those that cost the same each is as likely.
-
-    Uniform draws cost what most architectures do, and hardly ever as little as what a search finds. So each block draws
-    an operation with a probability in proportion to exp(-tilt x multiply-adds), where the tilt is the path's own, drawn
-    uniformly: given the tilt, the probability of a path depends on nothing but its cost.
-    """
+    """A random architecture in its text form, of any cost in multiply-adds (`search.tilting`)."""
     space, side = space_of(settings), settings.proxylessnas.scratch.side or settings.data.region
     rows = [torch.tensor(row, dtype=torch.float64) for row in mbconv.block_macs(space, side)]
-    widest = max(float(row.max() - row.min()) for row in rows)
-    tilt = TILT / widest * float(2 * torch.rand((), generator=generator, dtype=torch.float64) - 1)
-    drawn = [torch.multinomial((-tilt * row).softmax(0), 1, generator=generator) for row in rows]
-    return mbconv.to_text([int(choice) for choice in drawn], space)
+    return mbconv.to_text(tilting.draw(rows, generator), space)
 
 
 def costs_of(settings: Settings, table: Artefact | Path) -> binarisation.Costs:
