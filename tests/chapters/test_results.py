@@ -4,6 +4,7 @@ import json
 import re
 
 import pytest
+from claims.audit import audit
 
 from dfnas import profiles, records
 from dfnas.chapters import results
@@ -13,8 +14,6 @@ from dfnas.records import claims
 from dfnas.runtime import artefacts, paths, stages
 from dfnas.runtime.statistics import Interval
 from dfnas.search import html_table
-
-from claims.audit import audit
 
 SETTINGS = profiles.load("smoke")
 
