@@ -31,6 +31,7 @@ VERSION = 3
 REAL = {"real_same_count": "hard", "real_soft_same_count": "stored"}
 COLUMNS = {"accuracy": "arms", "agreement": "agreements"}  # of the evaluation, by measure
 MEASURES = ("semantics", "diversity", "domain_gap")
+ONCE = ("noregion", "control", "noise", *REAL)  # no claim is about their spread: of several sets, a student of each
 # Arms less others, in a record.
 PAIRS = (
     *(("round0", "hard"), ("calibrated", "round0"), ("calibrated", "hard"), ("together", "calibrated")),
@@ -56,10 +57,11 @@ def arms(settings: Settings) -> dict[str, tuple[str, str | int, Any]]:
     }
 
 
-def repeats(settings: Settings) -> list[tuple[int, int]]:
+def repeats(settings: Settings, arm: str) -> list[tuple[int, int]]:
     """The seed of a set and that of a student, of each repeat of an arm, set by set."""
     chapter, first = settings.calibration, settings.seed
-    return [(first + s, first + k) for s in range(chapter.sets) for k in range(chapter.seeds)]
+    students = 1 if chapter.sets > 1 and arm in ONCE else chapter.seeds
+    return [(first + s, first + k) for s in range(chapter.sets) for k in range(students)]
 
 
 def compute(settings: Settings) -> dict[str, Artefact]:
@@ -73,13 +75,13 @@ def compute(settings: Settings) -> dict[str, Artefact]:
     made = {seed: _sets(dataclasses.replace(settings, seed=seed), teacher) for seed in seeds}
     for arm, (name, rounds, labels) in arms(settings).items():
         count = chapter.images // (chapter.rounds if (name, rounds) == ("synthesis", "all") else 1)
-        for of_set, seed in repeats(settings):
+        for of_set, seed in repeats(settings, arm):
             label = f"arm-{arm}-{of_set}-{seed}"
             given = (teacher, _student(labels, chapter), made[of_set][name], seed, rounds, count)
             calls[label] = functools.partial(students.set_stage, label, settings, *given)
     learn = presence.has_train(settings.data)
     for arm in REAL if learn else ():
-        for repeat in repeats(settings):
+        for repeat in repeats(settings, arm):
             calls[f"arm-{arm}-{repeat[0]}-{repeat[1]}"] = functools.partial(_real_stage, arm, settings, teacher, repeat)
     artefacts = {f"{name}-{seed}": each for seed in seeds[1:] for name, each in made[seed].items()}
     artefacts |= made[settings.seed] | processes.made(calls, settings.run, "students") | held_out(settings, teacher)
@@ -106,19 +108,19 @@ def _student(labels: Any, chapter: CalibrationSettings) -> StudentSettings:
 
 def plan(settings: Settings) -> list[dict[str, Any]]:
     """Sets and students of the arms."""
-    chapter = settings.calibration
+    chapter, learn = settings.calibration, presence.has_train(settings.data)
     rounds, single = set_settings(settings)
-    learn, count = presence.has_train(settings.data), chapter.sets * chapter.seeds
-    others = len(arms(settings)) - 1 + learn * len(REAL)  # less the one with online labels
-    stored = dataclasses.replace(chapter.student, labels="stored")
-    row = costs.student(f"arms x {others} x {count}", settings, stored, chapter.images)
-    online = dataclasses.replace(chapter.student, labels="online")
-    online_row = costs.student(f"online arm x {count}", settings, online, chapter.images)
+    counts = {arm: len(repeats(settings, arm)) for arm in (*arms(settings), *(REAL if learn else ()))}
+
+    def trained(name: str, labels: Any, count: int) -> dict[str, Any]:
+        student = dataclasses.replace(chapter.student, labels=labels)
+        return costs.times(costs.student(f"{name} x {count}", settings, student, chapter.images), count)
+
     return [
         costs.times(costs.synthetic_set("synthesis", settings, rounds), chapter.sets),
         costs.times(costs.synthetic_set("jitter and whole canvas", settings, single), 2 * chapter.sets),
-        costs.times(row, others * count),
-        costs.times(online_row, count),
+        trained("students", "stored", sum(counts.values()) - counts["online"]),
+        trained("students, online labels", "online", counts["online"]),
         costs.verifier(settings) if learn else costs.held_out(settings),
     ]
 
@@ -171,9 +173,10 @@ def _evaluate(folder: Path, settings: Settings, teacher: Teacher, artefacts: dic
     chapter, result = settings.calibration, dict[str, Any]()
 
     def accuracies(arm: str, test: Source) -> list[list[float]]:
-        folders = [artefacts[f"arm-{arm}-{of_set}-{seed}"].folder for of_set, seed in repeats(settings)]
+        folders = [artefacts[f"arm-{arm}-{of_set}-{seed}"].folder for of_set, seed in repeats(settings, arm)]
         found = [students.accuracy(folder, settings, chapter.student, test) for folder in folders]
-        return [found[first : first + chapter.seeds] for first in range(0, len(found), chapter.seeds)]
+        each = len(found) // chapter.sets
+        return [found[first : first + each] for first in range(0, len(found), each)]
 
     # A student is tested under the normalisation that it learned with.
     for measure, test in judges(artefacts, settings, teacher).items():
@@ -338,9 +341,9 @@ def metrics(results: Mapping[str, Any], settings: Settings) -> dict[str, Any]:
     return found
 
 
-def flat(arms: Mapping[str, Sequence[Sequence[float]]]) -> dict[str, list[float]]:
-    """Each arm's values, a student each, set after set."""
-    return {arm: [value for values in each for value in values] for arm, each in arms.items()}
+def units(arms: Mapping[str, Sequence[Sequence[float]]]) -> dict[str, list[float]]:
+    """What each arm's interval is over: a mean for each set, or of a single set its students."""
+    return {arm: [statistics.mean(one) for one in sets] if len(sets) > 1 else [*sets[0]] for arm, sets in arms.items()}
 
 
 def accuracies(arms: Mapping[str, Sequence[Sequence[float]]]) -> dict[str, Any]:
@@ -348,12 +351,12 @@ def accuracies(arms: Mapping[str, Sequence[Sequence[float]]]) -> dict[str, Any]:
 
     Differences are paired within a set, and their interval is over the means of sets; of a single one, over its seeds.
     """
-    units = {arm: [statistics.mean(one) for one in sets] if len(sets) > 1 else sets[0] for arm, sets in arms.items()}
-    found: dict[str, Any] = {f"student_accuracy_{arm}": statistics.summary(values) for arm, values in units.items()}
-    students = [one for arm, sets in arms.items() if arm not in ("control", "noise", *REAL) for one in sets]
+    means = units(arms)
+    found: dict[str, Any] = {f"student_accuracy_{arm}": statistics.summary(values) for arm, values in means.items()}
+    students = [one for arm, sets in arms.items() if arm not in ONCE for one in sets]
     found["pooled_std"] = statistics.pooled_deviation(students)
     found["largest_std"] = max(map(statistics.deviation, students))
     for one, other in PAIRS:
         if one in arms:
-            found[f"difference_{one}_{other}"] = statistics.paired_difference(units[one], units[other]).scaled(100)
+            found[f"difference_{one}_{other}"] = statistics.paired_difference(means[one], means[other]).scaled(100)
     return found

@@ -17,11 +17,8 @@ HEADS = ("profile", "seed", "overrides", "chapter", "metric", "value", "low", "h
 def good_records(own: bool = True) -> list[dict[str, Any]]:
     """The records of good runs: those of runs/ (`own`), and the published ones of which runs/ has none of its own."""
     published = paths.published(paths.BOOK)
-    folders = [
-        paths.runs().glob("*/*.json") if own else (),
-        published.glob("*.json"),
-        published.glob("records/*/*.json"),
-    ]
+    runs = paths.runs().glob("*/*.json") if own else ()
+    folders = [runs, published.glob("*.json"), published.glob("records/*/*.json")]
     found: dict[tuple, dict[str, Any]] = {}
     for path in (path for files in folders for path in sorted(files)):
         record = _good(path)

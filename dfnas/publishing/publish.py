@@ -22,6 +22,7 @@ from dfnas.runtime.files import write_text
 
 NOTEBOOK_BYTES = 1_000_000
 FOLDER_BYTES = 8_000_000
+BINARY = ("image/png", "image/jpeg")
 
 
 def publish(names: Sequence[str], settings: Settings) -> list[Path]:
@@ -62,12 +63,8 @@ def stage(name: str, settings: Settings, folder: Path) -> list[Path]:
         notebooks.read_notebook(run / f"{name}.ipynb"), notebooks.read_notebook(notebooks.source(name)), facts, name
     )
     notebooks.write_notebook(notebook, folder / f"{name}.ipynb")
-    attached = facts.get("attachments", [])
-    return [
-        folder / f"{name}.ipynb",
-        record,
-        *(Path(shutil.copy2(run / f"{name}.{item}.json", folder)) for item in attached),
-    ]
+    attached = [Path(shutil.copy2(run / f"{name}.{item}.json", folder)) for item in facts.get("attachments", [])]
+    return [folder / f"{name}.ipynb", record, *attached]
 
 
 def check(files: Sequence[Path], target: Path) -> None:
@@ -77,10 +74,8 @@ def check(files: Sequence[Path], target: Path) -> None:
         if place:
             raise UserError(f"not published: {file.name} names a place of this machine, {place!r}: keep it out")
         if file.suffix == ".ipynb" and file.stat().st_size > NOTEBOOK_BYTES:
-            raise UserError(
-                f"not published: {file.name} has {file.stat().st_size / 1e6:.1f} MB of at most "
-                f"{NOTEBOOK_BYTES / 1e6:.0f}: draw less, or fewer dots an inch"
-            )
+            size = f"{file.stat().st_size / 1e6:.1f} MB of at most {NOTEBOOK_BYTES / 1e6:.0f}"
+            raise UserError(f"not published: {file.name} has {size}: draw less, or fewer dots an inch")
     new = {target / file.name: file.stat().st_size for file in files}
     old = {file: file.stat().st_size for file in paths.published(paths.BOOK).rglob("*") if file.is_file()}
     total = sum({**old, **new}.values())
@@ -112,17 +107,12 @@ def _texts(notebook: dict[str, Any]) -> list[str]:
     return texts
 
 
-BINARY = ("image/png", "image/jpeg")
-
-
 def _stage_record(name: str, settings: Settings, folder: Path) -> Path:
     return Path(shutil.copy2(paths.run_folder(settings) / f"{name}.json", folder))
 
 
 def _copy(files: Sequence[Path], target: Path) -> list[Path]:
     paths.make_folder(target)
-    copies = []
     for file in files:
         write_text(target / file.name, file.read_text(encoding="utf-8"))
-        copies.append(target / file.name)
-    return copies
+    return [target / file.name for file in files]

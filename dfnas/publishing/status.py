@@ -11,6 +11,7 @@ from typing import Any
 
 from dfnas import records
 from dfnas.errors import UserError
+from dfnas.profiles import NAMES as PROFILES
 from dfnas.profiles import Settings
 from dfnas.publishing import notebooks
 from dfnas.records import provenance
@@ -64,9 +65,18 @@ def _fresh(name: str, settings: Settings, record: dict[str, Any], failed: dict[s
     why = staleness(record, notebooks.read_notebook(notebooks.source(name)), keys)
     if why:
         return State("stale", why, record)
-    modules = record.get("modules", {})
-    today = provenance.module_digests(list(modules)) == modules
-    return State("good" if today else "older code", f"a later run {failed['verdict']}" if failed else "", record)
+    word = "older code" if is_older_code(record) else "good"
+    return State(word, f"a later run {failed['verdict']}" if failed else "", record)
+
+
+def is_older_code(record: Mapping[str, Any]) -> bool:
+    """Whether a module that the run imported has changed since, docstrings and comments aside.
+
+    The files of profiles do not count: they hold values, and what a chapter takes of these is in its stages' keys.
+    """
+    values = {f"dfnas.profiles.{name.replace('-', '_')}" for name in PROFILES}
+    code = {name: digest for name, digest in record.get("modules", {}).items() if name not in values}
+    return provenance.module_digests(list(code)) != code
 
 
 def stage_keys(name: str, settings: Settings) -> dict[str, str]:

@@ -265,6 +265,11 @@ def test_card_says_how_the_page_was_computed(made_up_book: Path) -> None:
     assert saved == made_up.record("02-synthesis", attachments=["frames"])
 
 
+def test_card_offers_the_values_of_all_seeds_where_the_run_attached_them() -> None:
+    targets = [[link["reftarget"] for link in card.links("04-darts", attached)] for attached in ([], ["values"])]
+    assert targets == [["04-darts.json"], ["04-darts.json", "04-darts.values.json"]]
+
+
 def test_card_stands_after_question_and_answer_and_before_the_first_cell() -> None:
     section, cell, text = nodes.section(), nodes.container(classes=["cell"]), nodes.paragraph()
     assert card.end_of_opening([text, text, cell, section]) == 2

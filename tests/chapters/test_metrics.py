@@ -61,9 +61,10 @@ def test_of_several_sets_each_is_one_value_and_pairs_are_of_one_set():
     found = calibration.accuracies(several)
     assert found["student_accuracy_round0"] == statistics.summary([0.625, 0.75])
     assert found["difference_round0_hard"] == statistics.paired_difference([0.625, 0.75], [0.375, 0.5]).scaled(100)
-    pooled = statistics.pooled_deviation([[0.25, 0.5], [0.5, 0.5]] * 6 + [[0.5, 0.75], [0.5, 1.0]])
+    pooled = statistics.pooled_deviation([[0.25, 0.5], [0.5, 0.5]] * 5 + [[0.5, 0.75], [0.5, 1.0]])
     assert found["pooled_std"] == pytest.approx(pooled)  # within sets
-    assert calibration.flat(several)["round0"] == [0.5, 0.75, 0.5, 1.0]
+    assert calibration.units(several)["round0"] == [0.625, 0.75]
+    assert calibration.units(ARMS)["round0"] == [0.25, 0.5]
 
 
 def measures(value):

@@ -12,6 +12,7 @@ from dfnas.errors import UserError
 from dfnas.publishing import notebooks, status
 from dfnas.publishing import publish as publishing
 from dfnas.runtime import paths
+from dfnas.runtime.files import write_json
 
 GOOD = "run.record('answer', 42)\nprint(run.settings.seed)"
 
@@ -88,6 +89,16 @@ def test_older_code_may_be_published(book: tiny.Book, monkeypatch: pytest.Monkey
     assert book.state(profile="laptop").word == "older code"
     publish()
     assert published()
+
+
+@pytest.mark.parametrize(
+    ("module", "word"), [("dfnas.profiles.laptop", "good"), ("dfnas.profiles.settings", "older code")]
+)
+def test_values_of_a_profile_are_no_code(book: tiny.Book, module: str, word: str) -> None:
+    book.write(GOOD)
+    book.run()
+    write_json(book.runs / tiny.PROFILE / f"{tiny.NAME}.json", {**book.record(), "modules": {module: "other"}})
+    assert book.state().word == word
 
 
 def test_failed_stale_and_missing_runs_are_refused_and_nothing_is_touched(book: tiny.Book) -> None:

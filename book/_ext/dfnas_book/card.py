@@ -13,7 +13,7 @@ from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.util import logging
 
-from dfnas.records import provenance
+from dfnas.publishing import status
 
 from . import record, scale
 
@@ -52,15 +52,9 @@ def commit(run: dict[str, Any]) -> str:
     text = str(run.get("commit") or "unknown")
     if run.get("clean") is False:
         text += ", with uncommitted changes"
-    if is_older_code(run):
+    if status.is_older_code(run):
         text += ", older code: a module that it used has changed since"
     return text
-
-
-def is_older_code(run: dict[str, Any]) -> bool:
-    """Whether a module that the run imported has changed since, docstrings and comments aside."""
-    then = run.get("modules", {})
-    return bool(then) and provenance.module_digests(sorted(then)) != then
 
 
 def computed_in(run: dict[str, Any], own: float) -> str:
@@ -119,16 +113,16 @@ def written(value: str) -> str:
     return f"<ul><li>{'</li><li>'.join(lines)}</li></ul>" if len(lines) > 1 else lines[0]
 
 
-def card(run: dict[str, Any], own: float, download: nodes.Node) -> list[nodes.Node]:
-    """The card as nodes; `download` leads to the record itself."""
+def card(run: dict[str, Any], own: float, downloads: list[nodes.Node]) -> list[nodes.Node]:
+    """The card as nodes; `downloads` lead to the record itself, and to every value where the run attached them."""
     lines = "".join(
         f"<div class='card-{label.lower().replace(' ', '-')}'><dt>{label}</dt><dd>{written(value)}</dd></div>"
         for label, value in facts(run, own)
     )
-    state = " card-older" if is_older_code(run) else ""
+    state = " card-older" if status.is_older_code(run) else ""
     head = f"<section class='run-card{state}' id='run-card' aria-label='How this page was computed'><dl>{lines}</dl>"
     middle = f"<details><summary>Stages, packages, record</summary>{details(run)}"
-    return [raw(head + middle), nodes.paragraph("", "", download), raw("</details></section>")]
+    return [raw(head + middle), *(nodes.paragraph("", "", link) for link in downloads), raw("</details></section>")]
 
 
 def raw(html: str) -> nodes.Node:
@@ -136,11 +130,17 @@ def raw(html: str) -> nodes.Node:
     return nodes.raw("", html, format="html")
 
 
-def record_link(name: str) -> nodes.Node:
-    """A link that downloads the record of the page."""
-    link = addnodes.download_reference("", "", reftarget=f"{name}.json", refdoc=record.page_of(name), refexplicit=True)
-    link += nodes.Text("The whole record as JSON")
-    return link
+def links(name: str, attachments: Sequence[str]) -> list[nodes.Node]:
+    """Links that download the record of the page, and the value of every seed where the run attached them."""
+    files = {f"{name}.json": "The whole record as JSON"}
+    if "values" in attachments:
+        files[f"{name}.values.json"] = "The values of all seeds as JSON"
+    found = []
+    for file, text in files.items():
+        link = addnodes.download_reference("", "", reftarget=file, refdoc=record.page_of(name), refexplicit=True)
+        link += nodes.Text(text)
+        found.append(link)
+    return found
 
 
 def add_card(app: Sphinx, doctree: nodes.document) -> None:
@@ -158,7 +158,7 @@ def add_card(app: Sphinx, doctree: nodes.document) -> None:
         text = "the run of this page is not good: %s"
         log.warning(text, run.get("verdict", "no verdict"), location=app.env.docname, type="dfnas", subtype="card")
     opening = 1 + end_of_opening(title.parent.children[1:])
-    title.parent[opening:opening] = card(run, own, record_link(name))
+    title.parent[opening:opening] = card(run, own, links(name, run.get("attachments", [])))
 
 
 def end_of_opening(blocks: Sequence[nodes.Node]) -> int:
