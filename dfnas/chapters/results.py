@@ -146,7 +146,7 @@ def _state(finding: claims.Finding) -> str:
 
 EXPERIMENTS_TITLE = (
     "The paper's experiments: accuracy on real test images (for rankings, Kendall's coefficient). "
-    "± is one standard deviation over n: searches where a source has several, else trainings."
+    "± is one standard deviation over n: synthetic sets or searches where a record has several, else trainings."
 )
 
 

@@ -193,3 +193,17 @@ def test_settings_that_make_no_sense_are_refused():
     ):
         with pytest.raises(UserError, match=words):
             experiment.check(profiles.load("smoke", 0, overrides))
+
+
+def test_untrained_networks_do_not_have_the_weights_that_real_data_starts_from(tmp_path, monkeypatch):
+    monkeypatch.setenv("DFNAS_RUNS", str(tmp_path))
+    teacher, built = teachers.load(SETTINGS), []
+    monkeypatch.setattr(experiment.models, "build", lambda *given: built.append(given[-1]))
+    monkeypatch.setattr(experiment.proxies, "inputs_of", lambda *_: None)
+    monkeypatch.setattr(experiment.proxies, "scores", lambda *_: {})
+    drawn = Artefact("drawn", "", tmp_path / "drawn")
+    drawn.folder.mkdir()
+    scratch.write_architectures(drawn.folder, TEXTS)
+    experiment.untrained_stage(Origin("control", ""), drawn, SETTINGS, teacher)
+    assert built == [1] * len(TEXTS)
+    assert not set(built) & {experiment.seed_of(arm, SETTINGS) for arm in ("real", "real-2")}

@@ -226,17 +226,17 @@ def real_images(split: Source, count: int, source: Source, settings: Settings, s
 
 def untrained_stage(origin: Origin, drawn: Artefact, settings: Settings, teacher: Teacher) -> Artefact:
     """The stage in which scores that need no training judge the architectures, on a source's images; judged.jsonl."""
-    data, side = settings.data, settings.consistency.side
+    data, side, seed = settings.data, settings.consistency.side, seed_of("untrained", settings)
 
     def work(folder: Path) -> None:
         inputs = proxies.inputs_of(origin, settings, teacher, side)
         rows = []
         for text in bar(scratch.read_architectures(drawn.folder), desc="untrained", unit="network"):
-            network = models.build(text, data.classes, data.channels, settings.seed)
+            network = models.build(text, data.classes, data.channels, seed)
             rows.append({"architecture": text, **proxies.scores(network, inputs)})
         logs.write(folder / LOG, rows)
 
-    depends = {"source": origin.name, "seed": settings.seed, "side": side, "images": settings.synthesis.images}
+    depends = {"source": origin.name, "seed": seed, "side": side, "images": settings.synthesis.images}
     inputs: list[Artefact | str] = [origin.given, drawn, teacher.digest]
     return stages.stage("consistency-untrained", work, depends, inputs=inputs, version=VERSION, run=settings.run)
 
