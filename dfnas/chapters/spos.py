@@ -333,20 +333,19 @@ def metrics(
     return found | {"blocks": blocks, "space": len(shufflenet.CHOICES) ** blocks}
 
 
-def outcomes(visited: Mapping[str, list[evolution.Visited]], settings: Settings) -> dict[str, float]:
+def outcomes(visited: Mapping[str, list[evolution.Visited]], settings: Settings) -> dict[str, Any]:
     """For the record: scores of each search's find and of its first generation, and what scores agree with.
 
     `spearman_macs`: with cost, of all candidates; `spearman_real`: with the scores that real images give to the same
     first generation, which is drawn alike on every source.
     """
     firsts = {name: [row.scores[0] for row in rows if row.generation == 0] for name, rows in visited.items()}
-    found: dict[str, float] = {"compared": len(firsts["synthetic"])}
+    found: dict[str, Any] = {"compared": len(firsts["synthetic"])}
     for name, rows in visited.items():
         scores, costs = [row.scores[0] for row in rows], [macs(settings, row.candidate) for row in rows]
         found[f"visited_{name}"] = len(rows)
         found[f"score_{name}"], found[f"score_label_{name}"] = evolution.ranked(rows)[0].scores
-        found[f"first_{name}"] = statistics.mean(firsts[name])
-        found[f"first_{name}_std"] = statistics.deviation(firsts[name])
+        found[f"first_{name}"] = statistics.summary(firsts[name])
         found[f"spearman_macs_{name}"] = statistics.correlation(scores, costs, "spearman")
         if "real" in firsts:
             found[f"spearman_real_{name}"] = statistics.correlation(firsts[name], firsts["real"], "spearman")

@@ -2,6 +2,8 @@
 
 import json
 
+import pytest
+
 from dfnas import profiles
 from dfnas.runtime.artefacts import Artefact
 from dfnas.runtime.statistics import Summary
@@ -38,3 +40,8 @@ def test_a_metric_that_a_source_lacks_is_left_empty():
     table = html_table.by_source(found, ["synthetic", "real"], rows, "what")
     assert table.head == ["", "synthetic", "real"]
     assert table.rows == [["entropy", "", "1.25"], ["… deviation", "", "0.5"], ["skips", "3.0", ""]]
+
+
+def test_a_deviation_is_never_the_value_itself():
+    with pytest.raises(AttributeError, match="deviation"):
+        html_table.by_source({"first_real": 0.5}, ["real"], {"… deviation": "first.deviation|.1%"}, "what")
