@@ -31,7 +31,7 @@ VERSION = 3
 REAL = {"real_same_count": "hard", "real_soft_same_count": "stored"}
 COLUMNS = {"accuracy": "arms", "agreement": "agreements"}  # of the evaluation, by measure
 MEASURES = ("semantics", "diversity", "domain_gap")
-ONCE = ("noregion", "control", "noise", *REAL)  # no claim is about their spread: of several sets, a student of each
+ONCE = ("noregion", "noise", *REAL)  # no claim about the method: of several sets, a student of each
 # Arms less others, in a record.
 PAIRS = (
     *(("round0", "hard"), ("calibrated", "round0"), ("calibrated", "hard"), ("together", "calibrated")),
@@ -353,7 +353,7 @@ def accuracies(arms: Mapping[str, Sequence[Sequence[float]]]) -> dict[str, Any]:
     """
     means = units(arms)
     found: dict[str, Any] = {f"student_accuracy_{arm}": statistics.summary(values) for arm, values in means.items()}
-    students = [one for arm, sets in arms.items() if arm not in ONCE for one in sets]
+    students = [one for arm, sets in arms.items() if arm not in ("control", *ONCE) for one in sets]
     found["pooled_std"] = statistics.pooled_deviation(students)
     found["largest_std"] = max(map(statistics.deviation, students))
     for one, other in PAIRS:

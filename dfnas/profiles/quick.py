@@ -45,7 +45,7 @@ SETTINGS = settings.Settings(
         sets=3,
         seeds=2,
         hard_rate=0.05,
-        # Some seventy trainings: fewer steps, so that the chapter takes two minutes.
+        # Some sixty trainings: fewer steps, so that the chapter takes two minutes.
         student=variant(STUDENT, training={"steps": 160}),
     ),
     evaluation=settings.EvaluationSettings(

@@ -118,16 +118,9 @@ def _move(staging: Path, folder: Path, name: str) -> None:
 def _bare_record(name: str, settings: Settings) -> dict[str, Any]:
     """What can be said of a run that left no record."""
     commit, clean = provenance.commit()
-    return {
-        "name": name,
-        "complete": False,
-        "profile": settings.profile,
-        "seed": settings.seed,
-        "overrides": list(settings.overrides),
-        "parameters": profiles.to_dict(settings),
-        "commit": commit,
-        "clean": clean,
-    }
+    told = {"name": name, "complete": False, "commit": commit, "clean": clean, "seed": settings.seed}
+    told |= {"profile": settings.profile, "overrides": list(settings.overrides)}
+    return told | {"parameters": profiles.to_dict(settings)}
 
 
 def papermill_notebook(path: Path, output: Path, settings: Settings, staging: Path, options: Options) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 from dfnas import records
 from dfnas.errors import UserError
 from dfnas.profiles import NAMES as PROFILES
-from dfnas.profiles import Settings
+from dfnas.profiles import Settings, to_dict
 from dfnas.publishing import notebooks
 from dfnas.records import provenance
 from dfnas.runtime import paths
@@ -62,7 +62,10 @@ def _fresh(name: str, settings: Settings, record: dict[str, Any], failed: dict[s
         keys = stage_keys(name, settings)
     except UserError as error:
         return State("stale", f"cannot tell: {error}", record)
+    part = name[3:].replace("-", "_")
+    then, now = record.get("parameters", {}).get(part), to_dict(settings).get(part)
     why = staleness(record, notebooks.read_notebook(notebooks.source(name)), keys)
+    why = why or ("" if _kept(then, now) else f"its settings {part} have changed")
     if why:
         return State("stale", why, record)
     word = "older code" if is_older_code(record) else "good"
@@ -72,11 +75,19 @@ def _fresh(name: str, settings: Settings, record: dict[str, Any], failed: dict[s
 def is_older_code(record: Mapping[str, Any]) -> bool:
     """Whether a module that the run imported has changed since, docstrings and comments aside.
 
-    The files of profiles do not count: they hold values, and what a chapter takes of these is in its stages' keys.
+    The files of profiles do not count: they hold values, and whether those that a chapter takes are as they were is
+    seen by its stages' keys and its own settings.
     """
     values = {f"dfnas.profiles.{name.replace('-', '_')}" for name in PROFILES}
     code = {name: digest for name, digest in record.get("modules", {}).items() if name not in values}
     return provenance.module_digests(list(code)) != code
+
+
+def _kept(then: Any, now: Any) -> bool:
+    """Whether settings are as they were then; what was added since does not count."""
+    if isinstance(then, dict) and isinstance(now, dict):
+        return all(_kept(value, now[field]) for field, value in then.items() if field in now)
+    return then is None or then == now
 
 
 def stage_keys(name: str, settings: Settings) -> dict[str, str]:
@@ -147,17 +158,7 @@ def not_run(notebook: Any) -> str:
 
 
 def staleness(record: Mapping[str, Any], source: Any, keys: Mapping[str, str]) -> str:
-    """Why a run is not what today's code would give; "" where it is.
-
-    Parameters
-    ----------
-    record
-        Of the run.
-    source
-        Today's source notebook.
-    keys
-        The stage keys of today, by name.
-    """
+    """Why a run's record is not what today's source notebook and stage keys, by name, would give; "" where it is."""
     if record.get("code_digest") != provenance.code_digest(source.cells):
         return "its code cells have changed"
     ran = {stage["key"] for stage in record.get("stages", {}).values()}

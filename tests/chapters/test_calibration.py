@@ -135,8 +135,8 @@ def test_every_arm_has_all_its_seeds_and_those_without_a_claim_one_of_each_set(s
     settings = profiles.load("smoke", 0, [f"calibration.sets={sets}"])
     keys = chapters_index.stage_keys("03-calibration", settings)
     students = collections.Counter(name.rsplit("-", 2)[0] for name in keys if name.startswith("arm-"))
-    compared = ("hard", "round0", "calibrated", "together", "online", "jitter")
-    others = ("noregion", "control", "noise", "real_same_count", "real_soft_same_count")
+    compared = ("hard", "round0", "calibrated", "together", "online", "jitter", "control")
+    others = ("noregion", "noise", "real_same_count", "real_soft_same_count")
     expected = dict.fromkeys(compared, 2 * sets) | dict.fromkeys(others, once)
     assert students == {f"arm-{arm}": count for arm, count in expected.items()}
     planned = [int(row["stage"].rpartition(" x ")[2]) for row in chapters_index.plan("03-calibration", settings)[2:4]]

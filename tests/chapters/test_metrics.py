@@ -57,10 +57,13 @@ def test_arms_are_compared_seed_by_seed_in_points():
 
 
 def test_of_several_sets_each_is_one_value_and_pairs_are_of_one_set():
-    several = {arm: [[0.25, 0.5], [0.5, 0.5]] for arm in ARMS} | {"round0": [[0.5, 0.75], [0.5, 1.0]]}
+    several = {arm: [[0.25], [0.5]] if arm in calibration.ONCE else [[0.25, 0.5], [0.5, 0.5]] for arm in ARMS}
+    several |= {"round0": [[0.5, 0.75], [0.5, 1.0]]}
     found = calibration.accuracies(several)
     assert found["student_accuracy_round0"] == statistics.summary([0.625, 0.75])
     assert found["difference_round0_hard"] == statistics.paired_difference([0.625, 0.75], [0.375, 0.5]).scaled(100)
+    of_one_student = statistics.paired_difference([0.25, 0.5], [0.625, 0.75]).scaled(100)
+    assert found["difference_noise_round0"] == of_one_student
     pooled = statistics.pooled_deviation([[0.25, 0.5], [0.5, 0.5]] * 5 + [[0.5, 0.75], [0.5, 1.0]])
     assert found["pooled_std"] == pytest.approx(pooled)  # within sets
     assert calibration.units(several)["round0"] == [0.625, 0.75]

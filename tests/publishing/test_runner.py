@@ -139,6 +139,20 @@ def test_other_code_or_stage_keys_make_it_stale(book: tiny.Book, monkeypatch: py
     assert str(book.state()) == "stale (its code cells have changed)"
 
 
+@pytest.mark.parametrize(("field", "then", "word"), [("builder", "x", "stale"), ("given_up", "x", "good")])
+def test_other_settings_of_the_chapter_make_it_stale_though_no_key_has_them(
+    book: tiny.Book, field: str, then: str, word: str
+) -> None:
+    book.write(GOOD)
+    book.run()
+    record = book.record()
+    del record["parameters"]["teacher"]["network"]  # as of a time when this setting was not there
+    record["parameters"]["teacher"][field] = then
+    write_json(book.runs / tiny.PROFILE / f"{tiny.NAME}.json", record)
+    assert book.state().word == word
+    assert ("its settings teacher have changed" in str(book.state())) == (word == "stale")
+
+
 def test_states_without_a_good_run(book: tiny.Book) -> None:
     book.write("1 / 0")
     assert str(book.state()) == "never run"
