@@ -163,7 +163,7 @@ def names(chapter):
     if chapter is synthesis:
         return [f"student-{seed}" for seed in range(SETTINGS.student.seeds)]
     arms = (*calibration.arms(SETTINGS), *calibration.REAL)
-    return [f"arm-{arm}-{of_set}-{seed}" for arm in arms for of_set, seed in calibration.repeats(SETTINGS)]
+    return [f"arm-{arm}-{of_set}-{seed}" for arm in arms for of_set, seed in calibration.repeats(SETTINGS, arm)]
 
 
 def own_normalisation(name):
