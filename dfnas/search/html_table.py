@@ -108,8 +108,7 @@ def by_source(found: Mapping[str, Any], sources: Iterable[str], rows: Mapping[st
         metric, _, field = metric.partition(".")
         values = [found.get(f"{metric}_{source}", "") for source in sources]
         shown = [
-            getattr(value, field or "mean") if value != "" and (field or type(value) is statistics.Summary) else value
-            for value in values
+            getattr(value, field or "mean") if isinstance(value, statistics.Summary) else value for value in values
         ]
         lines.append([title, *(value if value == "" else format(value, spec) for value in shown)])
     return Table(["", *(source.replace("_", " ") for source in sources)], lines, caption)

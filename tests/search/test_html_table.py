@@ -1,8 +1,8 @@
 """Tables of what searches found: the numbers of the record, rounded, and none that is not there."""
 
 import json
-
-import pytest
+import re
+from pathlib import Path
 
 from dfnas import profiles
 from dfnas.runtime.artefacts import Artefact
@@ -42,6 +42,16 @@ def test_a_metric_that_a_source_lacks_is_left_empty():
     assert table.rows == [["entropy", "", "1.25"], ["… deviation", "", "0.5"], ["skips", "3.0", ""]]
 
 
-def test_a_deviation_is_never_the_value_itself():
-    with pytest.raises(AttributeError, match="deviation"):
-        html_table.by_source({"first_real": 0.5}, ["real"], {"… deviation": "first.deviation|.1%"}, "what")
+def test_what_a_page_s_table_calls_a_deviation_is_one_in_the_record():
+    """`by_source` shows a metric that is no summary as it is, whatever field of it a row names."""
+    asked = {
+        (path.stem, metric)
+        for path in sorted(Path("notebooks").glob("*.ipynb"))
+        for metric in re.findall(r"\"(\w+)\.deviation\|", json.dumps(json.loads(path.read_bytes())).replace("\\", ""))
+    }
+    assert ("05-spos", "first") in asked
+    for chapter, metric in asked:
+        metrics = json.loads(Path(f"book/executed/records/quick/{chapter}.json").read_bytes())["metrics"]
+        means = [name for name in metrics if re.fullmatch(rf"{metric}_(synthetic|real|real_soft|control|noise)", name)]
+        assert means
+        assert all(f"{name}_n" in metrics for name in means), (chapter, metric)
