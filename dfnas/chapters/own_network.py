@@ -160,8 +160,8 @@ def _evaluate(
 
 
 def worth(artefacts: Mapping[str, Artefact], measure: str) -> dict[str, list[float]]:
-    """Each arm's agreement, or accuracy where labelled images turned up: a value a training."""
-    return _results(artefacts)[measure]
+    """Each arm's agreement, or accuracy: a value a training. Without labelled images there are no accuracies."""
+    return _results(artefacts).get(measure, {})
 
 
 def _results(artefacts: Mapping[str, Artefact]) -> dict[str, Any]:

@@ -84,6 +84,13 @@ def test_few_lines_of_code(path: Path) -> None:
 
 
 @each_notebook
+def test_every_value_of_what_is_trained_several_times_is_kept(path: Path) -> None:
+    """The others train one network, compare kernels, and read records."""
+    kept = any('run.attach("values", ' in cell.source for cell in cells(path, "code"))
+    assert kept or path.stem in ("01-teacher", "11-kernels", "12-results")
+
+
+@each_notebook
 def test_same_code_in_every_profile(path: Path) -> None:
     code = "\n".join(cell.source for cell in cells(path, "code"))
     assert not re.search(r"\bif\b.*\bprofile\b|environ|getenv", code)
