@@ -46,6 +46,12 @@ def test_the_teachers_table_is_of_the_runs_that_are_rendered(made_up_book: Path)
     assert rows[-1] == [costs.TOGETHER, "", "11 min 20 s", ""]
 
 
+def test_the_syllabus_has_the_times_of_the_profile_that_it_names(made_up_book: Path) -> None:
+    rows = cells(made_up_book / "book" / "syllabus.html", "tab-syllabus-costs")
+    assert rows[2] == ["The teacher", "1 min 5 s", "1 min 5 s", "1.2 GB"]
+    assert rows[3] == ["Synthesis", "", "", ""]
+
+
 @pytest.mark.parametrize("path", PLANS, ids=lambda path: path.stem)
 def test_pages_show_the_plan_of_every_chapter_of_the_profile(made_up_book: Path, path: Path) -> None:
     rows = cells(made_up_book / "book" / "scale.html", f"tab-scale-{path.stem.removeprefix('paper-')}")

@@ -89,9 +89,9 @@ class ChapterCosts(_Costs):
         """Read the records; a chapter without one says so."""
         rows, machines, total = [], {}, 0.0
         seen: set[str] = set()
-        folder = f"records/{self.options.get('profile', '')}"
-        if not record.path_of(self.env, folder, "").is_dir():  # a set that is rendered alone has no other's
-            folder = "."
+        folder, profile = ".", self.options.get("profile")
+        if profile and record.path_of(self.env, f"records/{profile}", "").is_dir():  # a set alone has no other's
+            folder = f"records/{profile}"
         for line in filter(str.strip, self.content):
             name, title = (part.strip() for part in line.split("|", 1))
             cells: list[nodes.Node | str] = [ChapterList.heading(self, name, title)]  # type: ignore[arg-type]
