@@ -20,6 +20,8 @@ JUDGED = {
     "searches": (("synthetic", 3), ("real", 3), ("real_soft", 1), ("control", 1), ("noise", 1)),
     "random": 32,
 }
+# Where searches are cheap: three of a source leave the mean of its finds open by more than a point.
+MORE = JUDGED | {"searches": (("synthetic", 6), ("real", 6), ("real_soft", 1), ("control", 3), ("noise", 1))}
 # What the first search of the SPOS chapter finds on synthetic images, under this profile.
 SEARCHED = "spos:1;stem=16;stem_stride=1;widths=32,64,128;repeats=2,3,3;strides=2,2,2;tail=256;choices=10021323"
 
@@ -106,13 +108,7 @@ SETTINGS = variant(
         "validation_each": 150,
         "recalibration": 8,
         "side": 16,
-        "scratch": {
-            "training": {"batch": 128, "steps": 1000, "averaging": 0.99},
-            "side": 16,
-            **JUDGED,
-            # Searches are cheap here, and three of a source leave the mean of its finds open by more than a point.
-            "searches": (("synthetic", 6), ("real", 6), ("real_soft", 1), ("control", 3), ("noise", 1)),
-        },
+        "scratch": {"training": {"batch": 128, "steps": 1000, "averaging": 0.99}, "side": 16, **MORE},
     },
     # Six blocks, so that each operation is trained for some hundreds of steps. At the paper's rate of 1e-3 the
     # architecture parameters would hardly leave zero in so few updates.

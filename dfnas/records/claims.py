@@ -71,7 +71,7 @@ class Finding:
         if math.isnan(self.takes):
             return ""
         if math.isinf(self.takes):
-            return "It lies so near its limit that a hundred times as many repeats would not decide it."
+            return "If estimate and spread stayed, not even a hundred times as many repeats would decide it."
         return f"If estimate and spread stayed, {self.takes} times as many repeats would decide it."
 
 

@@ -44,7 +44,7 @@ def ceiling(name: str, what: str = "themselves") -> Gate:
     def gate(record: Record) -> tuple[bool, str]:
         value, low, high = interval(record, name)
         found = f"{value:.2f} ({low:.2f} to {high:.2f})".replace("-", "\N{MINUS SIGN}")
-        words = f"real data agree with {what} to {found}, and have to be above {CEILING} and clear of 0"
+        words = f"rankings by real data agree with {what} to {found}, and above {CEILING} and clear of 0 is needed"
         return value > CEILING and low > 0, words
 
     return gate
@@ -65,9 +65,10 @@ def decided(*sources: str) -> Gate:
     """The searches on some sources came to a decision: the entropy of the architecture fell."""
 
     def gate(record: Record) -> tuple[bool, str]:
-        ends = (number(record, f"entropy_end_{each}") / number(record, f"entropy_start_{each}") for each in sources)
-        lost = 1 - max(ends)
-        return lost >= DECIDED, f"a search lost {lost:.0%} of its entropy, and has decided from {DECIDED:.0%} on"
+        kept = [(number(record, f"entropy_end_{e}") / number(record, f"entropy_start_{e}"), e) for e in sources]
+        left, least = max(kept)
+        words = f"searches on {least} images lost {1 - left:.0%} of their entropy, and {DECIDED:.0%} is needed"
+        return 1 - left >= DECIDED, words
 
     return gate
 
@@ -85,6 +86,11 @@ def matched(first: str, second: str) -> Gate:
 
 def repeated(*counts: str) -> Gate:
     """What the claim speaks of was done more than once, by the metrics that count it; a record without them has 1."""
-    several = counts[0].partition("_")[0]
-    reason = f"there is only one of the {several}, so the interval says nothing about others"
-    return lambda record: (min(record["metrics"].get(name, 1) for name in counts) > 1, reason)
+
+    def gate(record: Record) -> tuple[bool, str]:
+        done, least = min((record["metrics"].get(name, 1), name) for name in counts)
+        several, _, source = least.partition("_")
+        what = f"{several} on {source} images" if source else several
+        return done > 1, f"of {what} there was one, so the interval says nothing about others"
+
+    return gate

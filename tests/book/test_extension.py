@@ -189,7 +189,7 @@ def test_claim_that_is_not_decided_says_what_it_would_take(monkeypatch: pytest.M
     estimate = Interval(1.0, -0.5, 2.5, 4)
     for finding, takes in (
         (claims.Finding(claims.UNDECIDED, estimate, takes=3), "If estimate and spread stayed, 3 times as many"),
-        (claims.Finding(claims.UNDECIDED, estimate, takes=math.inf), "It lies so near its limit"),
+        (claims.Finding(claims.UNDECIDED, estimate, takes=math.inf), "not even a hundred times"),
         (claims.Finding(claims.HOLDS, estimate), ""),
     ):
         text = "".join(node.astext() for node in block.behind(spos, finding))

@@ -148,7 +148,7 @@ GATES = {"random_for_synthetic": 0.6, "found_on_synthetic_macs": 1e6, "found_on_
 def test_what_cannot_be_told_is_said_in_the_table_with_its_reason():
     for changes, state in (
         ({}, "holds"),
-        ({"searches_real": 1}, "cannot tell (there is only one of the searches)"),
+        ({"searches_real": 1}, "cannot tell (of searches on real images there was one)"),
         ({"random_for_synthetic": 0.4}, "cannot tell (networks reach 40.0% on real test images)"),
     ):
         found = record(**records.flat(LEAD | GATES | changes))

@@ -290,7 +290,7 @@ def test_what_is_not_decided_says_what_it_would_take(monkeypatch):
     assert first.state == second.state == claims.UNDECIDED
     assert first.takes == near.repeats(0.05 / 3)  # for all three to hold together
     assert first.outlook == f"If estimate and spread stayed, {first.takes} times as many repeats would decide it."
-    assert "so near its limit" in second.outlook
+    assert "not even a hundred times" in second.outlook
     assert (third.state, third.outlook) == (claims.HOLDS, "")
     check = family(monkeypatch, [near, at, clear], claims.SANITY)[0]
     assert check.takes == near.repeats() < first.takes  # checks are not corrected for their number
