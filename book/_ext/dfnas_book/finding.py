@@ -8,7 +8,8 @@
     not_run: Whether soft labels teach more was not run.
     ```
 
-A text is MyST and may go over several lines and paragraphs. `{estimate}` and `{reason}` are the finding's own words;
+A text is MyST and may go over several lines and paragraphs. `{estimate}` and `{reason}` are the finding's own words
+(what is undecided in spite of its interval says the reason by itself);
 numbers of the records stand as {num} roles, of which only those of the text that is printed are looked up. The five
 states are those of `dfnas.records.claims`; a text that is missing is an error, so that no state comes as a surprise.
 """
@@ -46,7 +47,10 @@ def texts(content: str) -> dict[str, str]:
 def printed(content: str, claim: claims.Claim, finding: claims.Finding) -> str:
     """The text of the finding's state, with its words filled in; raises ValueError as `texts` does."""
     words = {"estimate": claims.described(claim, replace(finding, reason="")), "reason": finding.reason}
-    return re.sub(r"\{(estimate|reason)\}(?!`)", lambda match: words[match[1]], texts(content)[finding.state])
+    text = re.sub(r"\{(estimate|reason)\}(?!`)", lambda match: words[match[1]], texts(content)[finding.state])
+    if finding.state == claims.UNDECIDED and finding.reason:  # the interval does not say why it is open
+        text += f" {finding.reason[0].upper()}{finding.reason[1:]}."
+    return text
 
 
 class FindingBlock(SphinxDirective):
