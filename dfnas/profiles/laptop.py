@@ -6,6 +6,8 @@ What is not said here is as in quick.
 from dfnas.profiles import quick, settings
 from dfnas.profiles.resolve import variant
 
+# Targets at temperature 4 without a factor of its square give small gradients: the rate makes up for it.
+RECIPE = {"batch": 128, "learning_rate": 0.4, "averaging": 0.99, "resolutions": ((16, 0.5), (24, 0.25))}
 # A student with the teacher's network in half of its full recipe's steps, for what is compared arm by arm.
 STUDENT = settings.StudentSettings(
     network="resnet20",
@@ -50,19 +52,7 @@ SETTINGS = variant(
         "total_variation_l2": 1e-3,
         "flip": "random",
     },
-    # Targets at temperature 4 without a factor of its square give small gradients: the rate makes up for it.
-    student={
-        "network": "resnet20",
-        "training": {
-            "batch": 128,
-            "learning_rate": 0.4,
-            "steps": 3200,
-            "averaging": 0.99,
-            "resolutions": ((16, 0.5), (24, 0.25)),
-        },
-        "temperature": 4.0,
-        "mixing": 1.0,
-    },
+    student={"network": "resnet20", "training": {**RECIPE, "steps": 3200}, "temperature": 4.0, "mixing": 1.0},
     calibration={
         "images": 2000,
         "rounds": 10,
@@ -166,25 +156,14 @@ SETTINGS = variant(
         "evolution": {"population": 14, "generations": 5, "parents": 5, "mutations": 7, "crossovers": 7},
         "windows": ((20_000_000, 20_800_000), (10_000_000, 10_400_000), (5_000_000, 5_240_000)),
         "genes": ((14, 24), (6, 17), (1, 10)),
-        "training": {
-            "batch": 128,
-            "learning_rate": 0.4,
-            "steps": 2400,
-            "averaging": 0.99,
-            "resolutions": ((16, 0.5), (24, 0.25)),
-        },
+        "training": {**RECIPE, "steps": 2400},
         "validation_each": 100,
         "random": 4,
         "labels": "online",
         "temperature": 4.0,
         "mixing": 1.0,
     },
-    distillation={
-        "comparison": STUDENT,
-        "sizes": (50, 250, 1000),
-        "narrow": "resnet20x0.5",
-        "searched": SEARCHED,
-    },
+    distillation={"comparison": STUDENT, "sizes": (50, 250, 1000), "narrow": "resnet20x0.5", "searched": SEARCHED},
     kernels={"benchmarks": (), "pairs": 5},
     own_network={"images": 3000, "student_steps": 500, "supernet_steps": 1000, "random": 4},
 )

@@ -24,6 +24,17 @@ STUDENT = settings.StudentSettings(
 )
 # Of the arms that learn from stored labels, which do not fit a crop at another scale.
 STORED = variant(STUDENT, training={"crop": "window"})
+# ProxylessNAS's training of the supernet's weights, before the search and in it.
+WARM_UP = settings.TrainingSettings(
+    batch=256,  # A.B.4: "the same hyper-parameters"; this one and those below are ProxylessNAS's code's
+    learning_rate=0.05,
+    epochs=40,
+    weight_decay=4e-5,
+    warm_up=0.0,
+    label_smoothing=0.1,  # of true classes alone
+    crop="resized",
+    jitter=(32 / 255, 0.0, 0.5, 0.0),
+)
 # SPOS's training of the supernet's weights.
 SUPERNET = settings.TrainingSettings(
     batch=1024,  # A.B.3
@@ -108,26 +119,8 @@ SETTINGS = settings.Settings(
     ),
     proxylessnas=settings.ProxylessSettings(
         space=settings.MobileSpaceSettings(dropout=0.0),  # ProxylessNAS's code; no dropout in the search
-        warm_up=settings.TrainingSettings(
-            batch=256,  # A.B.4: "the same hyper-parameters"; this one and those below are ProxylessNAS's code's
-            learning_rate=0.05,
-            epochs=40,
-            weight_decay=4e-5,
-            warm_up=0.0,
-            label_smoothing=0.1,  # of true classes alone
-            crop="resized",
-            jitter=(32 / 255, 0.0, 0.5, 0.0),
-        ),
-        search=settings.TrainingSettings(
-            batch=256,
-            learning_rate=0.025,
-            epochs=120,
-            weight_decay=4e-5,
-            warm_up=0.0,
-            label_smoothing=0.1,
-            crop="resized",
-            jitter=(32 / 255, 0.0, 0.5, 0.0),
-        ),
+        warm_up=WARM_UP,
+        search=variant(WARM_UP, learning_rate=0.025, epochs=120),
         validation_each=32,  # A.B.4: about 32,000 images
         updates=300 * 119,  # 300 an epoch, as the code has them on an epoch that is eleven times as long
         delay=1 / 120,  # none in the first epoch

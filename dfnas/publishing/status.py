@@ -124,8 +124,6 @@ def failure(notebook: Any, record: Mapping[str, Any] | None, stopped: str = "") 
 def failing_cell(notebook: Any) -> str:
     """The first error output: cell, its failing line and the exception; "" where there is none."""
     for cell in notebook.cells:
-        if MARKER in cell.metadata.get("tags", []):
-            continue
         for output in cell.get("outputs", []):
             if output.output_type == "error":
                 return f"{_where(cell, output)}: {_exception(output)}"
