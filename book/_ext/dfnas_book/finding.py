@@ -8,10 +8,10 @@
     not_run: Whether soft labels teach more was not run.
     ```
 
-A text is MyST and may go over several lines and paragraphs. `{estimate}` and `{reason}` are the finding's own words
-(what is undecided in spite of its interval says the reason by itself);
-numbers of the records stand as {num} roles, of which only those of the text that is printed are looked up. The five
-states are those of `dfnas.records.claims`; a text that is missing is an error, so that no state comes as a surprise.
+A text is MyST and may go over several lines and paragraphs. `{estimate}` and `{reason}` are the finding's own words;
+what is undecided for another reason than its interval says so by itself. Numbers of the records stand as {num} roles,
+of which only those of the text that is printed are looked up. The five states are those of `dfnas.records.claims`; a
+text that is missing is an error, so that no state comes as a surprise.
 """
 
 import re
