@@ -52,7 +52,7 @@ def arms(accuracies: Mapping[str, Sequence[float]], what: str = theme.ACCURACY) 
 
 @theme.themed
 def arm_differences(accuracies: Mapping[str, Sequence[float]], reference: str) -> Figure:
-    """Each arm minus the reference arm, seed by seed, in percentage points; mean and its 95 % interval."""
+    """Each arm minus the reference arm, in pairs, in percentage points; mean and its 95 % interval."""
     others = [name for name in accuracies if name != reference]
     figure, (axes,) = theme.panels(height=0.42 * len(others) + 1.2)
     base = np.asarray(accuracies[reference], dtype=float)
@@ -62,7 +62,7 @@ def arm_differences(accuracies: Mapping[str, Sequence[float]], reference: str) -
     axes.axvline(0, **theme.REFERENCE)
     _name_rows(axes, others)
     frame = _frame([*differences, [0.0]])
-    axes.set(xlabel="percentage points", title=f"Difference to the arm “{reference}”, seed by seed", xlim=frame)
+    axes.set(xlabel="percentage points", title=f"Difference from the arm “{reference}”, in pairs", xlim=frame)
     return figure
 
 

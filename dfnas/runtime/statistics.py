@@ -50,8 +50,8 @@ class Interval(NamedTuple("Ends", [("value", float), ("low", float), ("high", fl
     def p_value(self) -> float:
         """Of the true value being 0, two-sided: below 0.05 where the 95 % interval leaves 0 out; nan without ends.
 
-        The end that faces 0 gives the standard error, and Student's distribution with `freedom` the rest; a bootstrap's
-        end is read in the same way, with the things drawn less one as its freedom.
+        The end that faces 0 gives the standard error, and Student's distribution with `freedom` the rest; so too of a
+        bootstrap, whose freedom is that of the things drawn, or of these and the rankings of them.
         """
         return self._p_value(1)
 
@@ -90,7 +90,7 @@ def mean(values: Sequence[float]) -> float:
     return float(np.mean(values))
 
 
-def deviation(values: Sequence[float]) -> float:
+def deviation(values: Values) -> float:
     """The sample standard deviation (n - 1); 0 for one value, which has none."""
     return float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
 
@@ -205,15 +205,14 @@ def correlation_interval(
     """A coefficient with its bootstrap interval (percentiles), over the things that the two lists give values of.
 
     Either side may be several rankings, [supernets, things]: the coefficient is then the mean over all pairs of a
-    ranking of each side, and a resample draws rankings on both sides beside the things. With one ranking a side, the
-    interval says nothing of another. A resample whose values are all equal counts as 0, as in `correlation`. Raises
-    ValueError as that does.
+    ranking of each side, and the interval is wider by how far rankings of a side differ, with Student's degrees of
+    freedom for so few. With one ranking a side, the interval says nothing of another. A resample whose values are all
+    equal counts as 0, as in `correlation`. Raises ValueError as that does.
     """
     ones, others = _rows(first, second)
-    generator = np.random.default_rng(seed)
-    drawn = _draws(ones.shape[1], resamples, generator)
-    shares = [_shares(len(each), resamples, generator) for each in (ones, others)]
-    return _percentiles(*_agreement(ones, others, coefficient, drawn, *shares), level, ones.shape[1] - 1)
+    drawn = _draws(ones.shape[1], resamples, seed)
+    pairs, resampled = _agreement(ones, others, coefficient, drawn)
+    return _over_rankings(resampled, ones.shape[1] - 1, [pairs.mean(1), pairs.mean(0)], pairs.mean(), level)
 
 
 def correlation_difference(
@@ -228,18 +227,15 @@ def correlation_difference(
 ) -> Interval:
     """How much better `first` agrees with `truth` than `second` does, with its paired bootstrap interval.
 
-    Paired: both coefficients of a resample are of the same drawn things, and of the same drawn rankings of the truth,
-    so what they share cancels. Rankings may be several, as in `correlation_interval`. Raises ValueError as
+    Paired: both coefficients of a resample are of the same drawn things, and both are taken with the same rankings of
+    the truth, so what they share cancels. Rankings may be several, as in `correlation_interval`. Raises ValueError as
     `correlation` does.
     """
     (ones, truths), (others, _) = _rows(first, truth), _rows(second, truth)
-    generator = np.random.default_rng(seed)
-    drawn, of_truth = _draws(truths.shape[1], resamples, generator), _shares(len(truths), resamples, generator)
-    (value, resampled), (less, taken) = (
-        _agreement(each, truths, coefficient, drawn, _shares(len(each), resamples, generator), of_truth)
-        for each in (ones, others)
-    )
-    return _percentiles(value - less, resampled - taken, level, ones.shape[1] - 1)
+    drawn = _draws(truths.shape[1], resamples, seed)
+    (pairs, resampled), (less, taken) = (_agreement(each, truths, coefficient, drawn) for each in (ones, others))
+    sides = [pairs.mean(1), less.mean(1), pairs.mean(0) - less.mean(0)]
+    return _over_rankings(resampled - taken, truths.shape[1] - 1, sides, pairs.mean() - less.mean(), level)
 
 
 def holm(values: Sequence[float]) -> list[float]:
@@ -309,28 +305,37 @@ def _rows(first: Rankings, second: Rankings) -> tuple[np.ndarray, np.ndarray]:
     return x, y
 
 
-def _draws(count: int, resamples: int, generator: np.random.Generator) -> np.ndarray:
+def _draws(count: int, resamples: int, seed: int) -> np.ndarray:
     """Indices [resamples, count], drawn with replacement."""
-    return generator.integers(count, size=(resamples, count))
-
-
-def _shares(count: int, resamples: int, generator: np.random.Generator) -> np.ndarray:
-    """Which share of a resample's rankings each of `count` rankings is, [resamples, count]."""
-    return (_draws(count, resamples, generator)[:, :, None] == np.arange(count)).mean(1)
+    return np.random.default_rng(seed).integers(count, size=(resamples, count))
 
 
 def _agreement(
-    first: np.ndarray, second: np.ndarray, coefficient: str, drawn: np.ndarray, *shares: np.ndarray
-) -> tuple[float, np.ndarray]:
-    """The mean coefficient of all pairs of rankings, and that of the resamples' things and shares of rankings."""
-    value = mean([correlation(x, y, coefficient) for x in first for y in second])
-    pairs = np.array([[_RESAMPLED[coefficient](x, y, drawn) for y in second] for x in first])
-    return value, np.einsum("xyr,rx,ry->r", pairs, *shares)
+    first: np.ndarray, second: np.ndarray, coefficient: str, drawn: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """The coefficient of each pair of rankings, [first, second], and its mean over the pairs for each resample."""
+    pairs = np.array([[correlation(x, y, coefficient) for y in second] for x in first])
+    return pairs, np.mean([_RESAMPLED[coefficient](x, y, drawn) for x in first for y in second], axis=0)
 
 
-def _percentiles(value: float, resampled: np.ndarray, level: float, freedom: int) -> Interval:
+def _over_rankings(
+    resampled: np.ndarray, freedom: float, sides: Sequence[np.ndarray], value: float, level: float
+) -> Interval:
+    """The percentiles of `resampled`, widened by the spread of each side's rankings over which `value` is a mean.
+
+    A bootstrap of few rankings is too narrow: each side that has several adds the squared standard error of its mean,
+    and the degrees of freedom are Satterthwaite's, as in Welch's interval.
+    """
     low, high = np.quantile(resampled, [(1 - level) / 2, (1 + level) / 2])
-    return Interval(value, float(low), float(high), freedom)
+    spread = [(deviation(side) ** 2 / len(side), len(side) - 1) for side in sides if len(side) > 1]
+    squared = sum(error for error, _ in spread)
+    if squared:
+        error, things = float(np.var(resampled)), freedom
+        freedom = (error + squared) ** 2 / sum(e**2 / f for e, f in [(error, things), *spread])
+        reach = quantile(freedom, (1 + level) / 2)
+        ends = ((value - end) * reach / quantile(things, (1 + level) / 2) for end in (low, high))
+        low, high = (value + sign * math.hypot(end, reach * math.sqrt(squared)) for sign, end in zip((-1, 1), ends))
+    return Interval(float(value), float(low), float(high), freedom)
 
 
 def _taus(x: np.ndarray, y: np.ndarray, drawn: np.ndarray) -> np.ndarray:

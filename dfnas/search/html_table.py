@@ -11,6 +11,8 @@ from dfnas.runtime.artefacts import Artefact
 from dfnas.search import standings
 from dfnas.synthesis.held_out import WORDS
 
+OVER = "Intervals are over searches; those with a * are over the trainings of one find."
+
 
 @dataclass(frozen=True)
 class Table:
@@ -70,20 +72,18 @@ def _beside_random(arms: standings.Arms, what: str) -> Table:
         )
         cost = f"{told[f'found_on_{name}_macs'] / 1e6:.2f}"
         beside = f"{_spread(random)} ({random.number}, {told[f'random_for_{name}_macs'] / 1e6:.2f})"
-        rows.append([name.replace("_", " "), _spread(found), repeats, cost, beside, _points(told, f"{name}_random")])
+        rows.append([name.replace("_", " "), _spread(found), repeats, cost, beside, _points(told, name, "random")])
     head = ("found on", "mean ± deviation", "over", "million multiply-adds", "random (number, million)", "difference")
-    caption = f"{what[0].upper()}{what[1:]}, and how far it lies above random architectures of like cost, in points."
-    return Table(head, rows, caption)
+    words = f"{what[0].upper()}{what[1:]}, and how far it lies above random architectures of like cost, in points."
+    return Table(head, rows, f"{words} {OVER}")
 
 
 def _between(arms: standings.Arms, what: str) -> Table:
     """The differences between finds of two sources, in points, with their intervals."""
-    told = standings.differences(arms)
+    told = standings.worth(arms) | standings.differences(arms)
     pairs = [pair for pair in standings.COMPARED if f"difference_{'_'.join(pair)}" in told]
-    rows = [
-        [f"{one} \N{MINUS SIGN} {other}".replace("_", " "), _points(told, f"{one}_{other}")] for one, other in pairs
-    ]
-    return Table(("finds", "difference"), rows, f"Differences in {what}, in points.")
+    rows = [[f"{one} \N{MINUS SIGN} {other}".replace("_", " "), _points(told, one, other)] for one, other in pairs]
+    return Table(("finds", "difference"), rows, f"Differences in {what}, in points. {OVER}")
 
 
 def _spread(found: statistics.Summary) -> str:
@@ -91,10 +91,15 @@ def _spread(found: statistics.Summary) -> str:
     return f"{100 * found.mean:.1f}{deviation} %"
 
 
-def _points(told: Mapping[str, Any], pair: str) -> str:
-    found = told[f"difference_{pair}"]
-    value, low, high = (f"{end:+.1f}".replace("-", "\N{MINUS SIGN}") for end in found)
-    return f"{value} ({low} to {high})" if found.known else f"{value} (one value)"
+def _points(told: Mapping[str, Any], one: str, other: str) -> str:
+    found = told[f"difference_{one}_{other}"]
+    value, low, high = (_signed(end, "+.1f") for end in found)
+    mark = "*" if 1 in (told.get(f"searches_{each}") for each in (one, other)) else ""
+    return f"{value} ({low} to {high}){mark}" if found.known else f"{value} (one value)"
+
+
+def _signed(value: float, spec: str) -> str:
+    return format(value, spec).replace("-", "\N{MINUS SIGN}")
 
 
 def by_source(found: Mapping[str, Any], sources: Iterable[str], rows: Mapping[str, str], caption: str) -> Table:
@@ -110,7 +115,7 @@ def by_source(found: Mapping[str, Any], sources: Iterable[str], rows: Mapping[st
         shown = [
             getattr(value, field or "mean") if isinstance(value, statistics.Summary) else value for value in values
         ]
-        lines.append([title, *(value if value == "" else format(value, spec) for value in shown)])
+        lines.append([title, *(value if isinstance(value, str) else _signed(value, spec) for value in shown)])
     return Table(["", *(source.replace("_", " ") for source in sources)], lines, caption)
 
 
@@ -123,7 +128,7 @@ def arms(found: Mapping[str, Any], names: Iterable[str], pairs: Iterable[tuple[s
     spreads = [[name.replace("_", " "), _spread(each), str(each.number)] for name, each in rows if each is not None]
     there = [pair for pair in pairs if f"difference_{'_'.join(pair)}" in found]
     differences = [
-        [f"{one} \N{MINUS SIGN} {other}".replace("_", " "), _points(found, f"{one}_{other}")] for one, other in there
+        [f"{one} \N{MINUS SIGN} {other}".replace("_", " "), _points(found, one, other)] for one, other in there
     ]
     first = Table(("arm", "mean ± deviation", "values"), spreads, f"{what[0].upper()}{what[1:]}.")
     return Tables((first, Table(("arms", "difference"), differences, f"Differences in {what}, in points, paired.")))

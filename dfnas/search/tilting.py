@@ -15,6 +15,6 @@ def draw(costs: Sequence[Tensor], generator: torch.Generator) -> list[int]:
     option has a probability in proportion to exp(-tilt x cost), where the tilt is drawn anew for each architecture,
     uniformly: given the tilt, the probability of an architecture depends on nothing but its cost.
     """
-    widest = max(float(row.max() - row.min()) for row in costs)
+    widest = max(float(row.max() - row.min()) for row in costs) or 1.0  # no tilt tells options of one cost apart
     tilt = TILT / widest * float(2 * torch.rand((), generator=generator, dtype=torch.float64) - 1)
     return [int(torch.multinomial((-tilt * row).softmax(0), 1, generator=generator)) for row in costs]

@@ -5,9 +5,11 @@ import json
 import math
 import random
 import re
+from dataclasses import replace
 
 import nbformat
 import pytest
+from scipy import stats
 
 from dfnas import profiles, records
 from dfnas.chapters import results
@@ -290,6 +292,10 @@ def test_what_is_not_decided_says_what_it_would_take(monkeypatch):
     assert first.state == second.state == claims.UNDECIDED
     assert first.takes == near.repeats(0.05 / 3)  # for all three to hold together
     assert first.outlook == f"If estimate and spread stayed, {first.takes} times as many repeats would decide it."
+    assert (first.against, second.against) == (False, False)
+    below = family(monkeypatch, [near.scaled(-1)])[0]
+    assert below.outlook.endswith(" as many repeats would decide it, against the claim.")
+    assert replace(first, takes=2).outlook == "If estimate and spread stayed, twice as many repeats would decide it."
     assert "not even a hundred times" in second.outlook
     assert (third.state, third.outlook) == (claims.HOLDS, "")
     check = family(monkeypatch, [near, at, clear], claims.SANITY)[0]
@@ -318,6 +324,16 @@ def test_pruning_is_judged_by_one_value_a_window():
     assert claims.WINDOWS == networks.SUFFIXES
 
 
+def test_an_older_record_s_bootstrap_of_supernets_is_read_with_their_degrees_of_freedom():
+    metrics = records.flat({"tau": Interval(0.2, 0.1, 0.32, 499)}) | {"supernets": 5, "architectures": 500}
+    found = claims.over_supernets("tau")({"metrics": metrics})
+    wider = math.sqrt(5 / 4) * stats.t.ppf(0.975, 4) / stats.t.ppf(0.975, 499)
+    assert found == pytest.approx((0.2, 0.2 - 0.1 * wider, 0.2 + 0.12 * wider))
+    assert found.freedom == 4
+    for changes in ({"supernets": 1}, {"tau_freedom": 7.3}):
+        assert claims.over_supernets("tau")({"metrics": metrics | changes}) == (0.2, 0.1, 0.32)
+
+
 def test_the_estimate_in_words():
     finding = claims.judge(CLAIM, {"chapter": made_up(-1.94, 3.54)})
     assert claims.described(CLAIM, finding) == "+0.8 points, 95 % interval \N{MINUS SIGN}1.9 to +3.5, p 0.17"
@@ -325,6 +341,10 @@ def test_the_estimate_in_words():
     assert claims.described(CLAIM, finding) == "+2.0 points, 95 % interval +2.0 to +2.0, p < 0.001"
     single = claims.judge(CLAIM, {"chapter": made_up(math.nan, math.nan, value=1.0)})
     assert claims.described(CLAIM, single) == "+1.0 points, one value, without an interval"
+    margin = replace(CLAIM, margin=1.0)
+    finding = claims.judge(margin, {"chapter": made_up(-1.94, 3.54)})
+    assert claims.described(margin, finding).endswith(f", p {finding.p_value:.2g} against \N{MINUS SIGN}1")
+    assert "against" not in claims.described(margin, claims.judge(margin, {"chapter": made_up(math.nan, math.nan)}))
 
 
 def shown_claims(cells):

@@ -260,6 +260,37 @@ def test_intervals_over_several_supernets_cover_what_those_over_paths_of_one_do_
     assert covers[1] <= 0.75
 
 
+def test_a_difference_of_few_supernets_has_welch_s_interval():
+    """Of so many paths that they add nothing, the interval is over supernets, with their degrees of freedom."""
+    generator = np.random.default_rng(7)
+    truth = generator.normal(size=1500)
+    one, other = (
+        [share * truth + generator.normal(size=1500) for share in shares]
+        for shares in ((0.4, 1.2, 2.0, 0.7), (0.1, 0.5, 0.9))
+    )
+    found = statistics.correlation_difference(one, other, truth, resamples=100)
+    taus = [[statistics.correlation(each, truth) for each in several] for several in (one, other)]
+    welch = stats.ttest_ind(*taus, equal_var=False)
+    ends = welch.confidence_interval()
+    assert found == pytest.approx((np.mean(taus[0]) - np.mean(taus[1]), *ends), abs=0.01)
+    assert found.freedom == pytest.approx(welch.df, rel=0.05)
+    assert found.p_value() == pytest.approx(welch.pvalue, rel=0.05)
+    # rankings of the truth add their spread on both sides, and in a difference only that of what they say of it
+    several = statistics.correlation_interval(truth, one, resamples=100)
+    assert several[1:] == pytest.approx(statistics.interval(taus[0])[1:], abs=0.01)
+    assert several.freedom == pytest.approx(3, rel=0.05)
+
+
+def test_a_difference_of_a_few_supernets_of_one_kind_is_seldom_told_from_zero():
+    generator, values = np.random.default_rng(0), []
+    for _ in range(120):
+        features = generator.normal(size=(40, 6))
+        truth = features.sum(1) + generator.normal(size=40)
+        pair = (supernets(generator, 3, features) for _ in range(2))
+        values.append(statistics.correlation_difference(*pair, truth, resamples=100).p_value())
+    assert np.mean(np.less(values, 0.05)) <= 0.06
+
+
 def test_a_coefficient_over_rankings_is_the_mean_over_pairs_and_a_difference_shares_those_of_the_truth():
     generator = np.random.default_rng(3)
     one, truth, other = (generator.normal(size=(count, 20)) for count in (2, 3, 1))

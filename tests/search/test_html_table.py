@@ -10,6 +10,7 @@ from dfnas.runtime.statistics import Summary
 from dfnas.search import html_table
 
 SCRATCH = profiles.load("smoke").darts.scratch
+SEARCHED_ONCE = [("synthetic", 0, 0), ("synthetic", 0, 1), ("synthetic", 1, 0), ("real", 0, 0), ("real", 0, 1)]
 
 
 def trained(folder, accuracies):
@@ -34,12 +35,24 @@ def test_finds_are_shown_beside_random_ones_with_the_interval_of_their_searches(
     assert "real soft" not in beside._repr_html_()
 
 
+def test_an_interval_over_trainings_of_one_find_is_marked(tmp_path):
+    found = {f"found-{name}-{seed}-{run}": (0.5 + 0.01 * run, 1e6) for name, seed, run in SEARCHED_ONCE}
+    random = {f"random-{index}": (0.3 + 0.1 * index, 1e6 * (1 + index)) for index in range(2)}
+    beside, between = html_table.finds(trained(tmp_path, found | random), SCRATCH).tables
+    assert [row[5].endswith(")*") for row in beside.rows] == [False, True]
+    assert [row[1].endswith(")*") for row in between.rows] == [True]
+    assert beside.caption.endswith(html_table.OVER)
+    assert between.caption.endswith(html_table.OVER)
+
+
 def test_a_metric_that_a_source_lacks_is_left_empty():
-    found = {"entropy_end_real": Summary(1.25, 0.5, 2), "skips_synthetic": 3}
+    found = {"entropy_end_real": Summary(1.25, 0.5, 2), "skips_synthetic": 3, "gap_real": -0.12}
     rows = {"entropy": "entropy_end|.2f", "… deviation": "entropy_end.deviation|.1f", "skips": "skips|.1f"}
+    rows["gap"] = "gap|+.1f"
     table = html_table.by_source(found, ["synthetic", "real"], rows, "what")
     assert table.head == ["", "synthetic", "real"]
-    assert table.rows == [["entropy", "", "1.25"], ["… deviation", "", "0.5"], ["skips", "3.0", ""]]
+    minus = "\N{MINUS SIGN}0.1"
+    assert table.rows == [["entropy", "", "1.25"], ["… deviation", "", "0.5"], ["skips", "3.0", ""], ["gap", "", minus]]
 
 
 def test_what_a_page_s_table_calls_a_deviation_is_one_in_the_record():

@@ -29,3 +29,9 @@ def test_of_those_that_cost_the_same_each_is_as_likely_and_the_outermost_come_of
 def test_a_draw_is_a_function_of_the_generator():
     one, other = (seeds.generator(0, "test", 1) for _ in range(2))
     assert [tilting.draw(COSTS, one) for _ in range(20)] == [tilting.draw(COSTS, other) for _ in range(20)]
+
+
+def test_options_of_one_cost_are_drawn_uniformly():
+    generator = torch.Generator().manual_seed(0)
+    counts = Counter(tilting.draw([torch.ones(4, dtype=torch.float64)], generator)[0] for _ in range(400))
+    assert all(70 <= counts[option] <= 130 for option in range(4))
