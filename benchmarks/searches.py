@@ -14,7 +14,7 @@ from dfnas import profiles
 from dfnas.chapters import spos
 from dfnas.chapters.proxylessnas import experiment
 from dfnas.chapters.pruning import networks
-from dfnas.models import mbconv, pruning_net, shufflenet
+from dfnas.models import chain, pruning_net, shufflenet
 from dfnas.models.mbconv import Supernet
 from dfnas.models.pruning import FULL
 from dfnas.runtime import seeds
@@ -47,7 +47,7 @@ def _proxyless() -> dict[str, Any]:
     """The same for the ProxylessNAS chapter's supernet, whose blocks have a shortcut round their operations."""
     space = experiment.space_of(SETTINGS)
     supernet = Supernet(space, 10).to(memory_format=torch.channels_last)
-    paths = [mbconv.random_choices(space, seeds.generator(0, "benchmark", index)) for index in range(PATHS)]
+    paths = [chain.random_choices(space.options, seeds.generator(0, "benchmark", index)) for index in range(PATHS)]
 
     def mixture(x: Tensor) -> Tensor:
         x = supernet.head(x)

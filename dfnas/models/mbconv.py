@@ -189,11 +189,6 @@ def parameters(space: Space, choices: Sequence[int], classes: int, image_channel
     return chain.parameters(parts) + (space.tail + 1) * classes
 
 
-def random_choices(space: Space, generator: torch.Generator) -> Choices:
-    """An architecture, uniformly at random."""
-    return chain.random_choices(space.options, generator)
-
-
 def to_text(choices: Sequence[int], space: Space) -> str:
     """An architecture as one line: `proxyless:1;stem=32;...;choices=2066...`, a digit a block; the 1 is the version."""
     return _FORM.write(space, check(space, choices))

@@ -170,11 +170,6 @@ def connected(space: Space, choices: Choices) -> bool:
     return space.kind == "chain" or 3 in reached
 
 
-def random_choices(space: Space, generator: torch.Generator) -> Choices:
-    """An architecture, uniformly at random."""
-    return chain.random_choices(space.options, generator)
-
-
 Parts = tuple[nn.Module, nn.ModuleList, nn.Module, int]
 
 

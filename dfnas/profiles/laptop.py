@@ -142,7 +142,7 @@ SETTINGS = variant(
         "darts": {"search": {"batch": 64, "learning_rate": 0.025, "steps": 1500}, "architecture_rate": 3e-3},
         "reinforce": {"updates": 50, "samples": 8},
         "scratch_architectures": 100,
-        "seeds": 5,
+        "seeds": 7,
         "channels": 8,
         "held_out": 0.1,
         "recalibration": 8,

@@ -423,6 +423,7 @@ class TruthSettings:
     architectures: Ranked = 500  # of the table's, drawn at random, that are judged; 0: all
     scratch_architectures: Annotated[int, within(3, 10**9)] = 100  # of these, that are trained from scratch too
     seeds: Spread = 5  # supernets of a source; on each, or beside each, one search of each kind
+    seeds_soft: Spread = 3  # of real images with soft labels, which no claim compares; plain noise has one
     channels: Width = 16  # NAS-Bench-201: channels of the first stage, and cells of each of the three
     cells: Depth = 5
     held_out: Part = 0.1  # share of a source's images that architectures are judged by

@@ -87,6 +87,7 @@ SETTINGS = variant(
         "trained": 6,
         "scratch_architectures": 3,
         "seeds": 2,
+        "seeds_soft": 2,
         "recalibration": 2,
         "resamples": 200,
     },

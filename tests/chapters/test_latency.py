@@ -10,6 +10,7 @@ from dfnas.chapters import proxylessnas
 from dfnas.chapters.proxylessnas import experiment, latency
 from dfnas.errors import UserError
 from dfnas.models import mbconv
+from dfnas.models.chain import random_choices
 from dfnas.runtime import seeds, stages
 
 SETTINGS = profiles.load("smoke")
@@ -222,7 +223,7 @@ def test_a_search_pays_latency_of_a_given_table(file, tmp_path):
     costs = experiment.costs_of(settings, chosen)
     assert costs.fixed == 2.0
     assert costs.rows[1] == (1.0, 1.0, 1.0, 1.0, 50.0, 50.0, 0.0)
-    paths = torch.tensor([mbconv.random_choices(SPACE, seeds.generator(0, "paths", n)) for n in range(5)])
+    paths = torch.tensor([random_choices(SPACE.options, seeds.generator(0, "paths", n)) for n in range(5)])
     assert costs.of(paths).tolist() == [latency.predict(table, path, settings) for path in paths.tolist()]
     assert costs.reference == pytest.approx(2 + 2 * (4 + 100) / 6 + 2 * (4 + 100) / 7)
 

@@ -14,7 +14,7 @@ from dfnas.chapters.proxylessnas import binarisation, estimate, experiment
 from dfnas.chapters.proxylessnas.binarisation import Costs, Search
 from dfnas.data import teachers
 from dfnas.errors import UserError
-from dfnas.models import cost, mbconv
+from dfnas.models import chain, cost, mbconv
 from dfnas.runtime import seeds
 from dfnas.runtime.artefacts import Artefact
 from dfnas.search import scratch
@@ -131,7 +131,7 @@ def test_random_architectures_are_as_cheap_and_as_dear_as_any():
 
 def test_costs_of_paths_are_those_of_their_networks():
     space, costs = experiment.space_of(SETTINGS), experiment.costs_of(SETTINGS, None)
-    paths = torch.tensor([mbconv.random_choices(space, generator(number)) for number in range(5)])
+    paths = torch.tensor([chain.random_choices(space.options, generator(number)) for number in range(5)])
     exact = [mbconv.macs(space, path, 16, 10, 1) for path in paths.tolist()]
     assert costs.of(paths).tolist() == exact
     texts = [mbconv.to_text(path, space) for path in paths.tolist()]

@@ -5,6 +5,7 @@ import functools
 import itertools
 import json
 import math
+from collections import Counter
 
 import pytest
 import reach
@@ -401,10 +402,13 @@ def test_profiles_keep_to_the_least_that_can_decide():
 
 
 def test_a_plan_counts_supernets_questions_and_trainings(tmp_path):
-    rows = {row["stage"].split(" x ")[0]: row for row in estimate.plan(SETTINGS)}
-    chapter = SETTINGS.truth
-    assert rows["supernets"]["iterations"] == 5 * chapter.seeds * chapter.training.steps
-    asked = (5 * chapter.seeds + 2) * chapter.trained + 4 * chapter.seeds * (4 * 2 + 2 * 2)
+    settings = profiles.load("smoke", 0, ["truth.seeds_soft=4"])
+    rows = {row["stage"].split(" x ")[0]: row for row in estimate.plan(settings)}
+    chapter = settings.truth
+    searched = 3 * chapter.seeds + 4
+    assert rows["supernets"]["iterations"] == (searched + 1) * chapter.training.steps
+    assert rows["DARTS"]["iterations"] == searched * chapter.darts.search.steps
+    asked = (searched + 1 + 2) * chapter.trained + searched * (4 * 2 + 2 * 2)
     assert rows["judging"]["iterations"] == asked
     assert rows["from scratch"]["iterations"] == 3 * chapter.scratch_architectures * chapter.scratch.steps
     assert "the table" in rows
@@ -413,8 +417,12 @@ def test_a_plan_counts_supernets_questions_and_trainings(tmp_path):
 
 
 def test_supernets_of_several_seeds_have_stages_of_their_own_and_the_table_s_none_of_them():
-    keys = index.stage_keys("08-truth", SETTINGS)
-    assert len({key for name, key in keys.items() if name.startswith("truth-supernet-")}) == 5 * SETTINGS.truth.seeds
-    other = index.stage_keys("08-truth", profiles.load("smoke", 0, ["truth.training.steps=7"]))
+    keys = index.stage_keys("08-truth", profiles.load("smoke", 0, ["truth.seeds_soft=4"]))
+    supernets = [name.removeprefix("truth-supernet-") for name in keys if name.startswith("truth-supernet-")]
+    sources = Counter(name.rpartition("-")[0] for name in supernets)
+    assert sources == {"synthetic": 2, "real_hard": 2, "control": 2, "real_soft": 4, "noise": 1}
+    assert len({keys[f"truth-supernet-{name}"] for name in supernets}) == 11
+    changes = ["truth.seeds_soft=4", "truth.training.steps=7"]
+    other = index.stage_keys("08-truth", profiles.load("smoke", 0, changes))
     changed = {name for name in keys if keys[name] != other[name]}
     assert {name.split("-")[1] for name in changed} == {"supernet", "judged", "evolution", "reinforce"}

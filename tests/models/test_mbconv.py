@@ -10,7 +10,7 @@ import torch.nn.functional as F
 
 from dfnas import models
 from dfnas.errors import UserError
-from dfnas.models import cost, mbconv
+from dfnas.models import chain, cost, mbconv
 from dfnas.models.mbconv import Space, Supernet
 from dfnas.runtime import seeds
 
@@ -65,7 +65,7 @@ def test_the_paper_s_space():
 def test_small_networks_cost_what_is_counted_and_are_paths_of_their_supernet(space, side, channels):
     supernet = Supernet(space, 10, channels)
     for number in range(3):
-        choices = mbconv.random_choices(space, seeds.generator(0, "small", number))
+        choices = chain.random_choices(space.options, seeds.generator(0, "small", number))
         network = mbconv.Network(space, choices, 10, channels)
         supernet.choose(choices)
         macs = mbconv.macs(space, choices, side, 10, channels)
@@ -166,7 +166,7 @@ def test_convolutions_begin_as_he_s_by_fan_out():
 
 def test_an_architecture_s_text_builds_it_again():
     for number in range(20):
-        choices = mbconv.random_choices(CIFAR, seeds.generator(0, "text", number))
+        choices = chain.random_choices(CIFAR.options, seeds.generator(0, "text", number))
         text = mbconv.to_text(choices, CIFAR)
         assert mbconv.from_text(text) == (choices, CIFAR)
     assert text.startswith("proxyless:1;stem=16;stem_stride=1;first=8;widths=16,24,32;repeats=2,3,1;strides=1,2,2;")
@@ -192,7 +192,7 @@ def test_a_text_that_says_no_architecture_is_refused(change, words):
 
 
 def test_random_architectures_are_uniform():
-    drawn = torch.tensor([mbconv.random_choices(PAPER, seeds.generator(0, "uniform", n)) for n in range(2000)])
+    drawn = torch.tensor([chain.random_choices(PAPER.options, seeds.generator(0, "uniform", n)) for n in range(2000)])
     for column, shape in zip(drawn.T, PAPER.blocks, strict=True):
         counts = column.bincount(minlength=shape.operations).double()
         assert len(counts) == shape.operations

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from dfnas import models
 from dfnas.errors import UserError
 from dfnas.models import mbconv
+from dfnas.models.chain import random_choices
 from dfnas.models.mbconv import Space
 from dfnas.profiles import ProxylessSettings, RunSettings, Settings
 from dfnas.runtime import devices, machine, seeds, stages
@@ -293,7 +294,7 @@ def _random_networks(settings: Settings) -> dict[str, Chain]:
     """Random networks of the space by their texts, each as a chain of one part."""
     chapter, space, _ = _chapter(settings)
     data, generator = settings.data, seeds.generator(settings.seed, "latency networks")
-    drawn = [mbconv.random_choices(space, generator) for _ in range(chapter.latency.networks)]
+    drawn = [random_choices(space.options, generator) for _ in range(chapter.latency.networks)]
     texts = [mbconv.to_text(choices, space) for choices in drawn]
     return {text: [(text, models.build(text, data.classes, data.channels, seed=0))] for text in texts}
 

@@ -16,8 +16,9 @@ def plan(settings: Settings) -> list[dict[str, Any]]:
     """The supernets and what they are asked, the trainings from scratch, and the searches by gradients."""
     space, chapter = experiment.check(settings), settings.truth
     text = nasbench.network_text(space, nasbench.to_text(space, MIDDLING[space.kind]))
-    count, searched = settings.synthesis.images, len(experiment.SEARCHED) * chapter.seeds
-    learnt, nets = round((1 - chapter.held_out) * count), len(experiment.SOURCES) * chapter.seeds
+    each = {name: experiment.seeds_of(settings, name) for name in experiment.SOURCES}
+    nets, searched = sum(each.values()), sum(each[name] for name in experiment.SEARCHED)
+    count, learnt = settings.synthesis.images, round((1 - chapter.held_out) * settings.synthesis.images)
 
     def training(name: str, recipe: TrainingSettings, images: int, times: int) -> dict[str, Any]:
         return costs.times(costs.train(f"{name} x {times}", settings, text, recipe, images, chapter.side), times)
@@ -29,7 +30,7 @@ def plan(settings: Settings) -> list[dict[str, Any]]:
     return [
         *rows,
         training("supernets", chapter.training, learnt, nets) | {"pieces": nets},
-        _judgements(text, nets, settings),
+        _judgements(text, nets, searched, settings),
         costs.scaled(training("DARTS", chapter.darts.search, count // 2, searched), MIXTURE) | {"pieces": searched},
         training("from scratch", chapter.scratch, learnt, trainings) | {"pieces": trainings},
     ]
@@ -41,13 +42,13 @@ def _judged(settings: Settings) -> int:
     return min(chapter.architectures or known, known)
 
 
-def _judgements(text: str, nets: int, settings: Settings) -> dict[str, Any]:
+def _judgements(text: str, nets: int, searched: int, settings: Settings) -> dict[str, Any]:
     """What supernets are asked, at most, by the table and by searches; the scores without training are as much."""
     chapter, count = settings.truth, settings.synthesis.images
     network, held_out = costs.cost_of(text, settings, chapter.side), round(chapter.held_out * count)
     evolved = chapter.evolution.population * (chapter.evolution.generations + 1)
     drawn = chapter.reinforce.updates * chapter.reinforce.samples
-    asked = (nets + 2) * _judged(settings) + len(experiment.SEARCHED) * chapter.seeds * (evolved + drawn)
+    asked = (nets + 2) * _judged(settings) + searched * (evolved + drawn)
     each = min(chapter.recalibration * chapter.training.batch, count - held_out) + held_out
     return costs.cost_row(
         f"judging x {asked}",

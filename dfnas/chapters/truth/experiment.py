@@ -25,7 +25,7 @@ from dfnas.data.sources import Source
 from dfnas.data.teachers import Teacher
 from dfnas.data.teachers import load as load_teacher
 from dfnas.errors import UserError
-from dfnas.models import nasbench
+from dfnas.models import chain, nasbench
 from dfnas.models.nasbench import Space, Supernet
 from dfnas.profiles import Settings, TrainingSettings
 from dfnas.profiles.resolve import variant
@@ -76,7 +76,7 @@ def compute(settings: Settings) -> dict[str, Artefact]:
     calls = {
         f"{name}-{number}": functools.partial(_of_seed, bench, origin, number)
         for name, origin in held.items()
-        for number in range(settings.truth.seeds)
+        for number in range(seeds_of(settings, name))
     }
     for parts in processes.made(calls, settings.run, "supernets and searches").values():
         artefacts |= parts
@@ -85,6 +85,11 @@ def compute(settings: Settings) -> dict[str, Artefact]:
     for name in UNTRAINED:
         artefacts[f"untrained-{name}"] = untrained_stage(bench, held[name])
     return artefacts
+
+
+def seeds_of(settings: Settings, name: str) -> int:
+    """How many supernets a source has: most where a claim compares them; those of plain noise learn one answer."""
+    return {"real_soft": settings.truth.seeds_soft, "noise": 1}.get(name, settings.truth.seeds)
 
 
 def check(settings: Settings) -> Space:
@@ -129,7 +134,7 @@ def draw(space: Space, count: int, seed: int) -> list[str]:
     """Different architectures whose input reaches the output, uniformly, as texts of networks."""
     generator, drawn = seeds.generator(seed, "own table"), dict[str, None]()
     while len(drawn) < count:
-        choices = nasbench.random_choices(space, generator)
+        choices = chain.random_choices(space.options, generator)
         if nasbench.connected(space, choices):
             drawn[nasbench.network_text(space, nasbench.to_text(space, choices))] = None
     return list(drawn)
@@ -211,7 +216,7 @@ def supernet_stage(bench: Bench, origin: Origin, seed: int) -> Artefact:
                 folder,
                 supernet,
                 learnt,
-                supernets.RandomChoice(supernet, functools.partial(nasbench.random_choices, bench.space), seed),
+                supernets.RandomChoice(supernet, functools.partial(chain.random_choices, bench.space.options), seed),
                 chapter.training,
                 dataclasses.replace(settings, seed=seed),
                 side=chapter.side or settings.data.region,
