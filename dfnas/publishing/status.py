@@ -161,7 +161,8 @@ def staleness(record: Mapping[str, Any], source: Any, keys: Mapping[str, str]) -
         return "its code cells have changed"
     ran = {stage["key"] for stage in record.get("stages", {}).values()}
     changed = [name for name, key in keys.items() if key not in ran]
-    return f"stage {', '.join(changed)} has changed" if changed else ""
+    more = f" and {len(changed) - 1} more have changed" if len(changed) > 1 else " has changed"
+    return f"stage {changed[0]}{more}" if changed else ""
 
 
 def _last_started(notebook: Any) -> str:

@@ -90,6 +90,8 @@ def test_another_stage_key_makes_a_run_stale(stages: dict) -> None:
     notebook = executed("x = 1")
     ran = {**record(notebook), "stages": stages}
     assert status.staleness(ran, notebook, {"synthesis": "a"}) == "stage synthesis has changed"
+    several = dict.fromkeys(("synthesis", "student-0", "student-1"), "a")
+    assert status.staleness(ran, notebook, several) == "stage synthesis and 2 more have changed"
 
 
 def test_a_record_is_tied_to_its_notebook() -> None:
