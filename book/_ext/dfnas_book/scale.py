@@ -164,8 +164,9 @@ def consistency(run: Run) -> Iterator[Line]:
 def truth(run: Run) -> Iterator[Line]:
     """Chapter 8."""
     side, judged = pixels(run, "truth"), at(run, "truth.architectures") or run["metrics"].get("architectures")
-    repeats = count(at(run, "truth.seeds"), "seed") + " a source"
-    yield "supernets", [side, steps(run, "truth.training"), images(run), repeats]
+    trained = count(networks(run, r"truth-supernet-.*"), "supernet")
+    repeats = count(at(run, "truth.seeds"), "seed") + " of each source that a claim compares"
+    yield "supernets", [side, steps(run, "truth.training"), images(run), trained, repeats]
     parts = [side, steps(run, "truth.scratch"), f"all real images or {images(run)}"]
     yield "trainings from scratch", [*parts, count(at(run, "truth.scratch_architectures"), "network"), "1 seed"]
     if run["metrics"].get("table_name") == "trained here":
