@@ -147,7 +147,7 @@ def over_supernets(name: str) -> Callable[[Record], Interval]:
 
     def estimate(record: Record) -> Interval:
         found, count = interval(record, name), record["metrics"].get("supernets", 1)
-        if count < 2 or found.freedom < record["metrics"].get("architectures", math.inf) - 1:
+        if count < 2 or found.freedom != record["metrics"].get("architectures", math.inf) - 1:
             return found
         wider = math.sqrt(count / (count - 1)) * quantile(count - 1, 0.975) / quantile(found.freedom, 0.975)
         low, high = (found.value + wider * (end - found.value) for end in found[1:])

@@ -50,8 +50,8 @@ class Interval(NamedTuple("Ends", [("value", float), ("low", float), ("high", fl
     def p_value(self) -> float:
         """Of the true value being 0, two-sided: below 0.05 where the 95 % interval leaves 0 out; nan without ends.
 
-        The end that faces 0 gives the standard error, and Student's distribution with `freedom` the rest; so too of a
-        bootstrap, whose freedom is that of the things drawn, or of these and the rankings of them.
+        The end that faces 0 gives the standard error, and Student's distribution with `freedom` the rest. A bootstrap's
+        end is read in the same way; its freedom is that of the things drawn, or of these and the rankings together.
         """
         return self._p_value(1)
 
@@ -205,9 +205,9 @@ def correlation_interval(
     """A coefficient with its bootstrap interval (percentiles), over the things that the two lists give values of.
 
     Either side may be several rankings, [supernets, things]: the coefficient is then the mean over all pairs of a
-    ranking of each side, and the interval is wider by how far rankings of a side differ, with Student's degrees of
-    freedom for so few. With one ranking a side, the interval says nothing of another. A resample whose values are all
-    equal counts as 0, as in `correlation`. Raises ValueError as that does.
+    ranking of each side, and the interval is wider by how far rankings of a side differ (of few, beyond -1 or 1). With
+    one ranking a side, it says nothing of another. A resample whose values are all equal counts as 0, as in
+    `correlation`. Raises ValueError as that does.
     """
     ones, others = _rows(first, second)
     drawn = _draws(ones.shape[1], resamples, seed)
@@ -323,8 +323,9 @@ def _over_rankings(
 ) -> Interval:
     """The percentiles of `resampled`, widened by the spread of each side's rankings over which `value` is a mean.
 
-    A bootstrap of few rankings is too narrow: each side that has several adds the squared standard error of its mean,
-    and the degrees of freedom are Satterthwaite's, as in Welch's interval.
+    A bootstrap of few rankings is too narrow: the squared reach of Student's interval for the mean of each side that
+    has several is added to its own. The degrees of freedom, for p-values, are Satterthwaite's. What rankings' own
+    noise does on few things is in both parts, so of few things the interval is too wide rather than too narrow.
     """
     low, high = np.quantile(resampled, [(1 - level) / 2, (1 + level) / 2])
     spread = [(deviation(side) ** 2 / len(side), len(side) - 1) for side in sides if len(side) > 1]
@@ -332,9 +333,8 @@ def _over_rankings(
     if squared:
         error, things = float(np.var(resampled)), freedom
         freedom = (error + squared) ** 2 / sum(e**2 / f for e, f in [(error, things), *spread])
-        reach = quantile(freedom, (1 + level) / 2)
-        ends = ((value - end) * reach / quantile(things, (1 + level) / 2) for end in (low, high))
-        low, high = (value + sign * math.hypot(end, reach * math.sqrt(squared)) for sign, end in zip((-1, 1), ends))
+        wider = math.sqrt(sum(e * quantile(f, (1 + level) / 2) ** 2 for e, f in spread))
+        low, high = value - math.hypot(value - low, wider), value + math.hypot(high - value, wider)
     return Interval(float(value), float(low), float(high), freedom)
 
 

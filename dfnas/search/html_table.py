@@ -11,7 +11,7 @@ from dfnas.runtime.artefacts import Artefact
 from dfnas.search import standings
 from dfnas.synthesis.held_out import WORDS
 
-OVER = "Intervals are over searches; those with a * are over the trainings of one find."
+OVER = "Intervals are over searches; those with a * are over the trainings of one find, or of one of each source."
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ def _beside_random(arms: standings.Arms, what: str) -> Table:
 
 def _between(arms: standings.Arms, what: str) -> Table:
     """The differences between finds of two sources, in points, with their intervals."""
-    told = standings.worth(arms) | standings.differences(arms)
+    told = standings.differences(arms)
     pairs = [pair for pair in standings.COMPARED if f"difference_{'_'.join(pair)}" in told]
     rows = [[f"{one} \N{MINUS SIGN} {other}".replace("_", " "), _points(told, one, other)] for one, other in pairs]
     return Table(("finds", "difference"), rows, f"Differences in {what}, in points. {OVER}")

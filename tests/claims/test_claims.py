@@ -330,7 +330,7 @@ def test_an_older_record_s_bootstrap_of_supernets_is_read_with_their_degrees_of_
     wider = math.sqrt(5 / 4) * stats.t.ppf(0.975, 4) / stats.t.ppf(0.975, 499)
     assert found == pytest.approx((0.2, 0.2 - 0.1 * wider, 0.2 + 0.12 * wider))
     assert found.freedom == 4
-    for changes in ({"supernets": 1}, {"tau_freedom": 7.3}):
+    for changes in ({"supernets": 1}, {"tau_freedom": 7.3}, {"tau_freedom": 512.6}):
         assert claims.over_supernets("tau")({"metrics": metrics | changes}) == (0.2, 0.1, 0.32)
 
 

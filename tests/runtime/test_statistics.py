@@ -260,7 +260,7 @@ def test_intervals_over_several_supernets_cover_what_those_over_paths_of_one_do_
     assert covers[1] <= 0.75
 
 
-def test_a_difference_of_few_supernets_has_welch_s_interval():
+def test_an_interval_over_few_supernets_adds_the_squared_reach_of_students_of_each_side():
     """Of so many paths that they add nothing, the interval is over supernets, with their degrees of freedom."""
     generator = np.random.default_rng(7)
     truth = generator.normal(size=1500)
@@ -270,15 +270,35 @@ def test_a_difference_of_few_supernets_has_welch_s_interval():
     )
     found = statistics.correlation_difference(one, other, truth, resamples=100)
     taus = [[statistics.correlation(each, truth) for each in several] for several in (one, other)]
+    sides = [statistics.interval(several) for several in taus]
+    reach = math.hypot(*(side.high - side.value for side in sides))
+    value = sides[0].value - sides[1].value
+    assert found == pytest.approx((value, value - reach, value + reach), abs=0.01)
     welch = stats.ttest_ind(*taus, equal_var=False)
-    ends = welch.confidence_interval()
-    assert found == pytest.approx((np.mean(taus[0]) - np.mean(taus[1]), *ends), abs=0.01)
     assert found.freedom == pytest.approx(welch.df, rel=0.05)
-    assert found.p_value() == pytest.approx(welch.pvalue, rel=0.05)
-    # rankings of the truth add their spread on both sides, and in a difference only that of what they say of it
+    assert found.low < welch.confidence_interval().low
+    assert welch.pvalue < found.p_value() < 2 * welch.pvalue
     several = statistics.correlation_interval(truth, one, resamples=100)
-    assert several[1:] == pytest.approx(statistics.interval(taus[0])[1:], abs=0.01)
+    assert several == pytest.approx(sides[0], abs=0.01)
     assert several.freedom == pytest.approx(3, rel=0.05)
+    # several rankings of the truth count, in a difference, by what each says of it
+    x, y = generator.normal(size=(2, 1500))
+    truths = [a * x + b * y for a, b in ((1, 0.2), (0.3, 1), (1, 1), (0.5, 0.9))]
+    apart = statistics.correlation_difference(x, y, truths, resamples=100)
+    ahead = [statistics.correlation(x, each) - statistics.correlation(y, each) for each in truths]
+    assert apart == pytest.approx(statistics.interval(ahead), abs=0.02)
+    assert apart.freedom == pytest.approx(3, rel=0.05)
+
+
+def test_an_interval_over_two_supernets_against_a_fixed_ranking_covers_what_another_two_would_say():
+    generator, found = np.random.default_rng(0), []
+    for _ in range(150):
+        features = generator.normal(size=(100, 6))
+        truth = features.sum(1) + generator.normal(size=100)
+        found.append(statistics.correlation_interval(supernets(generator, 2, features), truth, resamples=100))
+    middle = np.mean([each.value for each in found])
+    least = 0.95 - 2 * math.sqrt(0.95 * 0.05 / len(found))  # two standard errors of a share of so many
+    assert np.mean([each.low <= middle <= each.high for each in found]) >= least
 
 
 def test_a_difference_of_a_few_supernets_of_one_kind_is_seldom_told_from_zero():

@@ -88,7 +88,7 @@ def compute(settings: Settings) -> dict[str, Artefact]:
 
 
 def seeds_of(settings: Settings, name: str) -> int:
-    """How many supernets a source has: most where a claim compares them; those of plain noise learn one answer."""
+    """How many supernets a source has: most where a claim compares them; plain noise, of which none speaks, one."""
     return {"real_soft": settings.truth.seeds_soft, "noise": 1}.get(name, settings.truth.seeds)
 
 
