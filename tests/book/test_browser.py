@@ -192,6 +192,21 @@ def test_verdicts_of_claims_are_in_sight_on_a_phone(visit: Visit) -> None:
     assert box.locator("tbody td").last.bounding_box()["width"] > 40  # type: ignore[index]
 
 
+def test_the_caption_of_a_wide_table_stays_in_sight_on_a_phone(visit: Visit) -> None:
+    page = visit("real_book", "book/executed/04-darts", width=PHONE)
+    box = page.locator(".results-table", has_text="random architectures of like cost").first
+    for _ in range(2):
+        assert box.evaluate("e => e.scrollWidth - e.clientWidth") > 100  # as it is, and when it was scrolled
+        left, right = box.evaluate(
+            """e => {
+                const own = e.getBoundingClientRect(), caption = e.querySelector('caption').getBoundingClientRect();
+                return [caption.left - own.left, own.right - caption.right];
+            }"""
+        )
+        assert min(left, right) >= -1
+        box.evaluate("e => { e.scrollLeft = 100 }")
+
+
 def explorer_state(page: Page) -> tuple[str, list[float]]:
     """What the explorer says, and the lengths of its bars as shares."""
     words = page.locator(".explorer-words").inner_text()
