@@ -4,6 +4,6 @@ A value from the paper cites its section there (A: the appendix); a value that t
 the source of the default.
 """
 
-from dfnas.profiles.profile_files import place  # noqa: F401
-from dfnas.profiles.resolve import NAMES, load, overrides_digest, require_chapter, to_dict  # noqa: F401
+from dfnas.profiles.profile_files import place
+from dfnas.profiles.resolve import NAMES, load, overrides_digest, require_chapter, to_dict
 from dfnas.profiles.settings import *  # noqa: F403

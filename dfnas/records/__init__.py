@@ -2,5 +2,3 @@
 
 from dfnas.records.metrics import MISSING, absent, flat, interval, summary
 from dfnas.records.run import Run, begin, read
-
-__all__ = ["MISSING", "Run", "absent", "begin", "flat", "interval", "read", "summary"]

@@ -2,5 +2,3 @@
 
 from dfnas.chapters.consistency.estimate import plan
 from dfnas.chapters.consistency.experiment import compute
-
-__all__ = ["compute", "plan"]

@@ -2,5 +2,3 @@
 
 from dfnas.chapters.proxylessnas.estimate import plan
 from dfnas.chapters.proxylessnas.experiment import compute
-
-__all__ = ["compute", "plan"]

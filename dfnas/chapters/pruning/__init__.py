@@ -2,5 +2,3 @@
 
 from dfnas.chapters.pruning.estimate import plan
 from dfnas.chapters.pruning.experiment import compute
-
-__all__ = ["compute", "plan"]

@@ -2,5 +2,3 @@
 
 from dfnas.chapters.truth.estimate import plan
 from dfnas.chapters.truth.experiment import compute
-
-__all__ = ["compute", "plan"]
