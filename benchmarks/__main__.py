@@ -6,6 +6,7 @@ Each file measures one thing and can be run alone, as `python -m benchmarks dart
 import importlib
 import json
 import os
+import sys
 import threading
 import time
 from pathlib import Path
@@ -17,7 +18,8 @@ from tabulate import tabulate
 from benchmarks import measure, peaks
 from dfnas.errors import UserError
 from dfnas.profiles.settings import Benchmark
-from dfnas.runtime import machine
+from dfnas.runtime import machine, paths
+from dfnas.runtime.files import write_text
 from dfnas.runtime.progress import bar
 
 FILES: tuple[str, ...] = get_args(Benchmark)
@@ -34,6 +36,7 @@ def main(
         raise UserError(
             f"no benchmark {unknown[0]!r}; there are {', '.join(FILES)}" if unknown else "--pairs: 1 or more"
         )
+    paths.make_folder(out.absolute().parent)
     measure.PAIRS = pairs
     results: dict[str, Any] = {"machine": machine.description(), "versions": machine.versions(), "rows": []}
     results |= {"growths": [], "peaks": {}}
@@ -42,8 +45,8 @@ def main(
         results["peaks"] = peaks.best(results["peaks"], peaks.peaks())
         module = importlib.import_module(f"benchmarks.{name}")
         results["growths" if name == "growth" else "rows"] += module.rows()
-    out.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
-    out.with_suffix(".md").write_text(f"{table(results)}\n", encoding="utf-8")
+    write_text(out, json.dumps(results, indent=1) + "\n")
+    write_text(out.with_suffix(".md"), f"{table(results)}\n")
     print(table(results))
 
 
@@ -81,4 +84,5 @@ if __name__ == "__main__":
     try:
         typer.run(main)
     except UserError as error:
-        raise SystemExit(str(error)) from None
+        print(f"dfnas: {error}", file=sys.stderr)
+        raise SystemExit(2) from None

@@ -205,12 +205,11 @@ def grade(
     """Run a class's handed-in notebooks, each in a process of its own with limits, and write a table of points."""
     from dfnas.publishing import grading
 
-    grades = []
+    grades, path = [], out or folder / "grades.csv"
     for row in grading.grade(folder, seconds, memory):
-        print(f"{row.name}: {row.points:g} of {row.of:g} points{row.stopped and f'; {row.stopped}'}", flush=True)
         grades.append(row)
-    path = out or folder / "grades.csv"
-    grading.write(path, grades)
+        grading.write(path, grades)  # a class takes long: what is stopped has left the rows that it came to
+        print(f"{row.name}: {row.points:g} of {row.of:g} points{row.stopped and f'; {row.stopped}'}", flush=True)
     print(path)
 
 

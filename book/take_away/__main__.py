@@ -16,6 +16,7 @@ import slides
 
 from dfnas import profiles
 from dfnas.errors import UserError
+from dfnas.profiles import Settings
 from dfnas.publishing import render
 
 TITLE = "Architecture search without data"
@@ -28,10 +29,20 @@ def main() -> int:
     parser.add_argument("profile", nargs="?", help="render this profile's runs; none: the published ones")
     wanted = parser.parse_args()
     try:
-        index, notes = render.render(profiles.load(wanted.profile) if wanted.profile else None)
+        out, notes = make(wanted.form, profiles.load(wanted.profile) if wanted.profile else None)
     except (UserError, render.RenderError) as error:
         print(f"dfnas: {error}", file=sys.stderr)
         return 2
+    for note in notes:
+        print(f"dfnas: {note}", file=sys.stderr)
+    files = [path for path in (out, *out.glob("**/*")) if path.is_file()]
+    print(f"{out} ({sum(path.stat().st_size for path in files) / 1e6:.1f} MB)")
+    return 0
+
+
+def make(form: str, settings: Settings | None) -> tuple[Path, list[str]]:
+    """Render the book and write it in a form; where it lies, and what is to be said of it."""
+    index, notes = render.render(settings)
     html, folder = index.parent, index.parents[2]
     found = pages.load(html, folder / "source" / "_toc.yml")
     write, out = {
@@ -40,13 +51,8 @@ def main() -> int:
         "slides": (slides.write, html / "slides"),
         "pack": (pack.write, folder / "dfnas-pack.zip"),
         "figures": (slides.write_figures, folder / "dfnas-figures.zip"),
-    }[wanted.form]
-    notes += write(found, html, TITLE, out)
-    for note in notes:
-        print(f"dfnas: {note}", file=sys.stderr)
-    files = [path for path in (out, *out.glob("**/*")) if path.is_file()]
-    print(f"{out} ({sum(path.stat().st_size for path in files) / 1e6:.1f} MB)")
-    return 0
+    }[form]
+    return out, notes + write(found, html, TITLE, out)
 
 
 if __name__ == "__main__":

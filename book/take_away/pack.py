@@ -12,7 +12,8 @@ from dfnas.runtime import paths
 
 README = """{title}: data of the published runs.
 
-metrics.csv   a row a metric: profile, seed, overrides, chapter, value, 95 % interval, deviation, number, commit
+metrics.csv   a row a metric: profile, seed, overrides, chapter, value, 95 % interval, deviation, number, commit;
+              of a ratio_ not an interval, but the smallest and the largest that was measured
 records/      the run records, as JSON, and what they have attached (such as the explorers' soft labels)
 handouts/     the students' notebooks
 quizzes/      the questions, as TOML

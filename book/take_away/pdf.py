@@ -9,6 +9,8 @@ from typing import Any
 
 from pages import Page, image, target
 
+from dfnas.errors import UserError
+
 STYLE = Path(__file__).with_name("print.css")
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 FOOTER = "<div style='width:100%;text-align:center;font-size:8px'><span class='pageNumber'></span></div>"
@@ -68,11 +70,16 @@ def _contents(pages: list[Page], title: str, numbers: dict[str, int]) -> str:
 
 def write(pages: list[Page], html: Path, title: str, out: Path) -> list[str]:
     """Print the book; what is still too wide for the page, in a few words each."""
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import Error, sync_playwright
 
     browser = next(filter(None, map(shutil.which, BROWSERS)), None)
     with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=browser, args=["--no-sandbox", "--disable-gpu"])
+        try:
+            chromium = playwright.chromium.launch(executable_path=browser, args=["--no-sandbox", "--disable-gpu"])
+        except Error as error:
+            raise UserError(
+                f"no browser prints the book: install one of {', '.join(BROWSERS)} ({error.message.splitlines()[0]})"
+            ) from None
         try:
             return print_book(chromium, pages, html, title, out)
         finally:

@@ -66,19 +66,21 @@ def write(path: Path, grades: list[Grade]) -> None:
 
 def _grade(path: Path, name: str, seconds: float, gigabytes: float) -> Grade:
     with tempfile.TemporaryDirectory() as place:
+        folder, log = Path(place) / "class", Path(place) / "log"  # beside the notebook's folder, which is its own
+        folder.mkdir()
         try:
             notebook = notebooks.read_notebook(path)
             points = _with_checks(notebook)
-            notebooks.write_notebook(notebook, Path(place) / "submission.ipynb")
+            notebooks.write_notebook(notebook, folder / "submission.ipynb")
         except (UserError, ValueError) as error:
             return Grade(name, stopped=str(error))
         start = time.monotonic()
-        stopped = _run(Path(place), seconds, gigabytes)
+        stopped = _run(folder, log, seconds, gigabytes)
         took = round(time.monotonic() - start, 1)
-        log = Path(place) / "log"
         lines = [json.loads(line) for line in log.read_text("utf-8").splitlines()] if log.exists() else []
-    if stopped and lines:
-        stopped += f", in code cell {lines[-1]['cell'] + 1} of {lines[-1]['of']}"
+    count = sum(cell.cell_type == "code" for cell in notebook.cells)
+    if len(lines) < count:
+        stopped = f"{stopped or 'it ended its own process'}, in code cell {len(lines) + 1} of {count}"
     failures = {line["check"]: line["failure"] for line in lines if "check" in line}
     passed = [check for check in points if failures.get(check) == ""]
     first = next((failures[check] for check in points if failures.get(check)), "")
@@ -88,23 +90,36 @@ def _grade(path: Path, name: str, seconds: float, gigabytes: float) -> Grade:
 
 def _with_checks(notebook: Any) -> dict[str, float]:
     """Put the handout's own checks into a notebook; the points of each check, by the id of its cell."""
-    chapter = notebook.metadata.get("dfnas", {}).get("handout")
+    chapter = _own(notebook).get("handout")
     if chapter in CHAPTERS:
         checks = {cell.id: cell for cell in handout.of_chapter(chapter).cells if _is(cell, handout.CHECK)}
         kept = [cell for cell in notebook.cells if cell.id in checks or not _is(cell, handout.CHECK, "compare")]
         notebook.cells = [checks.pop(cell.id, cell) for cell in kept]
         notebook.cells += checks.values()  # those whose cells are gone: after all others
     found = [cell for cell in notebook.cells if _is(cell, handout.CHECK)]
-    return {cell.id: cell.metadata.get("dfnas", {}).get("points", 1) for cell in found}
+    return {cell.id: _worth(cell) for cell in found}
+
+
+def _own(part: Any) -> dict[str, Any]:
+    """What a notebook's or a cell's metadata say of handouts; nothing where that is no dictionary."""
+    own = part.metadata.get("dfnas")
+    return own if isinstance(own, dict) else {}
+
+
+def _worth(cell: Any) -> float:
+    points = _own(cell).get("points", 1)
+    if isinstance(points, bool) or not isinstance(points, int | float):
+        raise UserError(f"the check {cell.id} has points {points!r}, which is no number")
+    return points
 
 
 def _is(cell: Any, *tags: str) -> bool:
     return any(tag in cell.metadata.get("tags", []) for tag in tags)
 
 
-def _run(place: Path, seconds: float, gigabytes: float) -> str:
-    """Execute the notebook in a folder; why it was stopped, "" where it came to its end."""
-    command = [sys.executable, "-m", "dfnas.publishing.submission", "submission.ipynb", "log"]
+def _run(place: Path, log: Path, seconds: float, gigabytes: float) -> str:
+    """Execute the notebook in a folder; why it was stopped, "" where its process ended without an error."""
+    command = [sys.executable, "-m", "dfnas.publishing.submission", "submission.ipynb", str(log)]
     package = str(Path(__file__).resolve().parents[2])
     found = os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH")]))
     ours = {"MPLBACKEND": "Agg", "IPYTHONDIR": str(place), "PYTHONPATH": found}

@@ -109,8 +109,10 @@ def _role(name: str, text: str, known: dict[str, str]) -> str:
         return f"{name} {int(number)}"
     if name == "impl":
         return f"`{label}`"
-    if name == "eq":
-        return f"({_number(label, known)})"
+    if name == "eq":  # a handout stands alone: it has no number of another chapter's equation
+        return f"({_number(label, known)})" if label in known else "(in another chapter)"
+    if name == "ref" and not target:
+        return known.get(label, label)
     if name == "numref":
         number = known.get(label, label)
         return words.strip().replace("%s", number.rpartition(" ")[2]) if "%s" in words else number

@@ -36,6 +36,8 @@ def rows(some: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     for record in some:
         head = {name: record[name] for name in ("profile", "seed")} | {"overrides": " ".join(record["overrides"])}
         for name, value in metrics.wholes(record["metrics"]).items():
+            if value == metrics.MISSING:  # what the profile does not measure
+                continue
             row = head | {"chapter": record["name"], "metric": name, "commit": record["commit"]}
             yield {key: row.get(key, "") for key in HEADS} | _cells(value)
 

@@ -9,7 +9,6 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import Any
 
 from dfnas.publishing import notebooks
 
@@ -21,12 +20,11 @@ def execute(path: Path, log: Path) -> None:
     shell = InteractiveShell.instance()
     code = [cell for cell in notebooks.read_notebook(path).cells if cell.cell_type == "code"]
     with open(log, "a", encoding="utf-8") as lines:
-        for number, cell in enumerate(code, 1):
+        for cell in code:
             result = shell.run_cell(cell.source)
             error = result.error_before_exec or result.error_in_exec
-            line: dict[str, Any] = {"cell": number, "of": len(code)}
-            if "check" in cell.metadata.get("tags", []):
-                line |= {"check": cell.id, "failure": _words(error)}
+            check = "check" in cell.metadata.get("tags", [])
+            line = {"check": cell.id, "failure": _words(error)} if check else {}
             lines.write(json.dumps(line) + "\n")
             lines.flush()
 

@@ -383,6 +383,13 @@ def test_frames_that_the_sheet_does_not_hold_are_refused(changes: dict[str, Any]
         frames.SynthesisFrames.check(made_up.frames() | changes)
 
 
+def test_ten_favourites_are_ten_and_a_judge_without_any_is_not_offered() -> None:
+    """Of equal scores the first count, as in the live explorer."""
+    data = {"accuracy": [row / 20 for row in range(20)], "scores": {"a": [1.0] * 4 + [0.5] * 16, "flat": [0.9] * 20}}
+    assert searches.RegretExplorer.picture(data, "alt").count("point-own") == 10
+    assert list(searches.RegretExplorer.given(data)["scores"]) == ["a"]
+
+
 def test_searches_that_say_less_of_some_candidates_are_refused() -> None:
     searches.PopulationExplorer.check(made_up.population())
     for column, values in (("score", [0.5]), ("candidate", ["9999"] * 12)):

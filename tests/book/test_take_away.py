@@ -13,12 +13,23 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser
 
+from dfnas.errors import UserError
+
 from .made_up import ROOT
 
 sys.path.insert(0, str(ROOT / "book" / "take_away"))
 TITLE = "Architecture search without data"
 XHTML = "{http://www.w3.org/1999/xhtml}"
 MATHS = "{http://www.w3.org/1998/Math/MathML}"
+
+
+def test_without_a_browser_the_pdf_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import pdf
+
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("PLAYWRIGHT_BROWSERS_PATH", str(tmp_path))
+    with pytest.raises(UserError, match="install one of chromium"):
+        pdf.write([], tmp_path, TITLE, tmp_path / "book.pdf")
 
 
 @pytest.fixture(scope="module")

@@ -121,6 +121,53 @@ def test_yours_stands_beside_correct(given: Any, capsys: pytest.CaptureFixture[s
     ]
 
 
+def test_what_a_notebook_does_in_its_folder_is_its_own_affair(tmp_path: Path) -> None:
+    """A log of its own, in the folder where it runs, is none of the grading's."""
+    write(tmp_path, "file", RIGHT, "with open('log', 'a') as file:\n    file.write('epoch 1 loss 0.5\\n')")
+    write(tmp_path, "folder", "import os\nos.makedirs('log')", RIGHT)
+    rows = [(row.points, row.stopped) for row in grading.grade(tmp_path, 60, 2)]
+    assert rows == [(2, ""), (2, "")]
+
+
+def test_a_notebook_that_ends_its_process_says_where(tmp_path: Path) -> None:
+    write(tmp_path, "early", "import os\nos._exit(0)", RIGHT)
+    write(tmp_path, "late", RIGHT, "import os\nos._exit(0)")
+    early, late = grading.grade(tmp_path, 60, 2)
+    assert early.stopped == "it ended its own process, in code cell 1 of 4"
+    assert late.stopped == "it ended its own process, in code cell 2 of 4"
+    assert (early.points, late.points) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("worth", "of", "said"),
+    [
+        ({"points": 2.5}, 3.5, ""),
+        ("x", 2, ""),
+        ({"points": "3"}, 0, "points '3'"),
+        ({"points": True}, 0, "points True"),
+    ],
+)
+def test_metadata_of_another_kind_cost_one_row_at_most(tmp_path: Path, worth: Any, of: float, said: str) -> None:
+    write(tmp_path, "a", RIGHT)
+    write(tmp_path, "b", RIGHT)
+    notebook = nbformat.read(tmp_path / "a.ipynb", as_version=4)
+    notebook.metadata["dfnas"], notebook.cells[-1].metadata["dfnas"] = "x", worth
+    nbformat.write(notebook, tmp_path / "a.ipynb")
+    strange, plain = grading.grade(tmp_path, 60, 2)
+    assert (strange.of, said in strange.stopped, bool(strange.stopped)) == (of, True, bool(said))
+    assert (plain.points, plain.stopped) == (2, "")
+
+
+def test_the_rows_of_a_class_are_written_as_they_come(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stopped(*_: object) -> Any:
+        yield grading.Grade("a.ipynb", points=2, of=2)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(grading, "grade", stopped)
+    assert __main__.main(["grade", str(tmp_path)]) == __main__.STOPPED
+    assert table(tmp_path / "grades.csv")["a"]["points"] == "2"
+
+
 def test_what_is_no_notebook_is_a_row_and_an_empty_folder_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no notebook"):
         grading.grade(tmp_path, 1, 1)

@@ -126,6 +126,9 @@ def test_prose_is_markdown_that_jupyter_shows() -> None:
     assert "$$\nx = 1\n\\tag{1}\n$$" in shown
     table = ["*Table 1.* Costs", "", "| arm | `01-teacher:cost` |", "| --- | --- |", "|  | two lines |"]
     assert shown.splitlines()[-5:] == table
+    assert markdown.markdown("By {eq}`eq-other` in {ref}`ex-tiny` and {ref}`there <ex-tiny>`", known) == (
+        "By (in another chapter) in Exercise 1 and there"
+    )
 
 
 @pytest.mark.parametrize("name", [path.stem for path in sorted((paths.root() / "notebooks").glob("*.ipynb"))])
@@ -136,6 +139,7 @@ def test_every_chapter_makes_both_handouts(name: str) -> None:
         nbformat.validate(given)
         words = "\n".join(cell.source for cell in given.cells if cell.cell_type == "markdown")
         assert not re.search(r"\{[\w:-]+\}`|^(`{3,}|:{3,})\{|^\([\w-]+\)=$", words, re.MULTILINE)
+        assert not re.search(r"(?<![`\w-])(eq|ex|fig|tab|sec)-[a-z]+(-[a-z]+)*(?![`\w-])", words)
         assert len(re.findall(r"(?m)^### Exercise \d: \S", words)) == 3
         assert words.count("<summary>Solution</summary>") == 3 * teacher
         assert len(tagged(given, "solution" if teacher else "answer")) >= 3

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import tiny
 
+from dfnas import records
 from dfnas.publishing import measurements
 
 
@@ -36,6 +37,13 @@ def test_ones_own_runs_come_before_the_published_and_only_good_ones_count(
         ("quick", 0, "", 2.0),
     ]
     assert {(row["low"], row["high"], row["number"]) for row in measured()} == {(0.0, 9.0, "")}
+
+
+def test_what_a_profile_does_not_measure_is_no_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    book = tiny.make_book(tmp_path, monkeypatch)
+    metrics = {"answer": records.MISSING, "answer_low": records.MISSING, "answer_high": records.MISSING, "other": 1.0}
+    record(book.root / "book" / "executed", 0.0, metrics=metrics)
+    assert [(row["metric"], row["value"]) for row in measured()] == [("other", 1.0)]
 
 
 def measured() -> list[dict]:

@@ -85,12 +85,17 @@ class RegretExplorer(explorer.Explorer):
         same_length({name: data[name] for name in ("candidate", "accuracy")} | data["scores"], "the table")
 
     @staticmethod
+    def given(data: dict[str, Any]) -> dict[str, Any]:
+        """Without judges that call all architectures equal: they have no favourites."""
+        return data | {"scores": {name: row for name, row in data["scores"].items() if len(set(row)) > 1}}
+
+    @staticmethod
     def picture(data: dict[str, Any], alt: str) -> str:
         """The scores of the first judge, its ten favourites marked."""
         scores = next(iter(data["scores"].values()))
-        least = sorted(scores, reverse=True)[: min(10, len(scores))][-1]
+        ten = set(sorted(range(len(scores)), key=lambda row: -scores[row])[:10])  # of equals the first, as live
         words = ("score by the judge", "accuracy in the table; the judge's ten favourites are marked")
-        drawn = points(scores, data["accuracy"], [score >= least for score in scores], words, (".3g", ".0%"))
+        drawn = points(scores, data["accuracy"], [row in ten for row in range(len(scores))], words, (".3g", ".0%"))
         return explorer.drawing(WIDTH, HEIGHT, alt, drawn)
 
 
