@@ -35,6 +35,10 @@ class Origin:
         """A context in which real data is out of reach, unless the source is real data."""
         return contextlib.nullcontext() if self.name.startswith("real") else splits.no_real_data()
 
+    def drawn(self, settings: Settings) -> dict[str, int]:
+        """For a stage's key: the seed by which real images are drawn, which no artefact holds; nothing of 0."""
+        return {"drawn": settings.seed} if self.name == "real" and settings.synthesis.images and settings.seed else {}
+
     def load(self, settings: Settings, teacher: Teacher) -> Source:
         """The source. Real ones have as many images as the synthetic set (or all there are)."""
         held = self.given.folder if isinstance(self.given, Artefact) else None

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from dfnas import profiles
+from dfnas.chapters import index
 from dfnas.data import origins, splits, teachers
 from dfnas.data import real as real_data
 from dfnas.data.origins import Origin
@@ -19,6 +20,15 @@ def runs(tmp_path, monkeypatch):
     artefacts.reset()
     yield tmp_path
     artefacts.reset()
+
+
+@pytest.mark.parametrize("chapter", ["04-darts", "05-spos", "06-proxylessnas"])
+def test_a_search_under_another_seed_of_the_run_is_another_one(chapter):
+    """The run's seed draws the real images, and the search's own seed is told from it."""
+    keys = [index.stage_keys(chapter, profiles.load("quick", seed)) for seed in (0, 1)]
+    searches = [name for name in keys[0].keys() & keys[1].keys() if "-search-" in name or "-supernet-" in name]
+    assert any("real" in name for name in searches)
+    assert [name for name in searches if keys[0][name] == keys[1][name]] == []
 
 
 @pytest.mark.parametrize("name", origins.NAMES)

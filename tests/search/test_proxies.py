@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from dfnas import models
+from dfnas.models import darts
 from dfnas.search import proxies
 
 
@@ -45,6 +46,20 @@ def test_naswot_counts_the_relus_that_two_images_have_in_the_same_state():
     assert proxies.naswot(NETWORK, IMAGES) == proxies.NOTHING
     kernel = torch.tensor([[2.0, 0.0], [0.0, 2.0]])
     assert proxies.naswot(NETWORK, IMAGES[:2]) == pytest.approx(float(kernel.logdet()))
+
+
+def test_naswot_sees_every_relu_of_a_cell_network(monkeypatch):
+    """What halves the side has a ReLU too, and how many there are depends on the genotype."""
+    network = models.build(darts.to_text(darts.DARTS_V2, darts.Size(4, 3)), 10, 1)
+    called, relu = [], torch.nn.functional.relu
+    monkeypatch.setattr(torch.nn.functional, "relu", lambda x, *rest, **options: called.append(1) or relu(x, False))
+    network(torch.randn(2, 1, 16, 16))
+    times = []
+    for module in network.modules():
+        if isinstance(module, nn.ReLU):
+            module.register_forward_hook(lambda *_: times.append(1))
+    network(torch.randn(2, 1, 16, 16))
+    assert len(called) == 2 * len(times) > 0
 
 
 def test_jacov_is_higher_where_gradients_differ():

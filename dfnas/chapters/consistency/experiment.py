@@ -238,7 +238,7 @@ def untrained_stage(origin: Origin, drawn: Artefact, settings: Settings, teacher
 
     depends = {"source": origin.name, "seed": seed, "side": side, "images": settings.synthesis.images}
     inputs: list[Artefact | str] = [origin.given, drawn, teacher.digest]
-    return stages.stage("consistency-untrained", work, depends, inputs=inputs, version=VERSION, run=settings.run)
+    return stages.stage("consistency-untrained", work, depends, inputs=inputs, version=VERSION + 1, run=settings.run)
 
 
 def _paths_of(arm: str, origin: Origin, settings: Settings, teacher: Teacher, number: int) -> tuple[Artefact, Artefact]:
