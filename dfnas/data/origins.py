@@ -36,7 +36,7 @@ class Origin:
         return contextlib.nullcontext() if self.name.startswith("real") else splits.no_real_data()
 
     def drawn(self, settings: Settings) -> dict[str, int]:
-        """For a stage's key: the seed by which real images are drawn, which no artefact holds; nothing of 0."""
+        """For a stage's key: the seed by which real images are drawn, which no artefact holds; nothing for seed 0."""
         return {"drawn": settings.seed} if self.name == "real" and settings.synthesis.images and settings.seed else {}
 
     def load(self, settings: Settings, teacher: Teacher) -> Source:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from dfnas.profiles import CHAPTERS
+from dfnas.publishing import notebooks
 from dfnas.records import claims
 
 DIRECTIVE = re.compile(
@@ -109,14 +110,23 @@ def _role(name: str, text: str, known: dict[str, str]) -> str:
         return f"{name} {int(number)}"
     if name == "impl":
         return f"`{label}`"
-    if name == "eq":  # a handout stands alone: it has no number of another chapter's equation
-        return f"({_number(label, known)})" if label in known else "(in another chapter)"
+    if name == "eq":
+        return f"({_number(label, known) if label in known else _elsewhere(label)})"
     if name == "ref" and not target:
         return known.get(label, label)
     if name == "numref":
         number = known.get(label, label)
         return words.strip().replace("%s", number.rpartition(" ")[2]) if "%s" in words else number
     return f"[{text.replace(',', ', ')}]" if name.startswith("cite") else words.strip()
+
+
+def _elsewhere(label: str) -> str:
+    """The number that an equation of another chapter has in the book, such as 3.8; its label where none has it."""
+    for name in CHAPTERS:
+        there = numbers(notebooks.read_notebook(notebooks.source(name)).cells)
+        if label in there:
+            return f"{int(name[:2])}.{_number(label, there)}"
+    return label
 
 
 def _number(label: str, known: dict[str, str]) -> str:

@@ -385,9 +385,11 @@ def test_frames_that_the_sheet_does_not_hold_are_refused(changes: dict[str, Any]
 
 def test_ten_favourites_are_ten_and_a_judge_without_any_is_not_offered() -> None:
     """Of equal scores the first count, as in the live explorer."""
-    data = {"accuracy": [row / 20 for row in range(20)], "scores": {"a": [1.0] * 4 + [0.5] * 16, "flat": [0.9] * 20}}
+    data = {"accuracy": [row / 20 for row in range(20)], "scores": {"flat": [0.9] * 20, "a": [1.0] * 4 + [0.5] * 16}}
     assert searches.RegretExplorer.picture(data, "alt").count("point-own") == 10
     assert list(searches.RegretExplorer.given(data)["scores"]) == ["a"]
+    flat = data | {"scores": {"flat": [0.9] * 20}}
+    assert searches.RegretExplorer.given(flat) == flat  # else the explorer would have no judge at all
 
 
 def test_searches_that_say_less_of_some_candidates_are_refused() -> None:

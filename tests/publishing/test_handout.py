@@ -126,9 +126,8 @@ def test_prose_is_markdown_that_jupyter_shows() -> None:
     assert "$$\nx = 1\n\\tag{1}\n$$" in shown
     table = ["*Table 1.* Costs", "", "| arm | `01-teacher:cost` |", "| --- | --- |", "|  | two lines |"]
     assert shown.splitlines()[-5:] == table
-    assert markdown.markdown("By {eq}`eq-other` in {ref}`ex-tiny` and {ref}`there <ex-tiny>`", known) == (
-        "By (in another chapter) in Exercise 1 and there"
-    )
+    prose = "By {eq}`eq-student` and {eq}`eq-nowhere` in {ref}`ex-tiny` and {ref}`there <ex-tiny>`"
+    assert markdown.markdown(prose, known) == "By (3.8) and (eq-nowhere) in Exercise 1 and there"
 
 
 @pytest.mark.parametrize("name", [path.stem for path in sorted((paths.root() / "notebooks").glob("*.ipynb"))])

@@ -87,12 +87,13 @@ class RegretExplorer(explorer.Explorer):
     @staticmethod
     def given(data: dict[str, Any]) -> dict[str, Any]:
         """Without judges that call all architectures equal: they have no favourites."""
-        return data | {"scores": {name: row for name, row in data["scores"].items() if len(set(row)) > 1}}
+        telling = {name: row for name, row in data["scores"].items() if len(set(row)) > 1}
+        return data | {"scores": telling or data["scores"]}
 
     @staticmethod
     def picture(data: dict[str, Any], alt: str) -> str:
-        """The scores of the first judge, its ten favourites marked."""
-        scores = next(iter(data["scores"].values()))
+        """The scores of the first judge that is offered, its ten favourites marked."""
+        scores = next(iter(RegretExplorer.given(data)["scores"].values()))
         ten = set(sorted(range(len(scores)), key=lambda row: -scores[row])[:10])  # of equals the first, as live
         words = ("score by the judge", "accuracy in the table; the judge's ten favourites are marked")
         drawn = points(scores, data["accuracy"], [row in ten for row in range(len(scores))], words, (".3g", ".0%"))

@@ -238,6 +238,7 @@ def untrained_stage(origin: Origin, drawn: Artefact, settings: Settings, teacher
 
     depends = {"source": origin.name, "seed": seed, "side": side, "images": settings.synthesis.images}
     inputs: list[Artefact | str] = [origin.given, drawn, teacher.digest]
+    # A version further: NASWOT sees every ReLU since.
     return stages.stage("consistency-untrained", work, depends, inputs=inputs, version=VERSION + 1, run=settings.run)
 
 
