@@ -7,6 +7,7 @@ import re
 import sys
 import xml.etree.ElementTree as ET
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -24,12 +25,13 @@ MATHS = "{http://www.w3.org/1998/Math/MathML}"
 
 
 def test_without_a_browser_the_pdf_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a thread of its own: playwright refuses to start twice in one, and the fixture `chromium` may run in ours."""
     import pdf
 
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setenv("PLAYWRIGHT_BROWSERS_PATH", str(tmp_path))
-    with pytest.raises(UserError, match="install one of chromium"):
-        pdf.write([], tmp_path, TITLE, tmp_path / "book.pdf")
+    with ThreadPoolExecutor(1) as thread, pytest.raises(UserError, match="install one of chromium"):
+        thread.submit(pdf.write, [], tmp_path, TITLE, tmp_path / "book.pdf").result()
 
 
 @pytest.fixture(scope="module")
