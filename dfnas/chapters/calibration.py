@@ -163,7 +163,7 @@ def _real_stage(arm: str, settings: Settings, teacher: Teacher, repeat: tuple[in
             source = evaluation.relabelled(source, teacher, settings)
         students.train(folder, source, settings, student, seed)
 
-    depends = {"student": student, "images": chapter.images, "seed": [of_set, seed]}
+    depends = {"student": students.recipe(student), "images": chapter.images, "seed": [of_set, seed]}
     inputs = [real_data.digest(data)] if student.labels == "hard" else [real_data.digest(data), teacher.digest]
     return stages.stage(f"arm-{arm}-{of_set}-{seed}", work, depends, inputs=inputs, version=VERSION, run=settings.run)
 

@@ -137,7 +137,7 @@ def search_stage(origin: Origin, settings: Settings, teacher: Teacher, seed: int
             search(folder, origin.load(settings, teacher), settings, seed)
 
     depends = stages.without(settings.darts, "scratch")
-    depends |= {"source": origin.name, "seed": seed, "images": settings.synthesis.images, **origin.drawn(settings)}
+    depends |= {"source": origin.name, "seed": seed, "images": settings.synthesis.images}
     name, inputs = f"darts-search-{origin.name}-{seed}", [origin.given, teacher.digest]
     version = VERSION + (settings.darts.order == "second")  # whose unrolled step is in float64 since
     return stages.stage(name, work, depends, inputs=inputs, version=version, run=settings.run)

@@ -201,7 +201,7 @@ def _real_stage(name: str, arm: Arm, seed: int, settings: Settings, teacher: Tea
             source = evaluation.relabelled(source, teacher, settings)
         students.train(folder, source, settings, arm.student, seed)
 
-    depends = {"student": arm.student, "images": arm.count, "seed": seed}
+    depends = {"student": students.recipe(arm.student), "images": arm.count, "seed": seed}
     inputs = [real_data.digest(data), teacher.digest] if arm.student.labels != "hard" else [real_data.digest(data)]
     return stages.stage(name, work, depends, inputs=inputs, version=VERSION, run=settings.run)
 

@@ -188,7 +188,7 @@ def supernet_stage(origin: Origin, settings: Settings, teacher: Teacher, seed: i
             train_supernet(folder, source, dataclasses.replace(settings, seed=seed), teacher)
 
     depends = stages.without(chapter, "scratch", "evolution", "recalibration", "limit_macs")
-    depends |= {"source": origin.name, "seed": seed, "images": settings.synthesis.images, **origin.drawn(settings)}
+    depends |= {"source": origin.name, "seed": seed, "images": settings.synthesis.images}
     if chapter.bins:  # of multiply-adds, at the side that paths are judged at
         depends["cost_side"] = _side(settings)
     name, inputs = f"spos-supernet-{origin.name}-{seed}", [origin.given, teacher.digest]

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from dfnas.data import folder, splits
+from dfnas.data.images import center_crop
 from dfnas.data.splits import CIFAR10_CLASSES, Dataset
 from dfnas.errors import UserError
 from dfnas.profiles import DataSettings
@@ -21,7 +22,8 @@ def load(settings: DataSettings) -> Dataset:
     """CIFAR-10; the last `validation` of each class of the train split are validation.
 
     Where that is 0 none is held out: the last 500 of each are watched, and trained on too.
-    Sources come sorted by class; validation and test are shuffled, so that any part of them holds all classes.
+    Sources come sorted by class; validation and test are shuffled, so that any part of them holds all classes, and are
+    cut to the region, the view of training, in their middle.
 
     Raises
     ------
@@ -38,8 +40,8 @@ def load(settings: DataSettings) -> Dataset:
     train = ~held_out if settings.validation else torch.ones_like(held_out)
     if settings.validation:
         splits.tell_copies(prints[train], prints[held_out], test_prints)
-    watched = splits.shuffled(images[held_out], labels[held_out])
-    tested = splits.shuffled(test, test_labels)
+    watched = splits.shuffled(center_crop(images[held_out], settings.region), labels[held_out])
+    tested = splits.shuffled(center_crop(test, settings.region), test_labels)
     return splits.dataset((images[train], labels[train]), watched, tested, CIFAR10_CLASSES)
 
 

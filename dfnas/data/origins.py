@@ -26,7 +26,10 @@ def names(data: DataSettings, among: Iterable[str] = NAMES) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Origin:
-    """A source before it is read: its name, and the artefact that holds it (or its labels), or real data's digest."""
+    """A source before it is read: its name, and the artefact that holds it (or its labels), or a digest of real data.
+
+    A subset of the real images has a digest of its own for each seed that draws it (but 0, which has that of all).
+    """
 
     name: str
     given: Artefact | str
@@ -35,17 +38,13 @@ class Origin:
         """A context in which real data is out of reach, unless the source is real data."""
         return contextlib.nullcontext() if self.name.startswith("real") else splits.no_real_data()
 
-    def drawn(self, settings: Settings) -> dict[str, int]:
-        """For a stage's key: the seed by which real images are drawn, which no artefact holds; nothing for seed 0."""
-        return {"drawn": settings.seed} if self.name == "real" and settings.synthesis.images and settings.seed else {}
-
     def load(self, settings: Settings, teacher: Teacher) -> Source:
         """The source. Real ones have as many images as the synthetic set (or all there are)."""
         held = self.given.folder if isinstance(self.given, Artefact) else None
         if held and not self.name.startswith("real"):
             return synthetic.load(held, teacher)
         source = real_data.train(settings.data, settings.synthesis.images, settings.seed)
-        return source.labelled(load_file(held / "logits.safetensors")["logits"]) if held else source
+        return source.under(teacher).labelled(load_file(held / "logits.safetensors")["logits"]) if held else source
 
 
 def held(origins: Mapping[str, Origin]) -> dict[str, Artefact]:

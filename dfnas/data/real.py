@@ -6,6 +6,7 @@ import functools
 import torch
 
 from dfnas.data import cifar10, folder, imagenet, own_images, presence, splits
+from dfnas.data.images import center_crop
 from dfnas.data.sources import Source, balanced
 from dfnas.data.splits import CIFAR10_CLASSES, Dataset
 from dfnas.errors import UserError
@@ -25,7 +26,7 @@ def load(settings: DataSettings) -> Dataset:
     """
     splits.require_open()
     if settings.name == "digits":
-        return _digits()
+        return _digits(settings.region)
     if settings.name == "cifar10":
         return cifar10.load(settings)
     if settings.name == "imagenet":
@@ -85,8 +86,11 @@ def class_names(settings: DataSettings) -> tuple[str, ...]:
     return CIFAR10_CLASSES if settings.name == "cifar10" else tuple(map(str, range(settings.classes)))
 
 
-def _digits() -> Dataset:
-    """1,797 handwritten digits of 8x8, enlarged to 16x16: 1,150 train, 287 validation, 360 test."""
+def _digits(region: int = 16) -> Dataset:
+    """1,797 handwritten digits of 8x8, enlarged to 16x16: 1,150 train, 287 validation, 360 test.
+
+    Validation and test are cut to the region in their middle.
+    """
     from sklearn.datasets import load_digits
 
     source = load_digits()
@@ -96,8 +100,9 @@ def _digits() -> Dataset:
     order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(0))
     test, rest = order[:360], order[360:]
     validation, train = rest[:287], rest[287:]
-    parts = [(images[rows], labels[rows]) for rows in (train, validation, test)]
-    return splits.dataset(parts[0], parts[1], parts[2], tuple(map(str, range(10))))
+    judged = center_crop(images, region)
+    parts = (images[train], labels[train]), (judged[validation], labels[validation]), (judged[test], labels[test])
+    return splits.dataset(*parts, tuple(map(str, range(10))))
 
 
 @functools.cache

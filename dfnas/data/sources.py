@@ -107,7 +107,17 @@ def split(source: Source, held_out: int, classes: int, seed: int) -> tuple[Sourc
     What no whole image makes goes by the largest remainder, ties by the seed; a class of one image lies in the larger
     part (in the first where both are equal), as far as the counts allow. Both parts are in a random order: a set that
     lies sorted by class is not cut by class.
+
+    Raises
+    ------
+    UserError
+        Nothing would be left in the first part.
     """
+    if held_out >= len(source):
+        raise UserError(
+            f"{held_out:,} of the {len(source):,} images are to be held out, which leaves none to learn from: lower "
+            "validation_each, or give more images"
+        )
     order = torch.randperm(len(source), generator=seeds.generator(seed, "split"))
     labels = source.classes[order]
     rank = torch.zeros_like(labels)

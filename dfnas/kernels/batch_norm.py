@@ -29,12 +29,13 @@ def batch_norm(
 
     Returns y [N, C, H, W] in x's type and layout, after a ReLU where `rectify`, and the distance, a scalar in fp32:
     ||v - running_var||_2 + ||m - running_mean||_2, with x's mean m and biased variance v by channel (equation `eq-bn`).
-    The four vectors are [C]; x is fp32, bf16 or fp16 (fp64 outside the kernels), contiguous or channels_last. Gradients
-    go to x, weight and bias. Where a norm is zero, so is its gradient, as in PyTorch. Traffic: `forward_bytes`,
-    `backward_bytes`.
+    The four vectors are [C]; x is fp32, bf16 or fp16 (fp64 outside the kernels), contiguous or channels_last. Where a
+    norm is zero, so is its gradient, as in PyTorch. A layer whose weight or bias learns, which none of a teacher does,
+    is computed by the reference. Traffic: `forward_bytes`, `backward_bytes`.
     """
     how = choose("batch norm", x)
-    if how == "reference":
+    learns = torch.is_grad_enabled() and any(value is not None and value.requires_grad for value in (weight, bias))
+    if how == "reference" or learns:
         return reference(x, running_mean, running_var, weight, bias, epsilon, rectify)
     return BatchNorm.apply(dense(x), running_mean, running_var, weight, bias, epsilon, rectify, how == "triton")
 
@@ -56,7 +57,7 @@ def reference(
 
 
 class BatchNorm(torch.autograd.Function):
-    """`batch_norm` with its gradient in closed form, by Triton or by PyTorch."""
+    """`batch_norm` with the gradient of x in closed form, by Triton or by PyTorch."""
 
     @staticmethod
     def forward(
@@ -82,13 +83,7 @@ class BatchNorm(torch.autograd.Function):
     def backward(ctx: Any, of_y: Tensor, of_distance: Tensor) -> tuple[Tensor | None, ...]:
         x, *saved = ctx.saved_tensors
         backward: Any = launch_backward if ctx.by_triton else _closed_backward
-        needed = ctx.needs_input_grad[3:5]
-        of_x, *of_parameters = backward(x, like(of_y, x), of_distance, *saved, *ctx.rest, any(needed))
-        of_weight, of_bias = (
-            gradient.to(value.dtype) if wanted else None
-            for gradient, value, wanted in zip(of_parameters, saved[2:4], needed, strict=True)
-        )
-        return of_x, None, None, of_weight, of_bias, None, None, None
+        return backward(x, like(of_y, x), of_distance, *saved, *ctx.rest), *[None] * 7
 
 
 def _closed_forward(
@@ -119,8 +114,7 @@ def _closed_backward(
     norms: Tensor,
     epsilon: float,
     rectify: bool,
-    of_parameters: bool,
-) -> tuple[Tensor, Tensor | None, Tensor | None]:
+) -> Tensor:
     wide = accumulator(x.dtype)
     inverse = (running_var.to(wide) + epsilon).rsqrt()
     scale = inverse if weight is None else inverse * weight
@@ -130,13 +124,7 @@ def _closed_backward(
     of_gaps = gaps * (of_distance * torch.where(norms > 0, 1 / norms, 0))[:, None] * (x.shape[1] / x.numel())
     slope = 2 * of_gaps[1]
     offset = of_gaps[0] - slope * (gaps[0] + running_mean)
-    of_x = _affine(x, of_y, slope, scale, offset)
-    if not of_parameters:
-        return of_x, None, None
-    d = (x.to(wide) - running_mean[:, None, None]) * inverse[:, None, None]
-    g = of_y.to(wide)
-    of_bias = g.sum((0, 2, 3))
-    return of_x, (g * d).sum((0, 2, 3)), of_bias
+    return _affine(x, of_y, slope, scale, offset)
 
 
 def _fold(x: Tensor) -> tuple[Tensor, int]:
@@ -191,12 +179,7 @@ def forward_bytes(x: Tensor, affine: bool = True) -> Traffic:
     return tiled + Traffic(partial + vector, 2 * vector) + Traffic(2 * vector, 12)
 
 
-def backward_bytes(x: Tensor, affine: bool = True, of_parameters: bool = False) -> Traffic:
-    """Traffic of the backward launches: x and dy read once and dx written. `affine`: the bias is read (with ReLU)."""
-    (splits, _), _, _ = plan(x)
-    channels, activation = x.shape[1], x.numel() * x.element_size()
-    partial, vector = 8 * splits * channels, 4 * channels
-    tiled = Traffic(2 * activation + (6 if affine else 4) * vector + 12, activation)
-    if not of_parameters:
-        return tiled
-    return tiled + Traffic(partial + vector, partial + 2 * vector)
+def backward_bytes(x: Tensor, affine: bool = True) -> Traffic:
+    """Traffic of the backward launch: x and dy read once and dx written. `affine`: the bias is read (with ReLU)."""
+    activation, vector = x.numel() * x.element_size(), 4 * x.shape[1]
+    return Traffic(2 * activation + (6 if affine else 4) * vector + 12, activation)

@@ -146,11 +146,11 @@ def _norms(gaps, norms, distance, channels, BLOCK: tl.constexpr):  # type: ignor
 
 @jit
 def _backward(
-    x, of_y, of_x, of_distance, mean, variance, weight, bias, gaps, norms, partial,
+    x, of_y, of_x, of_distance, mean, variance, weight, bias, gaps, norms,
     images, channels, positions, steps, splits, epsilon, count,
-    PARAMETERS: tl.constexpr, RECTIFY: tl.constexpr, LAST: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
+    RECTIFY: tl.constexpr, LAST: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
 ):  # type: ignore[no-untyped-def]  # fmt: skip
-    """Of a share of the tiles: dx, and for the parameters the sums of dy * d and dy by channel."""
+    """Of a share of the tiles: dx."""
     split, block = tl.program_id(0), tl.program_id(1)
     channel = _channel(block, LAST, COLUMNS)
     there = channel < channels
@@ -162,8 +162,6 @@ def _backward(
     gap = tl.load(gaps + channel, mask=there, other=0.0)
     slope = 2.0 * of_variance * tl.load(gaps + channels + channel, mask=there, other=0.0)
     offset = (of_mean - slope) * gap
-    first = tl.zeros([ROWS, COLUMNS], tl.float32)
-    second = tl.zeros([ROWS, COLUMNS], tl.float32)
     for step in range(0, steps):
         tile = split + step * splits
         start, offsets, kept = _tile(tile, block, channel, channels, images, positions, LAST, ROWS, COLUMNS)
@@ -172,24 +170,6 @@ def _backward(
         if RECTIFY:
             g = tl.where(d * scale + shift > 0.0, g, 0.0)
         tl.store(of_x + start + offsets, (g * scale + offset + slope * d).to(of_x.dtype.element_ty), mask=kept)
-        if PARAMETERS:
-            first += g * d
-            second += g
-    if PARAMETERS:
-        _store_partial(partial, first, second, split, splits, channel, channels, LAST)
-
-
-@jit
-def _finish_parameters(
-    partial, of_weight, of_bias, variance, channels, splits, epsilon,
-    CHANNELS: tl.constexpr, SPLITS: tl.constexpr,
-):  # type: ignore[no-untyped-def]  # fmt: skip
-    channel = tl.program_id(0) * CHANNELS + tl.arange(0, CHANNELS)
-    kept = channel < channels
-    first, second = _sums(partial, channel, channels, splits, SPLITS)
-    inverse = 1.0 / tl.sqrt(tl.load(variance + channel, mask=kept, other=1.0).to(tl.float32) + epsilon)
-    tl.store(of_weight + channel, first * inverse, mask=kept)
-    tl.store(of_bias + channel, second, mask=kept)
 
 
 def plan(x: Tensor) -> tuple[tuple[int, int], tuple[int, ...], dict[str, Any]]:
@@ -238,13 +218,7 @@ def launch_forward(
     return y, gaps, norms, distance
 
 
-def _gradients(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """The gradients of x, weight and bias, not yet written."""
-    of_weight, of_bias = (torch.empty(x.shape[1], dtype=torch.float32, device=x.device) for _ in range(2))
-    return torch.empty_like(x), of_weight, of_bias
-
-
-@operation("batch_norm_backward", lambda x, *rest: _gradients(x))
+@operation("batch_norm_backward", lambda x, *rest: torch.empty_like(x))
 def launch_backward(
     x: Tensor,
     of_y: Tensor,
@@ -257,18 +231,11 @@ def launch_backward(
     norms: Tensor,
     epsilon: float,
     rectify: bool,
-    of_parameters: bool,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """The gradients of x, weight and bias; the last two are only computed `of_parameters`, and else not to be read."""
+) -> Tensor:
+    """The gradient of x."""
     grid, sizes, constants = plan(x)
-    channels, splits = x.shape[1], grid[0]
-    of_x, of_weight, of_bias = _gradients(x)
-    partial = torch.empty(2, splits, channels, dtype=torch.float32, device=x.device) if of_parameters else None
-    vectors = running_mean, running_var, weight, bias, gaps, norms, partial
-    rest = (*sizes, epsilon, float(x.numel() // channels))
-    options = {"PARAMETERS": of_parameters, "RECTIFY": rectify, **constants}
-    launch(_backward, grid, x, of_y, of_x, of_distance, *vectors, *rest, **options)
-    if partial is not None:
-        finish = (partial, of_weight, of_bias, running_var, channels, splits, epsilon)
-        launch(_finish_parameters, (blocks(channels, CHANNELS),), *finish, CHANNELS=CHANNELS, SPLITS=SPLITS)
-    return of_x, of_weight, of_bias
+    of_x = torch.empty_like(x)
+    vectors = running_mean, running_var, weight, bias, gaps, norms
+    rest = (*sizes, epsilon, float(x.numel() // x.shape[1]))
+    launch(_backward, grid, x, of_y, of_x, of_distance, *vectors, *rest, RECTIFY=rectify, **constants)
+    return of_x

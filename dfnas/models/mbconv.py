@@ -181,14 +181,6 @@ def macs(space: Space, choices: Sequence[int], side: int, classes: int, image_ch
     return fixed_macs(space, side, classes, image_channels) + blocks
 
 
-def parameters(space: Space, choices: Sequence[int], classes: int, image_channels: int = 3) -> int:
-    """Trainable values of the stand-alone network, batch norm's two a channel among them; nothing is built."""
-    parts = [chain.stem(space, image_channels), *_fixed(space), chain.tail(space)]
-    for choice, shape in zip(check(space, choices), space.blocks, strict=True):
-        parts += layers(choice, shape)
-    return chain.parameters(parts) + (space.tail + 1) * classes
-
-
 def to_text(choices: Sequence[int], space: Space) -> str:
     """An architecture as one line: `proxyless:1;stem=32;...;choices=2066...`, a digit a block; the 1 is the version."""
     return _FORM.write(space, check(space, choices))

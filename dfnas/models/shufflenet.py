@@ -186,15 +186,6 @@ def macs(space: Space, choices: Sequence[int], side: int, classes: int, image_ch
     return blocks + chain.fixed_macs(space, [chain.stem(space, image_channels)], side, classes)
 
 
-def parameters(space: Space, choices: Sequence[int], classes: int, image_channels: int = 3) -> int:
-    """Trainable values of the stand-alone network, batch norm's two a channel among them; nothing is built."""
-    layers = [chain.stem(space, image_channels), chain.tail(space)]
-    for choice, shape in zip(check(space, choices), space.blocks, strict=True):
-        projection, main = branches(choice, *shape)
-        layers += projection + main
-    return chain.parameters(layers) + space.tail * classes
-
-
 def random_choices(space: Space, generator: torch.Generator) -> Choices:
     """An architecture, uniformly at random."""
     return chain.random_choices(space.options, generator)

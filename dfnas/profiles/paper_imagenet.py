@@ -18,7 +18,8 @@ STUDENT = settings.StudentSettings(
         nesterov=False,
         weight_decay=3e-5,
         warm_up=8 / 250,
-        crop="resized",  # open: the same recipe's
+        decay_vectors=False,  # open, as the crop: the same recipe's
+        crop="resized",
     ),
     temperature=1.0,
 )

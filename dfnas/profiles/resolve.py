@@ -204,4 +204,6 @@ def _replace(part: Any, changes: dict[str, Any], read: Callable[[Any, Any, str],
                 if old is not None
                 else f"{path} is None here: give it whole, or take another base"
             )
+    if values.get("epochs") and "steps" not in values and hasattr(part, "steps"):
+        values["steps"] = 0  # which would count otherwise
     return dataclasses.replace(part, **values)

@@ -97,7 +97,7 @@ class TrainingSettings:
 
     batch: Several
     learning_rate: Positive
-    epochs: Amount = 0.0  # over the data at hand; or steps
+    epochs: Amount = 0.0  # over the data at hand; or steps: who changes one of them alone has chosen it
     steps: Number = 0
     momentum: Decay = 0.9
     nesterov: bool = True

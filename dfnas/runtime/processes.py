@@ -13,11 +13,13 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.context import BaseContext
 from typing import TypeVar
 
 import torch
 
+from dfnas.errors import UserError
 from dfnas.profiles import RunSettings
 from dfnas.runtime import devices, distributed, machine, memory, stages
 from dfnas.runtime.progress import bar
@@ -34,18 +36,35 @@ def each(function: Callable[[T], R], items: Sequence[T], run: RunSettings) -> It
     With `run.processes` above 1 (0: a process a core, up to `MOST`) on a CPU, `function` and `item` must be picklable,
     and the processes start afresh: what was patched or cached here is unknown there. An error in one ends them all,
     and so does the end of this process.
+
+    Raises
+    ------
+    UserError
+        One of the processes was killed.
     """
     mine = items[distributed.rank() :: distributed.world()]
     count = min(_processes(run), len(mine))
     if count <= 1 and distributed.world() == 1:
-        yield from map(function, mine)
+        for item in mine:
+            with _threads(run):
+                result = function(item)
+            yield result
     elif mine:
         # A process of torchrun has a child too: there, training does not average gradients with the others.
         start = functools.partial(_start, max(1, count), dict(os.environ))
         pool = ProcessPoolExecutor(max(1, count), _context(), initializer=start)
         with contextlib.ExitStack() as stack:
             stack.callback(pool.shutdown, cancel_futures=True)
-            yield from pool.map(function, mine)
+            try:
+                for result, precisions in pool.map(functools.partial(stages.heard, function), mine):
+                    for precision in precisions:
+                        stages.note_precision(precision)
+                    yield result
+            except BrokenProcessPool:
+                raise UserError(
+                    "a process was killed before its work was done, as where memory runs out: run again with "
+                    "--set run.processes=1; finished work is kept"
+                ) from None
     distributed.barrier()
 
 
@@ -62,7 +81,20 @@ def made(calls: Mapping[str, Callable[[], R]], run: RunSettings, name: str) -> d
         for _ in bar(each(operator.call, left, run), total=len(left), desc=name, unit="stage"):
             pass
     # A forced stage is made anew here, by the process that remembers that it was.
-    return {label: call() for label, call in calls.items()}
+    with _threads(run):
+        return {label: call() for label, call in calls.items()}
+
+
+@contextlib.contextmanager
+def _threads(run: RunSettings) -> Iterator[None]:
+    """Inside, one thread where several processes have one each: what is computed does not depend on what is left."""
+    count = torch.get_num_threads()
+    if distributed.world() == 1 and _processes(run) > 1:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(count)
 
 
 def _processes(run: RunSettings) -> int:

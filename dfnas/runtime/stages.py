@@ -17,7 +17,7 @@ from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy
 import torch
@@ -33,7 +33,9 @@ from dfnas.runtime.files import write_json
 _dry: ContextVar[bool] = ContextVar("dry", default=False)
 _sharing: ContextVar[int] = ContextVar("sharing", default=1)
 _current: ContextVar["_Sittings | None"] = ContextVar("current", default=None)
-
+_heard: ContextVar[set[str] | None] = ContextVar("heard", default=None)
+T = TypeVar("T")
+R = TypeVar("R")
 TOLERANCE = 1e-3  # of the largest answer: as far as processors differ, and less than any change of code makes
 
 
@@ -278,9 +280,20 @@ def save_time() -> None:
 
 def note_precision(precision: str) -> None:
     """Called where a network is computed: what `auto` became, and whatever else there was, is in stage.json."""
-    sittings = _current.get(None)
+    sittings, heard = _current.get(), _heard.get()
     if sittings is not None:
         sittings.precisions.add(precision)
+    if heard is not None:
+        heard.add(precision)
+
+
+def heard(function: Callable[[T], R], item: T) -> tuple[R, set[str]]:
+    """`function(item)`, and the precisions noted meanwhile, for the stage of another process."""
+    token = _heard.set(set())
+    try:
+        return function(item), _heard.get() or set()
+    finally:
+        _heard.reset(token)
 
 
 def _machine() -> dict[str, Any]:

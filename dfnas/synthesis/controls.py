@@ -21,6 +21,7 @@ from dfnas.training import evaluation
 NOISE_VERSION, VERSION = 2, 1
 SLOPES = (1.0, 1.5, 2.0)  # of amplitude against frequency: photographs have about 1
 CANDIDATES = 16  # images of structured noise that are drawn for each one that is kept
+SHARD = 500  # images of plain noise in a shard
 BLOCK = 250  # images that are chosen together, and lie in one shard
 
 
@@ -31,10 +32,11 @@ def noise_stage(settings: Settings, teacher: Teacher, count: int) -> Artefact:
 
 def make_noise(folder: Path, settings: Settings, teacher: Teacher, count: int) -> None:
     """The paper's control: N(0, 1) clipped to valid images, with the teacher's logits (appendix A; it says no more)."""
-    data = settings.data
-    shape = (count, data.channels, data.canvas, data.canvas)
-    images = _valid(torch.randn(shape, generator=seeds.generator(settings.seed, "noise")), teacher)
-    _write(folder, images, _answers(images, settings, teacher), settings, "noise")
+    data, random = settings.data, seeds.generator(settings.seed, "noise")
+    for number, first in enumerate(range(0, count, SHARD)):
+        shape = (min(SHARD, count - first), data.channels, data.canvas, data.canvas)
+        images = _valid(torch.randn(shape, generator=random), teacher)
+        _write(folder, images, _answers(images, settings, teacher), settings, "noise", number)
 
 
 def control_stage(settings: Settings, teacher: Teacher, count: int) -> Artefact:

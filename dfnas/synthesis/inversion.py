@@ -135,8 +135,7 @@ def _move(
     scale, iterations, kind = settings.stages[stage]
     pool = scale if kind == "pool" else 1  # the teacher is shown means over pool x pool pixels
     side = inversion.data.region // scale * pool if settings.update == "region" else canvas.shape[-1]
-    shift = {"region": pool * offsets, "jitter": -pool * offsets}.get(settings.update, torch.zeros_like(offsets))
-    placements = image_update.placements(shift, flips, canvas.shape[-1]).to(where)
+    placements = image_update.placements(shifts(settings, pool * offsets), flips, canvas.shape[-1]).to(where)
     steps = image_update.schedule(_learning_rates(settings, stage), settings.betas).to(where)
     bounds = (inversion.low, inversion.high) if settings.clip else None
     first, second = torch.zeros_like(canvas), torch.zeros_like(canvas)
@@ -152,6 +151,11 @@ def _move(
     return terms
 
 
+def shifts(settings: SynthesisSettings, offsets: Tensor) -> Tensor:
+    """Where each iteration's view begins on the canvas [I, 2]: a region at its offset, a canvas rolled by it, or 0."""
+    return {"region": offsets, "jitter": -offsets}.get(settings.update, torch.zeros_like(offsets))
+
+
 def draws(
     settings: SynthesisSettings, data: DataSettings, stage: int, seed: int, round_number: int, batch: int
 ) -> tuple[Tensor, Tensor]:
@@ -162,7 +166,7 @@ def draws(
     scale, iterations, _ = settings.stages[stage]
     random = seeds.generator(seed, f"regions {round_number} {stage}", batch)
     if settings.update == "jitter":
-        reach = max(1, settings.jitter // scale)
+        reach = max(min(1, settings.jitter), settings.jitter // scale)  # a coarse canvas still moves, if any does
         offsets = torch.randint(-reach, reach + 1, (iterations, 2), generator=random)
     else:
         span = data.canvas // scale - data.region // scale

@@ -35,12 +35,17 @@ def origins_of(settings: Settings, teacher: Teacher, among: Iterable[str] = NAME
     count = settings.synthesis.images
     made: dict[str, Callable[[], Artefact | str]] = {
         "synthetic": lambda: set_stage("synthesis", settings, teacher, settings.synthesis),
-        "real": lambda: real_data.digest(settings.data),
+        "real": lambda: _real_digest(settings),
         "real_soft": lambda: controls.soft_labels_stage(settings, teacher),
         "control": lambda: controls.control_stage(settings, teacher, count),
         "noise": lambda: controls.noise_stage(settings, teacher, count),
     }
     return {name: Origin(name, made[name]()) for name in names(settings.data, among)}
+
+
+def _real_digest(settings: Settings) -> str:
+    whole = real_data.digest(settings.data)
+    return stages.digest([whole, settings.seed]) if settings.synthesis.images and settings.seed else whole
 
 
 def synthesise(
@@ -142,8 +147,9 @@ def label(inverter: inversion.Inverter, images: Tensor, seed: int, number: int, 
     else:
         last = len(settings.stages) - 1
         offsets, flips = inversion.draws(settings, inverter.data, last, seed, number, batch)
-        placement = image_update.placements(offsets, flips, images.shape[3])[-1]
-        crops = [image_update.region(images, placement, region)]
+        shift = inversion.shifts(settings, settings.stages[last][0] * offsets)
+        placement = image_update.placements(shift, flips, images.shape[3])[-1]
+        crops = [image_update.region(images, placement, region if settings.update == "region" else images.shape[3])]
     views = [evaluation.answers(inverter.teacher, crop, inverter.run) for crop in crops]
     return torch.stack(views).mean(0).half()
 

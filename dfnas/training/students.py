@@ -1,5 +1,6 @@
 """Networks trained from scratch to judge a set: students on synthetic images, and a verifier on real ones."""
 
+import dataclasses
 from pathlib import Path
 
 import torch
@@ -39,8 +40,14 @@ def set_stage(
         source = synthetic.load(origin.folder, teacher, rounds, slots)
         train_synthetic(folder, source, settings, teacher, student, seed)
 
-    depends = {"student": student, "seed": seed, "part": [rounds, slots], "data": splits.geometry(settings.data)}
+    part, data = [rounds, slots], splits.geometry(settings.data)
+    depends = {"student": recipe(student), "seed": seed, "part": part, "data": data}
     return stages.stage(name, work, depends, inputs=[origin, teacher.digest], version=VERSION, run=settings.run)
+
+
+def recipe(student: StudentSettings) -> StudentSettings:
+    """What one student's stage depends on: not on how many there are."""
+    return dataclasses.replace(student, seeds=StudentSettings.seeds)
 
 
 def train_synthetic(

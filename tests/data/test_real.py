@@ -27,6 +27,19 @@ def test_digits_have_their_three_splits():
     assert data.train.images.dtype == torch.uint8
 
 
+def test_where_the_region_is_smaller_than_an_image_all_splits_show_its_middle(monkeypatch, tmp_path):
+    monkeypatch.setenv("DFNAS_DATA", str(small_copy(tmp_path / "cifar.zip")))
+    cifar = profiles.load("laptop", overrides=["data.validation=1"]).data
+    for data, side in ((profiles.load("smoke").data, 16), (cifar, 32)):
+        less = dataclasses.replace(data, region=side - 4)
+        whole, cut = real_data.load(data), real_data.load(less)
+        for name in ("validation", "test"):
+            all_of_it, middle = (getattr(found, name) for found in (whole, cut))
+            assert torch.equal(middle.images, all_of_it.images[..., 2:-2, 2:-2])
+            assert torch.equal(middle.classes, all_of_it.classes)
+        assert real_data.train(less).images.shape[-1] == data.canvas
+
+
 def test_every_split_is_normalised_as_the_training_images_are_and_labelled_with_its_classes():
     data = real_data.load(profiles.load("smoke").data)
     inputs = to_input(data.train.images, data.train.mean, data.train.std)

@@ -9,6 +9,7 @@ from dfnas import profiles
 from dfnas.data import sources
 from dfnas.data.images import cutout, to_input
 from dfnas.data.sources import Source
+from dfnas.errors import UserError
 from dfnas.profiles import TrainingSettings
 from dfnas.runtime import seeds
 from dfnas.training import losses
@@ -78,6 +79,12 @@ def test_what_is_left_over_goes_to_classes_by_the_seed():
 def test_parts_are_not_sorted_by_class():
     for part in sources.split(of_counts([50] * 4), 100, 4, 0):
         assert len(part.classes[:40].unique()) == 4
+
+
+@pytest.mark.parametrize("held_out", [100, 101])
+def test_as_many_held_out_as_there_are_leave_none_to_learn_from(held_out):
+    with pytest.raises(UserError, match=f"{held_out} of the 100 images are to be held out"):
+        sources.split(source(), held_out, 10, seed=0)
 
 
 def test_another_seed_divides_otherwise():

@@ -32,7 +32,7 @@ def norm_vectors(channels, dtype=torch.float32, device="cpu"):
     return [value.to(device, dtype) for value in (0.3 * mean, variance, weight, bias)]
 
 
-def batch_norm_pairs(shape, layout, rectify, affine=True, parameters=True, dtype=torch.float32, device="cpu"):
+def batch_norm_pairs(shape, layout, rectify, affine=True, parameters=False, dtype=torch.float32, device="cpu"):
     """(ours, reference) of y, the distance, and the gradients of x and perhaps of weight and bias."""
     found = []
     for function in (batch_norm.batch_norm, batch_norm.reference):

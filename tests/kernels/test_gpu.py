@@ -29,7 +29,7 @@ SHAPES = [*agreement.SHAPES, (3, 70, 4, 4), (2, 65, 1, 33), (64, 64, 32, 32), (8
 @pytest.mark.parametrize("rectify", [False, True])
 def test_batch_norm(shape, rectify, dtype, layout):
     digits = DIGITS[dtype]
-    pairs = agreement.batch_norm_pairs(shape, layout, rectify, parameters=False, dtype=dtype, device="cuda")
+    pairs = agreement.batch_norm_pairs(shape, layout, rectify, dtype=dtype, device="cuda")
     agreement.check(pairs, digits, digits)
 
 

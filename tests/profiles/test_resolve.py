@@ -94,6 +94,14 @@ def test_overrides_keep_the_types_of_their_fields():
     assert settings.seed == 3
 
 
+def test_who_asks_for_epochs_gets_epochs():
+    recipe = profiles.load("quick", overrides=["student.training.epochs=2"]).student.training
+    assert (recipe.steps, recipe.epochs) == (0, 2.0)
+    assert profiles.load("quick", overrides=["student.training.steps=7"]).student.training.steps == 7
+    both = variant(profiles.load("quick"), student={"training": {"epochs": 2.0, "steps": 7}})
+    assert (both.student.training.steps, both.student.training.epochs) == (7, 2.0)
+
+
 def test_a_variant_differs_in_what_is_named_alone():
     base = profiles.load("smoke")
     before = dataclasses.asdict(base)

@@ -5,6 +5,7 @@ import dataclasses
 import functools
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -50,6 +51,47 @@ def test_an_error_comes_through():
         list(processes.each(piece, [1, -1, 2, 3], TWO))
 
 
+def end(_):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_killed_process_is_one_line_that_says_what_to_do():
+    with pytest.raises(UserError, match=r"killed .* run\.processes=1; finished work is kept"):
+        list(processes.each(end, range(2), TWO))
+
+
+@pytest.fixture
+def two_threads():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+def test_what_is_left_for_this_process_has_one_thread_as_the_others_had(tmp_path, monkeypatch, two_threads):
+    """Else bits would depend on what a killed run had finished."""
+    monkeypatch.setenv("DFNAS_RUNS", str(tmp_path))
+    artefacts.reset()
+    assert [threads for _, _, threads in processes.each(piece, [3], TWO)] == [1]
+    squared(0), squared(1)
+    left = made(TWO)["square-2"]
+    assert left == [4, os.getpid(), 1]
+    assert torch.get_num_threads() == 2
+    assert [threads for _, _, threads in processes.each(piece, [3], RUN)] == [2]
+
+
+def compute(number):
+    stages.note_precision("bf16" if number else "fp32")
+    return number
+
+
+@pytest.mark.parametrize("run", [RUN, TWO])
+def test_a_stage_tells_the_precisions_of_its_parts(tmp_path, monkeypatch, run):
+    monkeypatch.setenv("DFNAS_RUNS", str(tmp_path))
+    work = lambda _: list(processes.each(compute, range(2), run))  # noqa: E731
+    assert stages.stage("parts", work, {}).precision == "bf16, fp32"
+
+
 def write(number, folder):
     write_json(folder / "made.json", [number, os.getpid(), torch.get_num_threads()])
 
@@ -92,7 +134,7 @@ def test_one_of_two_processes_counts_half_of_the_time_and_the_memory_of_both(tmp
     assert (shared.seconds, shared.peak_memory_mb) == (5.0, 200.0)
 
 
-def test_forced_stages_are_made_anew_once_and_by_this_process(tmp_path, monkeypatch):
+def test_forced_stages_are_made_anew_once_and_by_this_process(tmp_path, monkeypatch, two_threads):
     monkeypatch.setenv("DFNAS_RUNS", str(tmp_path))
     before = made(TWO)
     artefacts.reset()
@@ -102,7 +144,7 @@ def test_forced_stages_are_made_anew_once_and_by_this_process(tmp_path, monkeypa
         assert made(TWO) == after
     finally:
         artefacts.force(False)
-    assert {process for _, process, _ in after.values()} == {os.getpid()}
+    assert {(process, threads) for _, process, threads in after.values()} == {(os.getpid(), 1)}
     assert before.keys() == after.keys()
 
 

@@ -39,6 +39,17 @@ def test_the_control_has_its_classes_evenly_where_noise_has_one(tmp_path, teache
     assert torch.equal(evaluation.answers(teacher, crops, SETTINGS.run).half(), alive.targets.half())
 
 
+def test_noise_is_drawn_a_shard_at_a_time_and_is_the_same(tmp_path, teacher, monkeypatch):
+    for shard in (500, 600):
+        monkeypatch.setattr(controls, "SHARD", shard)
+        (tmp_path / str(shard)).mkdir()
+        controls.make_noise(tmp_path / str(shard), SETTINGS, teacher, 600)
+    parts, whole = (synthetic.load(tmp_path / str(shard), teacher) for shard in (500, 600))
+    assert len(list((tmp_path / "500").glob("*.safetensors"))) == 2
+    assert torch.equal(parts.images, whole.images)
+    assert torch.allclose(parts.targets, whole.targets, atol=2e-2)
+
+
 @pytest.mark.parametrize("slope", [1.0, 2.0])
 def test_amplitudes_fall_with_frequency_at_the_stated_slope(monkeypatch, slope):
     monkeypatch.setattr(controls, "SLOPES", (slope,))
@@ -62,6 +73,12 @@ def test_soft_real_images_are_the_hard_ones_with_the_teachers_logits(teacher):
     assert torch.equal(hard.classes, soft.classes)
     assert soft.soft
     assert (soft.targets.argmax(1) == soft.classes).double().mean() > 0.9
+
+
+def test_soft_real_images_are_normalised_as_the_teacher_sees_them(teacher):
+    other = dataclasses.replace(teacher, mean=(0.5,), std=(0.25,))
+    soft = sets.origins_of(SETTINGS, other, ["real_soft"])["real_soft"].load(SETTINGS, other)
+    assert (soft.mean, soft.std) == ((0.5,), (0.25,))
 
 
 def test_what_only_looks_real_is_guarded_and_soft_labels_are_not(teacher):

@@ -188,6 +188,13 @@ def test_the_teacher_is_shown_the_view_that_was_drawn(changes, expected, digits_
         assert torch.allclose(seen, view.flip(3) if flip else view, rtol=0, atol=1e-6)
 
 
+@pytest.mark.parametrize(("jitter", "reach"), [(0, 0), (1, 1), (5, 2)])
+def test_without_jitter_nothing_moves_and_with_some_a_coarse_canvas_does_too(jitter, reach):
+    chosen = variant(stages=((2, 200, "grow"),), update="jitter", jitter=jitter)
+    offsets, _ = inversion.draws(chosen, SETTINGS.data, 0, 0, 0, 0)
+    assert sorted(set(offsets.flatten().tolist())) == [*range(-reach, reach + 1)]
+
+
 def test_pooling_moves_every_pixel_of_a_block_alike(digits_teacher):
     chosen = variant(stages=((2, 3, "pool"),), clip=False)
     canvas = torch.randn(20, 1, 20, 20)

@@ -135,6 +135,27 @@ def test_other_label_views_give_other_labels_of_the_same_images(tmp_path, digits
     assert not torch.equal(first.logits, other.logits)
 
 
+VIEWS = {
+    "region": lambda x, top, left: x[..., top : top + 16, left : left + 16],
+    "jitter": lambda x, top, left: x.roll((top, left), (2, 3)),
+    "whole": lambda x, top, left: x,
+}
+
+
+@pytest.mark.parametrize("update", VIEWS)
+@pytest.mark.parametrize("stage", [(1, 9, "grow"), (2, 9, "grow"), (2, 9, "pool")])
+def test_labels_of_the_last_crop_are_of_what_the_teacher_saw_last(digits_teacher, update, stage):
+    chosen = dataclasses.replace(TINY, stages=(stage,), update=update, jitter=3, label_view="last_crop")
+    images = real_data.train(SETTINGS.data, 20).images
+    with inversion.Inversion(digits_teacher, chosen, SETTINGS.data, SETTINGS.run) as inverter:
+        for batch in range(3):
+            logits = sets.label(inverter, images, 0, 0, batch)
+            offsets, flips = (drawn[-1] for drawn in inversion.draws(chosen, SETTINGS.data, 0, 0, 0, batch))
+            seen = VIEWS[update](images, *(stage[0] * offsets).tolist())
+            seen = seen.flip(3) if flips else seen
+            assert torch.equal(logits, evaluation.answers(digits_teacher, seen, SETTINGS.run).half())
+
+
 def test_a_batch_does_not_depend_on_what_was_made_before(tmp_path, tiny, digits_teacher):
     with inversion.Inversion(digits_teacher, TINY, SETTINGS.data, SETTINGS.run) as inverter:
         alone = sets.make_shard(inverter, 0, 1, None, 0)

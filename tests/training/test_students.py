@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from dfnas import profiles
+from dfnas.chapters import index
 from dfnas.data.sources import Source
 from dfnas.data.teachers import Teacher
 from dfnas.runtime import distributed
@@ -24,6 +25,18 @@ class Sums(torch.nn.Module):
     def forward(self, x):
         self.asked.append(len(x))
         return x.sum((1, 2, 3))[:, None] * torch.tensor([1.0, -1.0])
+
+
+def test_how_many_students_there_are_changes_none_of_them():
+    """More seeds later leave those that are trained as they are."""
+    one, other = (
+        index.stage_keys("10-distillation", profiles.load("quick", overrides=[f"student.seeds={count}"]))
+        for count in (2, 4)
+    )
+    shared = [name for name in one.keys() & other.keys() if name.startswith("distillation-full-")]
+    assert shared
+    assert {one[name] for name in shared} == {other[name] for name in shared}
+    assert len(other) > len(one)
 
 
 def sample(step, side):

@@ -253,7 +253,7 @@ def supernet_stage(arm: str, origin: Origin, settings: Settings, teacher: Teache
 
 
 def _seed(arm: str, settings: Settings, number: int) -> int:
-    """A supernet's seed: for the ceiling, those after the ones that supernets of real data have."""
+    """A supernet's seed, which all sources share; for the ceiling, those after the ones of real data's supernets."""
     return settings.seed + number - 1 + settings.consistency.supernets * (arm == "again")
 
 

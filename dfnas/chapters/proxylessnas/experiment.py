@@ -121,7 +121,7 @@ def warm_up_stage(origin: Origin, settings: Settings, teacher: Teacher, seed: in
             warm_up(folder, source, dataclasses.replace(settings, seed=seed), teacher)
 
     depends = stages.without(settings.proxylessnas, "search", "scratch", *ARCHITECTURE)
-    depends |= {"source": origin.name, "seed": seed, "images": settings.synthesis.images, **origin.drawn(settings)}
+    depends |= {"source": origin.name, "seed": seed, "images": settings.synthesis.images}
     name, inputs = f"proxyless-warm-up-{origin.name}-{seed}", [origin.given, teacher.digest]
     return stages.stage(name, work, depends, inputs=inputs, version=VERSION, run=settings.run)
 
