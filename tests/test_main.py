@@ -284,10 +284,10 @@ def test_what_answers_at_once_imports_nothing_that_takes_seconds(tmp_path: Path)
     assert had == {"--help": [], "status": [], "plan 02-synthesis": ["torch"], "plan": ["torch"]}
 
 
-def test_a_notebook_begins_without_what_draws_and_compiles(tmp_path: Path) -> None:
+def test_a_notebook_begins_and_ends_without_what_draws_compiles_and_reads_notebooks(tmp_path: Path) -> None:
     first = "import sys; from dfnas import figures, records; from dfnas.chapters import exports, spos, synthesis\n"
-    first += "from dfnas.synthesis import inversion; records.begin('02-synthesis', 'quick')\n"
+    first += "from dfnas.synthesis import inversion; records.begin('02-synthesis', 'quick').finish()\n"
     first += "print(*(name for name in sys.argv[1:] if name in sys.modules))"
-    environment = os.environ | {"DFNAS_RUNS": str(tmp_path)}
+    environment = os.environ | {"DFNAS_RUNS": str(tmp_path), "DFNAS_STAGING": str(tmp_path)}
     out = subprocess.check_output([sys.executable, "-c", first, *SLOW], text=True, env=environment)
     assert out.split() == ["torch", "matplotlib"]
