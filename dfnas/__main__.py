@@ -206,7 +206,7 @@ def grade(
     from dfnas.publishing import grading
 
     grades, path = [], out or folder / "grades.csv"
-    for row in grading.grade(folder, seconds, memory):
+    for row in grading.grade(folder, seconds, memory, path):
         grades.append(row)
         grading.write(path, grades)  # a class takes long: what is stopped has left the rows that it came to
         print(f"{row.name}: {row.points:g} of {row.of:g} points{row.stopped and f'; {row.stopped}'}", flush=True)

@@ -4,7 +4,9 @@ Checks are those of the book's own handout, whatever became of them in what was 
 deletes a check changes nothing. A notebook that no handout is the origin of is graded by its own cells tagged `check`.
 """
 
+import contextlib
 import csv
+import hashlib
 import io
 import json
 import os
@@ -12,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,7 @@ import psutil
 from dfnas.errors import UserError
 from dfnas.profiles import CHAPTERS
 from dfnas.publishing import handout, notebooks
+from dfnas.publishing.measurements import as_csv
 from dfnas.runtime.files import write_text
 
 POLL = 0.1  # seconds between two looks at a process's memory
@@ -39,10 +42,11 @@ class Grade:
     seconds: float = 0
     stopped: str = ""
     first_failure: str = ""
+    digest: str = ""  # of the notebook with its checks, and of the limits
 
 
-def grade(folder: Path, seconds: float, gigabytes: float) -> Iterator[Grade]:
-    """Grade every notebook in a folder and its folders, by name.
+def grade(folder: Path, seconds: float, gigabytes: float, table: Path | None = None) -> Iterator[Grade]:
+    """Grade every notebook in a folder and its folders, by name; `table` has rows that an earlier grading came to.
 
     Raises
     ------
@@ -52,19 +56,25 @@ def grade(folder: Path, seconds: float, gigabytes: float) -> Iterator[Grade]:
     files = [path for path in sorted(folder.rglob("*.ipynb")) if ".ipynb_checkpoints" not in path.parts]
     if not files:
         raise UserError(f"no notebook (*.ipynb) in {folder}: name the folder that holds what was handed in")
-    return (_grade(path, str(path.relative_to(folder)), seconds, gigabytes) for path in files)
+    known = _read(table) if table else {}
+    return (_grade(path, str(path.relative_to(folder)), seconds, gigabytes, known) for path in files)
+
+
+def _read(table: Path) -> dict[tuple[str, str], Grade]:
+    """The rows of a table by notebook and digest; none of a file that is no such table."""
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        rows = csv.DictReader(io.StringIO(table.read_text(encoding="utf-8")))
+        grades = [Grade(**{field.name: field.type(row[field.name]) for field in fields(Grade)}) for row in rows]  # type: ignore[operator]
+        return {(row.name, row.digest): row for row in grades}
+    return {}
 
 
 def write(path: Path, grades: list[Grade]) -> None:
     """Write grades as CSV."""
-    out = io.StringIO()
-    table = csv.DictWriter(out, [field.name for field in fields(Grade)], lineterminator="\n")
-    table.writeheader()
-    table.writerows(map(asdict, grades))
-    write_text(path, out.getvalue())
+    write_text(path, as_csv([field.name for field in fields(Grade)], map(asdict, grades)))
 
 
-def _grade(path: Path, name: str, seconds: float, gigabytes: float) -> Grade:
+def _grade(path: Path, name: str, seconds: float, gigabytes: float, known: Mapping[Any, Grade]) -> Grade:
     with tempfile.TemporaryDirectory() as place:
         folder, log = Path(place) / "class", Path(place) / "log"  # beside the notebook's folder, which is its own
         folder.mkdir()
@@ -74,6 +84,9 @@ def _grade(path: Path, name: str, seconds: float, gigabytes: float) -> Grade:
             notebooks.write_notebook(notebook, folder / "submission.ipynb")
         except (UserError, ValueError) as error:
             return Grade(name, stopped=str(error))
+        digest = hashlib.sha256(f"{seconds} {gigabytes} {json.dumps(notebook)}".encode()).hexdigest()[:16]
+        if (name, digest) in known:
+            return known[name, digest]
         start = time.monotonic()
         stopped = _run(folder, log, seconds, gigabytes)
         took = round(time.monotonic() - start, 1)
@@ -85,7 +98,7 @@ def _grade(path: Path, name: str, seconds: float, gigabytes: float) -> Grade:
     passed = [check for check in points if failures.get(check) == ""]
     first = next((failures[check] for check in points if failures.get(check)), "")
     got, most = sum(points[check] for check in passed), sum(points.values())
-    return Grade(name, len(passed), len(points) - len(passed), got, most, took, stopped, first)
+    return Grade(name, len(passed), len(points) - len(passed), got, most, took, stopped, first, digest)
 
 
 def _with_checks(notebook: Any) -> dict[str, float]:
@@ -142,18 +155,15 @@ def _run(place: Path, log: Path, seconds: float, gigabytes: float) -> str:
 
 
 def _family(process: psutil.Process) -> list[psutil.Process]:
-    try:
+    with contextlib.suppress(psutil.NoSuchProcess):
         return [*process.children(recursive=True), process]
-    except psutil.NoSuchProcess:
-        return []
+    return []
 
 
 def _memory(process: psutil.Process) -> float:
     """Bytes that a process and its children hold in memory."""
     total = 0.0
     for each in _family(process):
-        try:
+        with contextlib.suppress(psutil.NoSuchProcess):
             total += each.memory_info().rss
-        except psutil.NoSuchProcess:
-            continue
     return total

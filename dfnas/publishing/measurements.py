@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,10 +44,15 @@ def rows(some: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
 
 def text(some: Sequence[dict[str, Any]]) -> str:
     """The rows as CSV, with a line of heads."""
+    return as_csv(HEADS, rows(some))
+
+
+def as_csv(heads: Iterable[str], rows: Iterable[dict[str, Any]]) -> str:
+    """A table in CSV, with a line of heads."""
     out = io.StringIO()
-    table = csv.DictWriter(out, HEADS, lineterminator="\n")
+    table = csv.DictWriter(out, list(heads), lineterminator="\n")
     table.writeheader()
-    table.writerows(rows(some))
+    table.writerows(rows)
     return out.getvalue()
 
 

@@ -41,14 +41,13 @@ def write(name: str, out: Path) -> Path:
     folder = out.expanduser() / f"{name}-otter"
     if folder.exists():
         raise UserError(f"{folder} is there already: remove it, or name another place with --out")
-    given, number = handout.of_chapter(name), 0
+    given = handout.of_chapter(name)
     given.cells = [cell for cell in given.cells if "compare" not in cell.metadata.get("tags", [])]
-    for cell in given.cells:
-        if handout.CHECK in cell.metadata.get("tags", []):
-            number += 1
-            test = TEST.format(name=f"q{number}", points=cell.metadata["dfnas"]["points"], check=cell.source)
-            write_text(folder / "tests" / f"q{number}.py", test)
-            cell.source = f'grader.check("q{number}")'
+    checks = [cell for cell in given.cells if handout.CHECK in cell.metadata.get("tags", [])]
+    for number, cell in enumerate(checks, 1):
+        test = TEST.format(name=f"q{number}", points=cell.metadata["dfnas"]["points"], check=cell.source)
+        write_text(folder / "tests" / f"q{number}.py", test)
+        cell.source = f'grader.check("q{number}")'
     begin = f'import otter\n\ngrader = otter.Notebook("{name}.ipynb")'
     given.cells.insert(1, new_code_cell(begin, id="otter"))
     notebooks.write_notebook(given, folder / f"{name}.ipynb")

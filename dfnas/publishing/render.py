@@ -136,10 +136,8 @@ def build(folder: Path) -> Path:
     program = "from jupyter_book.cli.main import main; main()"
     command = [sys.executable, "-c", program, "build", "-W", "-n", "--keep-going", str(folder / "source")]
     command += ["--path-output", str(folder)]
-    environment = {**os.environ, "PYTHONWARNINGS": "ignore", "NO_COLOR": "1", "PYTHONUTF8": "1"}
-    done = subprocess.run(
-        command, check=False, capture_output=True, encoding="utf-8", cwd=paths.root(), env=environment
-    )
+    env = {**os.environ, "PYTHONWARNINGS": "ignore", "NO_COLOR": "1", "PYTHONUTF8": "1"}
+    done = subprocess.run(command, check=False, capture_output=True, encoding="utf-8", cwd=paths.root(), env=env)
     log = folder / "build.log"
     write_text(log, done.stdout + done.stderr)
     page = folder / "_build" / "html" / "index.html"

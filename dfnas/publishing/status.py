@@ -42,7 +42,7 @@ def state(name: str, settings: Settings) -> State:
     record = records.read(folder / f"{name}.json")
     failed = records.read(folder / "failed" / f"{name}.json")
     if record is None:
-        return _failed(failed) if failed else State("never run")
+        return State("failed", failed["verdict"].removeprefix("failed: "), failed) if failed else State("never run")
     if record.get("verdict") != "good":
         return State("unchecked", "run by hand, not by the batch runner", record)
     try:
@@ -95,10 +95,6 @@ def stage_keys(name: str, settings: Settings) -> dict[str, str]:
     from dfnas.chapters import index  # imported late: it brings torch, which takes seconds
 
     return index.stage_keys(name, settings)
-
-
-def _failed(record: dict[str, Any]) -> State:
-    return State("failed", str(record["verdict"]).removeprefix("failed: "), record)
 
 
 MARKER = "papermill-error-cell-tag"
@@ -189,8 +185,7 @@ def _where(cell: Any, output: Any) -> str:
 
 
 def _exception(output: Any) -> str:
-    text = _first_line(output.evalue)
-    return f"{output.ename}: {text}" if text else str(output.ename)
+    return ": ".join(filter(None, [output.ename, _first_line(output.evalue)]))
 
 
 def _first_line(text: str) -> str:

@@ -168,6 +168,33 @@ def test_the_rows_of_a_class_are_written_as_they_come(tmp_path: Path, monkeypatc
     assert table(tmp_path / "grades.csv")["a"]["points"] == "2"
 
 
+def test_a_grading_goes_on_where_it_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A row is kept while its notebook, its checks and the limits are as they were."""
+    ran, run = list[str](), grading._run
+    monkeypatch.setattr(grading, "_run", lambda *given: ran.append("") or run(*given))
+    limits, out = ["--seconds", "30", "--memory", "2"], tmp_path / "grades.csv"
+    write(tmp_path, "a", RIGHT)
+    write(tmp_path, "b", "half = lambda x: x // 2")
+    assert __main__.main(["grade", str(tmp_path), *limits]) == 0
+    first = out.read_text(encoding="utf-8")
+    assert __main__.main(["grade", str(tmp_path), *limits]) == 0
+    assert len(ran) == 2
+    again = [list(csv.DictReader(text.splitlines())) for text in (first, out.read_text(encoding="utf-8"))]
+    assert [{**row, "points": float(row["points"]), "of": float(row["of"])} for row in again[0]] == [
+        {**row, "points": float(row["points"]), "of": float(row["of"])} for row in again[1]
+    ]
+    write(tmp_path, "b", RIGHT)
+    write(tmp_path, "c", RIGHT)
+    assert __main__.main(["grade", str(tmp_path), *limits]) == 0
+    assert len(ran) == 4
+    assert {name: float(row["points"]) for name, row in table(out).items()} == {"a": 2, "b": 2, "c": 2}
+    assert __main__.main(["grade", str(tmp_path), "--seconds", "31", "--memory", "2"]) == 0
+    assert len(ran) == 7
+    out.write_text("no table", encoding="utf-8")
+    assert __main__.main(["grade", str(tmp_path), *limits]) == 0
+    assert len(ran) == 10
+
+
 def test_what_is_no_notebook_is_a_row_and_an_empty_folder_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no notebook"):
         grading.grade(tmp_path, 1, 1)
