@@ -68,19 +68,19 @@ def _fresh(name: str, settings: Settings, record: dict[str, Any], failed: dict[s
     why = why or ("" if _kept(then, now) else f"its settings {part} have changed")
     if why:
         return State("stale", why, record)
-    word = "older code" if is_older_code(record) else "good"
+    word = "older code" if changed_modules(record) else "good"
     return State(word, f"a later run {failed['verdict']}" if failed else "", record)
 
 
-def is_older_code(record: Mapping[str, Any]) -> bool:
-    """Whether a module that the run imported has changed since, docstrings and comments aside.
+def changed_modules(record: Mapping[str, Any]) -> list[str]:
+    """The modules that the run imported and that have changed since, docstrings and comments aside.
 
     The files of profiles do not count: they hold values, and whether those that a chapter takes are as they were is
     seen by its stages' keys and its own settings.
     """
     values = {f"dfnas.profiles.{name.replace('-', '_')}" for name in PROFILES}
-    code = {name: digest for name, digest in record.get("modules", {}).items() if name not in values}
-    return provenance.module_digests(list(code)) != code
+    then = {name: digest for name, digest in record.get("modules", {}).items() if name not in values}
+    return [name for name, digest in provenance.module_digests(list(then)).items() if digest != then[name]]
 
 
 def _kept(then: Any, now: Any) -> bool:

@@ -15,7 +15,7 @@ from dfnas_book import card, claim, explorer, frames, impl, labels, launch, num,
 from docutils import nodes
 
 from dfnas import profiles
-from dfnas.records import claims
+from dfnas.records import claims, provenance
 from dfnas.runtime.statistics import Interval
 
 from . import made_up
@@ -291,7 +291,10 @@ def test_card_says_which_run_of_its_kind_it_is() -> None:
 
 def test_card_admits_what_is_wrong_with_the_code() -> None:
     assert card.commit({"commit": "abc", "clean": False}) == "abc, with uncommitted changes"
-    assert "older code" in card.commit({"commit": "abc", "clean": True, "modules": {"dfnas.errors": "other"}})
+    files = provenance.module_digests(["dfnas.runtime.seeds"]) | {"dfnas.errors": "other"}
+    old = {"commit": "abc", "clean": True, "modules": files}
+    assert card.commit(old) == "abc, older code: of 2 modules that it used, 1 changed since"
+    assert "<p>Changed since this run: errors</p>" in card.details(old)
     assert card.commit({"commit": "abc", "clean": True, "modules": {}}) == "abc"
 
 

@@ -52,8 +52,9 @@ def commit(run: dict[str, Any]) -> str:
     text = str(run.get("commit") or "unknown")
     if run.get("clean") is False:
         text += ", with uncommitted changes"
-    if status.is_older_code(run):
-        text += ", older code: a module that it used has changed since"
+    changed = status.changed_modules(run)
+    if changed:
+        text += f", older code: of {len(run['modules'])} modules that it used, {len(changed)} changed since"
     return text
 
 
@@ -104,7 +105,9 @@ def details(run: dict[str, Any]) -> str:
         if rows
         else ""
     )
-    return f"{table}<p>{escape(versions)}</p>" if versions or table else ""
+    changed = ", ".join(name.removeprefix("dfnas.") for name in status.changed_modules(run))
+    changed = f"<p>Changed since this run: {escape(changed)}</p>" if changed else ""
+    return f"{table}<p>{escape(versions)}</p>{changed}" if versions or table or changed else ""
 
 
 def written(value: str) -> str:
@@ -119,7 +122,7 @@ def card(run: dict[str, Any], own: float, downloads: list[nodes.Node]) -> list[n
         f"<div class='card-{label.lower().replace(' ', '-')}'><dt>{label}</dt><dd>{written(value)}</dd></div>"
         for label, value in facts(run, own)
     )
-    state = " card-older" if status.is_older_code(run) else ""
+    state = " card-older" if status.changed_modules(run) else ""
     head = f"<section class='run-card{state}' id='run-card' aria-label='How this page was computed'><dl>{lines}</dl>"
     middle = f"<details><summary>Stages, packages, record</summary>{details(run)}"
     return [raw(head + middle), *(nodes.paragraph("", "", link) for link in downloads), raw("</details></section>")]
