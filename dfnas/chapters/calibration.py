@@ -84,9 +84,9 @@ def compute(settings: Settings) -> dict[str, Artefact]:
         for repeat in repeats(settings, arm):
             calls[f"arm-{arm}-{repeat[0]}-{repeat[1]}"] = functools.partial(_real_stage, arm, settings, teacher, repeat)
     artefacts = {f"{name}-{seed}": each for seed in seeds[1:] for name, each in made[seed].items()}
-    artefacts |= made[settings.seed] | processes.made(calls, settings.run, "students") | held_out(settings, teacher)
     if learn:
-        artefacts["verifier"] = students.verifier_stage(settings)
+        calls["verifier"] = functools.partial(students.verifier_stage, settings)
+    artefacts |= made[settings.seed] | processes.made(calls, settings.run, "students") | held_out(settings, teacher)
     names = {"class_names": settings.data.class_names} if settings.data.class_names else {}  # the explorer shows them
     artefacts["evaluation"] = stages.stage(
         "calibration-evaluation",

@@ -26,10 +26,7 @@ def names(data: DataSettings, among: Iterable[str] = NAMES) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Origin:
-    """A source before it is read: its name, and the artefact that holds it (or its labels), or a digest of real data.
-
-    A subset of the real images has a digest of its own for each seed that draws it (but 0, which has that of all).
-    """
+    """A source before it is read: its name, and the artefact that holds it (or its labels), or real data's digest."""
 
     name: str
     given: Artefact | str

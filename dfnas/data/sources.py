@@ -116,7 +116,7 @@ def split(source: Source, held_out: int, classes: int, seed: int) -> tuple[Sourc
     if held_out >= len(source):
         raise UserError(
             f"{held_out:,} of the {len(source):,} images are to be held out, which leaves none to learn from: lower "
-            "validation_each, or give more images"
+            "validation_each or held_out, or give more images"
         )
     order = torch.randperm(len(source), generator=seeds.generator(seed, "split"))
     labels = source.classes[order]

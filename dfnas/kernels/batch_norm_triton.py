@@ -62,18 +62,6 @@ def _affine_of(mean, variance, weight, bias, channel, there, epsilon):  # type: 
 
 
 @jit
-def _store_partial(partial, first, second, split, splits, channel, channels, LAST: tl.constexpr):  # type: ignore[no-untyped-def]
-    """Two sums of a program by channel, into partial [2, splits, C]."""
-    if LAST:
-        first, second = tl.sum(first, 0)[None, :], tl.sum(second, 0)[None, :]
-    else:
-        first, second = tl.sum(tl.sum(first, 1), 0)[None, None], tl.sum(tl.sum(second, 1), 0)[None, None]
-    place = partial + split * channels + channel
-    tl.store(place, first, mask=channel < channels)
-    tl.store(place + splits * channels, second, mask=channel < channels)
-
-
-@jit
 def _forward(
     x, y, mean, variance, weight, bias, partial, images, channels, positions, steps, splits, epsilon,
     RECTIFY: tl.constexpr, LAST: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
@@ -94,21 +82,13 @@ def _forward(
         tl.store(y + start + offsets, value.to(y.dtype.element_ty), mask=kept)
         first += d
         second += d * d
-    _store_partial(partial, first, second, split, splits, channel, channels, LAST)
-
-
-@jit
-def _sums(partial, channel, channels, splits, SPLITS: tl.constexpr):  # type: ignore[no-untyped-def]
-    """The sums over splits of partial [2, splits, C], for some channels."""
-    first = tl.zeros_like(channel).to(tl.float32)
-    second = first
-    for step in range(0, tl.cdiv(splits, SPLITS)):
-        split = step * SPLITS + tl.arange(0, SPLITS)[:, None]
-        kept = (split < splits) & (channel[None, :] < channels)
-        place = partial + split * channels + channel[None, :]
-        first += tl.sum(tl.load(place, mask=kept, other=0.0), 0)
-        second += tl.sum(tl.load(place + splits * channels, mask=kept, other=0.0), 0)
-    return first, second
+    if LAST:
+        first, second = tl.sum(first, 0)[None, :], tl.sum(second, 0)[None, :]
+    else:
+        first, second = tl.sum(tl.sum(first, 1), 0)[None, None], tl.sum(tl.sum(second, 1), 0)[None, None]
+    place = partial + split * channels + channel
+    tl.store(place, first, mask=channel < channels)
+    tl.store(place + splits * channels, second, mask=channel < channels)
 
 
 @jit
@@ -119,7 +99,14 @@ def _finish(
     """By channel: the mean less the running mean, the variance less the running variance."""
     channel = tl.program_id(0) * CHANNELS + tl.arange(0, CHANNELS)
     kept = channel < channels
-    first, second = _sums(partial, channel, channels, splits, SPLITS)
+    first = tl.zeros_like(channel).to(tl.float32)
+    second = first
+    for step in range(0, tl.cdiv(splits, SPLITS)):
+        split = step * SPLITS + tl.arange(0, SPLITS)[:, None]
+        there = (split < splits) & kept[None, :]
+        place = partial + split * channels + channel[None, :]
+        first += tl.sum(tl.load(place, mask=there, other=0.0), 0)
+        second += tl.sum(tl.load(place + splits * channels, mask=there, other=0.0), 0)
     gap = first / count
     remembered = tl.load(variance + channel, mask=kept, other=0.0).to(tl.float32)
     tl.store(mean_gap + channel, gap, mask=kept)

@@ -179,7 +179,12 @@ def _override(settings: Settings, override: str) -> Settings:
     settings = _replace(settings, changes, parse)
     value = functools.reduce(getattr, path, settings)
     text = value if isinstance(value, str) else text.strip()  # a path is absolute from here on, whoever reads it again
-    return dataclasses.replace(settings, overrides=(*settings.overrides, f"{'.'.join(path)}={text}"))
+    # The last of a field counts and is kept: a run is named by its overrides, in any order.
+    name, kept = ".".join(path), dict(item.split("=", 1) for item in settings.overrides)
+    rival = re.sub(r"\b(steps|epochs)$", lambda found: {"steps": "epochs"}.get(found[1], "steps"), name)
+    if rival != name and rival in kept:
+        raise UserError(f"{name} and {rival}: a training has one of them")
+    return dataclasses.replace(settings, overrides=tuple(map("=".join, {**kept, name: text}.items())))
 
 
 def _replace(part: Any, changes: dict[str, Any], read: Callable[[Any, Any, str], Any], place: str = "") -> Any:

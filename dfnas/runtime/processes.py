@@ -40,7 +40,7 @@ def each(function: Callable[[T], R], items: Sequence[T], run: RunSettings) -> It
     Raises
     ------
     UserError
-        One of the processes was killed.
+        One of the processes ended before its time.
     """
     mine = items[distributed.rank() :: distributed.world()]
     count = min(_processes(run), len(mine))
@@ -60,11 +60,11 @@ def each(function: Callable[[T], R], items: Sequence[T], run: RunSettings) -> It
                     for precision in precisions:
                         stages.note_precision(precision)
                     yield result
-            except BrokenProcessPool:
+            except BrokenProcessPool as error:
                 raise UserError(
-                    "a process was killed before its work was done, as where memory runs out: run again with "
-                    "--set run.processes=1; finished work is kept"
-                ) from None
+                    "a process ended before its work was done (killed, as where memory runs out, or see above): run "
+                    "again with --set run.processes=1; finished work is kept"
+                ) from error
     distributed.barrier()
 
 
@@ -80,7 +80,7 @@ def made(calls: Mapping[str, Callable[[], R]], run: RunSettings, name: str) -> d
     if len(left) > 1:
         for _ in bar(each(operator.call, left, run), total=len(left), desc=name, unit="stage"):
             pass
-    # A forced stage is made anew here, by the process that remembers that it was.
+    # A forced stage is made anew here, by the process that remembers that it was, and with one thread like the others.
     with _threads(run):
         return {label: call() for label, call in calls.items()}
 

@@ -27,7 +27,9 @@ BLOCK = 250  # images that are chosen together, and lie in one shard
 
 def noise_stage(settings: Settings, teacher: Teacher, count: int) -> Artefact:
     """The stage that makes `count` images of noise, labelled by the teacher."""
-    return _stage("noise", make_noise, NOISE_VERSION, settings, teacher, count)
+    # Values are drawn sixteen at a time, so that shards of other sizes are not what one draw of all would be.
+    apart = count > SHARD and SHARD * settings.data.channels * settings.data.canvas**2 % 16 > 0
+    return _stage("noise", make_noise, NOISE_VERSION + apart, settings, teacher, count)
 
 
 def make_noise(folder: Path, settings: Settings, teacher: Teacher, count: int) -> None:
@@ -88,7 +90,8 @@ def soft_labels_stage(settings: Settings, teacher: Teacher) -> Artefact:
 
     depends = {"images": settings.synthesis.images, "seed": settings.seed}
     inputs = [teacher.digest, real_data.digest(settings.data)]
-    return stages.stage("real-soft", work, depends, inputs=inputs, version=VERSION, run=settings.run)
+    version = VERSION + bool(settings.teacher.path)  # whose normalisation may be another than the data's
+    return stages.stage("real-soft", work, depends, inputs=inputs, version=version, run=settings.run)
 
 
 def _stage(

@@ -44,7 +44,7 @@ def origins_of(settings: Settings, teacher: Teacher, among: Iterable[str] = NAME
 
 
 def _real_digest(settings: Settings) -> str:
-    whole = real_data.digest(settings.data)
+    whole = real_data.digest(settings.data)  # and what draws a subset of it, which not every stage's key has
     return stages.digest([whole, settings.seed]) if settings.synthesis.images and settings.seed else whole
 
 
@@ -134,8 +134,8 @@ def slot_classes(settings: SynthesisSettings, data: DataSettings, seed: int, bat
 def label(inverter: inversion.Inverter, images: Tensor, seed: int, number: int, batch: int) -> Tensor:
     """The teacher's logits float16 [B, K] on finished, quantised images, in the view that `label_view` names.
 
-    center: the central region. mean_crops:k: the mean over k random regions. last_crop: the region of the last
-    iteration, mirrored if it was (what the paper's code stores; kept for comparison).
+    center: the central region. mean_crops:k: the mean over k random regions. last_crop: what the teacher saw in the
+    last iteration, mirrored if it was (what the paper's code stores; kept for comparison).
     """
     settings, region = inverter.settings, inverter.data.region
     view, _, count = settings.label_view.partition(":")
@@ -179,12 +179,13 @@ def _drop_early_rounds(folder: Path, settings: SynthesisSettings) -> None:
 
 def set_stage(name: str, settings: Settings, teacher: Teacher, synthesis: SynthesisSettings) -> Artefact:
     """The stage that makes a set under `synthesis`."""
-    data = settings.data
+    data, still = settings.data, synthesis.update == "jitter" and not synthesis.jitter
+    last = synthesis.label_view == "last_crop" and (synthesis.update != "region" or synthesis.stages[-1][0] > 1)
     return stages.stage(
         name,
         lambda folder: synthesise(folder, teacher, synthesis, data, settings.run, settings.seed),
         {"synthesis": synthesis, "data": splits.geometry(data), "seed": settings.seed},
         inputs=[teacher.digest],
-        version=VERSION,
+        version=VERSION + (last or still),  # which were not labelled, or moved, as they say
         run=settings.run,
     )

@@ -136,8 +136,10 @@ def _latency(network: nn.Module, shape: tuple[int, int, int]) -> dict[int, float
     """Median milliseconds on one thread of this machine's processor, by the number of images at once."""
     threads, found = torch.get_num_threads(), {}
     torch.set_num_threads(1)
-    for batch in BATCHES:  # torch's own timer would warn, in a notebook, of a CUDA compiler without a GPU
-        seconds = timeit.repeat(functools.partial(network, torch.zeros(batch, *shape)), number=1, repeat=15)
-        found[batch] = round(1000 * statistics.median(seconds), 3)
-    torch.set_num_threads(threads)
+    try:
+        for batch in BATCHES:  # torch's own timer would warn, in a notebook, of a CUDA compiler without a GPU
+            seconds = timeit.repeat(functools.partial(network, torch.zeros(batch, *shape)), number=1, repeat=15)
+            found[batch] = round(1000 * statistics.median(seconds), 3)
+    finally:
+        torch.set_num_threads(threads)
     return found

@@ -31,6 +31,12 @@ def test_a_search_under_another_seed_of_the_run_is_another_one(chapter):
     assert [name for name in searches if keys[0][name] == keys[1][name]] == []
 
 
+def test_what_learns_from_all_real_images_is_the_same_under_another_seed_of_the_run():
+    overrides = ["consistency.whole_real=True", "consistency.supernets=2"]
+    keys = [index.stage_keys("07-consistency", profiles.load("quick", seed, overrides)) for seed in (0, 1)]
+    assert keys[0]["spos-supernet-real-1"] == keys[1]["spos-supernet-real-1"]
+
+
 @pytest.mark.parametrize("name", origins.NAMES)
 def test_real_data_is_out_of_reach_of_every_source_but_itself(name):
     with Origin(name, "").guarded():

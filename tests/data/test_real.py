@@ -40,6 +40,14 @@ def test_where_the_region_is_smaller_than_an_image_all_splits_show_its_middle(mo
         assert real_data.train(less).images.shape[-1] == data.canvas
 
 
+@pytest.mark.parametrize(("side", "anew"), [(16, False), (12, True)])
+def test_what_came_to_be_cut_has_another_digest(side, anew, monkeypatch):
+    data = dataclasses.replace(profiles.load("smoke").data, region=side)
+    now = real_data.digest(data)
+    monkeypatch.setattr(real_data, "KNOWN", {})
+    assert (now != real_data.digest(data)) is anew
+
+
 def test_every_split_is_normalised_as_the_training_images_are_and_labelled_with_its_classes():
     data = real_data.load(profiles.load("smoke").data)
     inputs = to_input(data.train.images, data.train.mean, data.train.std)

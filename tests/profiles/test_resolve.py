@@ -102,6 +102,21 @@ def test_who_asks_for_epochs_gets_epochs():
     assert (both.student.training.steps, both.student.training.epochs) == (7, 2.0)
 
 
+def test_the_last_of_a_field_counts_and_names_the_run():
+    one, other = (profiles.load("quick", overrides=[*first, "student.seeds=4"]) for first in ([], ["student.seeds=5"]))
+    assert one == other
+    assert other.overrides == ("student.seeds=4",)
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_steps_and_epochs_of_one_training_are_refused_in_any_order(order):
+    """The run folder's name forgets the order."""
+    both = ["student.training.steps=7", "student.training.epochs=2"][::order]
+    with pytest.raises(UserError, match="a training has one of them"):
+        profiles.load("quick", overrides=both)
+    profiles.load("quick", overrides=["student.training.steps=7", "calibration.student.training.epochs=2"])
+
+
 def test_a_variant_differs_in_what_is_named_alone():
     base = profiles.load("smoke")
     before = dataclasses.asdict(base)

@@ -56,7 +56,7 @@ def end(_):
 
 
 def test_a_killed_process_is_one_line_that_says_what_to_do():
-    with pytest.raises(UserError, match=r"killed .* run\.processes=1; finished work is kept"):
+    with pytest.raises(UserError, match=r"killed.* run\.processes=1; finished work is kept"):
         list(processes.each(end, range(2), TWO))
 
 

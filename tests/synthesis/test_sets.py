@@ -156,6 +156,25 @@ def test_labels_of_the_last_crop_are_of_what_the_teacher_saw_last(digits_teacher
             assert torch.equal(logits, evaluation.answers(digits_teacher, seen, SETTINGS.run).half())
 
 
+@pytest.mark.parametrize(
+    ("changes", "anew"),
+    [
+        ({}, 0),
+        ({"label_view": "last_crop"}, 0),
+        ({"update": "jitter", "jitter": 1}, 0),
+        ({"update": "whole", "jitter": 0}, 0),
+        ({"update": "whole", "label_view": "last_crop"}, 1),
+        ({"update": "jitter", "jitter": 0}, 1),
+        ({"stages": ((2, 3, "pool"),), "label_view": "last_crop"}, 1),
+    ],
+)
+def test_sets_that_a_mended_fault_changes_are_made_anew(digits_teacher, monkeypatch, changes, anew):
+    versions = []
+    monkeypatch.setattr(sets.stages, "stage", lambda *_, version, **__: versions.append(version))
+    sets.set_stage("synthesis", SETTINGS, digits_teacher, dataclasses.replace(TINY, **changes))
+    assert versions == [sets.VERSION + anew]
+
+
 def test_a_batch_does_not_depend_on_what_was_made_before(tmp_path, tiny, digits_teacher):
     with inversion.Inversion(digits_teacher, TINY, SETTINGS.data, SETTINGS.run) as inverter:
         alone = sets.make_shard(inverter, 0, 1, None, 0)

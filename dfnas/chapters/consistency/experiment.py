@@ -249,6 +249,8 @@ def _paths_of(arm: str, origin: Origin, settings: Settings, teacher: Teacher, nu
 
 def supernet_stage(arm: str, origin: Origin, settings: Settings, teacher: Teacher, number: int = 1) -> Artefact:
     """The SPOS chapter's stage that trains the arm's `number`-th supernet."""
+    if source_of(arm) == "real" and settings.consistency.whole_real:
+        origin = Origin("real", real_data.digest(settings.data))  # which no seed draws
     return spos.supernet_stage(origin, _of_images(arm, settings), teacher, _seed(arm, settings, number))
 
 
