@@ -63,9 +63,9 @@ def check(settings: Settings) -> None:
         raise UserError("distillation compares rounds: synthesis.rounds is 2 or more, and synthesis.keep_rounds all")
     if settings.student.seeds < 2:
         raise UserError("student.seeds must be 2 or more in distillation: without repeats there is no spread")
-    slots = slots_of(settings)
-    if any(not 0 < size < slots for size in chapter.sizes):
-        raise UserError(f"distillation.sizes={chapter.sizes}: parts of the set have 1 to {slots - 1} slots")
+    slots, sizes = slots_of(settings), chapter.sizes
+    if not sizes or len(set(sizes)) < len(sizes) or not all(0 < size < slots for size in sizes):
+        raise UserError(f"distillation.sizes={sizes}: parts of the set, each named once, have 1 to {slots - 1} slots")
 
 
 def slots_of(settings: Settings) -> int:

@@ -93,7 +93,7 @@ def compute(settings: Settings) -> dict[str, Artefact]:
         "own-network-evaluation",
         lambda folder: _evaluate(folder, parts, given, settings, teacher),
         {"shapes": not given.teacher.path},
-        inputs=[*parts.values(), *_digests(given)],
+        inputs=[*parts.values(), *(real_data.digests(given.data) if given.teacher.path else ())],
         version=VERSION,
         run=settings.run,
     )
@@ -116,10 +116,6 @@ def plan(settings: Settings) -> list[dict[str, Any]]:
     count = len(ARMS) * settings.student.seeds
     row = costs.student(f"students x {count}", settings, settings.student, settings.synthesis.images)
     return [*spos.plan(settings), costs.held_out(settings), costs.times(row, count)]
-
-
-def _digests(given: Settings) -> list[str]:
-    return real_data.digests(given.data) if given.teacher.path else []
 
 
 def labelled_images(given: Settings, settings: Settings, teacher: Teacher) -> Source | None:
@@ -180,5 +176,6 @@ def metrics(artefacts: Mapping[str, Artefact], given: Settings, teacher: Teacher
         for arm, values in results.get(measure, {}).items():
             found[f"{arm}_{measure}"] = statistics.summary(values) if len(values) > 1 else values[0]
     if count:
-        found["gap"] = 100 * (found["student_agreement"].mean - found["student_accuracy"].mean)
+        gaps = [a - b for a, b in zip(*(results[measure]["student"] for measure in MEASURES), strict=True)]
+        found["gap"] = 100 * sum(gaps) / len(gaps)
     return found | standings.told(artefacts, settings.spos.scratch)

@@ -107,7 +107,8 @@ def cell(experiment: Experiment, chapters: Mapping[str, Mapping[str, Any]]) -> s
     record = chapters.get(experiment.chapter, {"metrics": {}})
     try:
         if not experiment.accuracy:
-            return _minus("{:+.2f} ({:+.2f} to {:+.2f})".format(*records.interval(record, experiment.metric)))
+            text = "{:+.2f} ({:+.2f} to {:+.2f})".format(*records.interval(record, experiment.metric))
+            return text.replace("-", "\N{MINUS SIGN}")
         mean, deviation, number = records.summary(record, experiment.metric)
     except KeyError:
         return NOT_RUN
@@ -194,7 +195,3 @@ def metrics(sets: Sets, profile: str) -> dict[str, Any]:
 
 def _identifier(text: str) -> str:
     return text.replace("-", "_")
-
-
-def _minus(text: str) -> str:
-    return text.replace("-", "\N{MINUS SIGN}")

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dfnas.errors import UserError
-from dfnas.models.chain import Norm
+from dfnas.models.chain import Norm, every
 from dfnas.models.darts_genotype import (
     DARTS_V1,
     DARTS_V2,
@@ -53,14 +53,16 @@ class FactorizedReduce(nn.Module):
     def __init__(self, channels_in: int, channels_out: int, norm: Norm) -> None:
         super().__init__()
         self.relu = nn.ReLU()  # a module: scores of untrained networks look for these
-        self.even = nn.Conv2d(channels_in, channels_out // 2, 1, 2, bias=False)
-        self.odd = nn.Conv2d(channels_in, channels_out // 2, 1, 2, bias=False)
+        self.stride = 2 if channels_in < 8 else 1
+        self.even = nn.Conv2d(channels_in, channels_out // 2, 1, 2 // self.stride, bias=False)
+        self.odd = nn.Conv2d(channels_in, channels_out // 2, 1, 2 // self.stride, bias=False)
         self.norm = norm(channels_out)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.relu(x)
         x = F.pad(x, (0, x.shape[3] % 2, 0, x.shape[2] % 2))  # the shifted half needs a last row and column
-        return self.norm(torch.cat([self.even(x), self.odd(x[:, :, 1:, 1:])], 1))
+        halves = self.even(every(x, self.stride)), self.odd(every(x[:, :, 1:, 1:], self.stride))
+        return self.norm(torch.cat(halves, 1))
 
 
 def _separable(channels: int, kernel: int, stride: int, dilation: int, norm: Norm) -> list[nn.Module]:

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dfnas.models import pruning
+from dfnas.models import chain, pruning
 from dfnas.models.chain import Layer
 from dfnas.models.pruning import FULL, RATIOS, Block, Space
 
@@ -45,7 +45,7 @@ class GeneratedConvolution(nn.Module):
 
     def forward(self, x: Tensor, ratios: Tensor, layer: Layer, gene: int) -> Tensor:
         weight = self.generator(ratios, layer.channels_in, layer.channels_out)
-        x, stride = (pruning.every(x, layer.stride), 1) if layer.kernel == 1 else (x, layer.stride)
+        x, stride = (chain.every(x, layer.stride), 1) if layer.kernel == 1 else (x, layer.stride)
         return self.norms[gene](F.conv2d(x, weight, None, stride, layer.kernel // 2))
 
 

@@ -4,6 +4,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dfnas.errors import UserError
+from dfnas.models.chain import every
 
 # name -> (blocks of each stage, channels of each stage). ResNet-34 is the paper's CIFAR-10 teacher (appendix B.1).
 ARCHITECTURES = {
@@ -25,13 +26,14 @@ class BasicBlock(nn.Module):
         self.conv2 = nn.Conv2d(channels_out, channels_out, 3, 1, 1, bias=False)
         self.bn2 = nn.BatchNorm2d(channels_out)
         self.shortcut: nn.Module = nn.Identity()
+        self.stride = stride if channels_in < 8 else 1
         if stride != 1 or channels_in != channels_out:
-            projection = nn.Conv2d(channels_in, channels_out, 1, stride, bias=False)
+            projection = nn.Conv2d(channels_in, channels_out, 1, stride // self.stride, bias=False)
             self.shortcut = nn.Sequential(projection, nn.BatchNorm2d(channels_out))
 
     def forward(self, x: Tensor) -> Tensor:
         y = F.relu(self.bn1(self.conv1(x)))
-        return F.relu(self.bn2(self.conv2(y)) + self.shortcut(x))
+        return F.relu(self.bn2(self.conv2(y)) + self.shortcut(every(x, self.stride)))
 
 
 class ResNet(nn.Module):
@@ -69,7 +71,7 @@ def build(name: str, classes: int, channels: int = 3) -> nn.Module:
     if name == "resnet50" or name.startswith("torchvision:"):
         return _torchvision(name.removeprefix("torchvision:"), classes, channels)
     base, _, factor = name.partition("x")
-    if base not in ARCHITECTURES or (factor and not factor.replace(".", "", 1).isdigit()):
+    if base not in ARCHITECTURES or (factor and not (factor.replace(".", "", 1).isdigit() and float(factor))):
         raise UserError(
             f"no network {name!r}; there are {', '.join(ARCHITECTURES)}, resnet50, resnet20x0.5 and so on, and "
             "torchvision:NAME for any of torchvision's"

@@ -209,6 +209,7 @@ def _replace(part: Any, changes: dict[str, Any], read: Callable[[Any, Any, str],
                 if old is not None
                 else f"{path} is None here: give it whole, or take another base"
             )
-    if values.get("epochs") and "steps" not in values and hasattr(part, "steps"):
-        values["steps"] = 0  # which would count otherwise
+    # Steps would count otherwise.
+    if values.get("epochs") and hasattr(part, "steps") and values.setdefault("steps", 0):
+        raise UserError(f"{place}epochs and steps: a training has one of them")
     return dataclasses.replace(part, **values)

@@ -50,6 +50,10 @@ def _whole(settings: parts.Settings) -> Iterator[str]:
     for place, part in _parts(settings):
         if isinstance(part, parts.TrainingSettings) and part.jitter and data.channels != 3:
             yield f"{place}jitter={part.jitter}: it must be () unless data.channels is 3, as it moves colours"
+    for name in ("consistency", "truth"):
+        share = getattr(getattr(settings, name), "held_out", 0)
+        if share and not 0 < round(share * settings.synthesis.images) < settings.synthesis.images:
+            yield f"{name}.held_out={share}: of {settings.synthesis.images} images some must be held out, and not all"
     for scale, iterations, kind in settings.synthesis.stages:
         if data.canvas % scale or data.region % scale:
             yield (
@@ -127,11 +131,15 @@ def _spos(chapter: parts.SposSettings) -> Iterator[str]:
 
 
 def _darts(chapter: parts.DartsSettings) -> Iterator[str]:
+    if chapter.search.optimiser != "sgd" and chapter.order != "first":
+        yield f"search.optimiser={chapter.search.optimiser}: it must be sgd unless order is first"
     if chapter.search.averaging:
         yield f"search.averaging={chapter.search.averaging}: it must be 0, as these weights move the architecture"
 
 
 def _proxylessnas(chapter: parts.ProxylessSettings) -> Iterator[str]:
+    if (steps := chapter.search.steps) and round(chapter.delay * steps) >= steps:
+        yield f"delay={chapter.delay}: it must leave a step of the search's {steps} to an update"
     for name, recipe in (("search", chapter.search), ("warm_up", chapter.warm_up)):
         if recipe.averaging:
             yield f"{name}.averaging={recipe.averaging}: it must be 0, as paths are judged by these weights"

@@ -316,7 +316,7 @@ class ProxylessSettings:
     updates: Count  # of the architecture parameters, spread evenly over the steps of the search
     delay: Decay = 0.0  # fraction of the steps of the search before the first of them
     update: Literal["reinforce", "gradient"] = "reinforce"  # gradient: of two paths at once
-    judged_batch: Count = 1000  # held-out images of an update
+    judged_batch: Several = 1000  # held-out images of an update
     samples: Count = 10  # architectures judged in an update of REINFORCE
     baseline_rate: Share = 0.99  # how far the baseline moves to the mean reward of an update
     architecture_rate: Positive = 1e-3

@@ -122,7 +122,7 @@ def failing_cell(notebook: Any) -> str:
     for cell in notebook.cells:
         for output in cell.get("outputs", []):
             if output.output_type == "error":
-                return f"{_where(cell, output)}: {_exception(output)}"
+                return ": ".join(filter(None, [_where(cell, output), output.ename, _first_line(output.evalue)]))
     return ""
 
 
@@ -182,10 +182,6 @@ def _where(cell: Any, output: Any) -> str:
     text = re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(output.get("traceback", [])))
     arrow = re.search(r"^-+> ?\d+ (.*)$", text, re.MULTILINE)
     return f"cell [{number}], {_last_line(arrow.group(1) if arrow else cell.source)}"
-
-
-def _exception(output: Any) -> str:
-    return ": ".join(filter(None, [output.ename, _first_line(output.evalue)]))
 
 
 def _first_line(text: str) -> str:

@@ -118,7 +118,7 @@ class Run:
         write_json(self.folder / f"{self.name}.json", self._facts())
 
     def _facts(self) -> dict[str, Any]:
-        stages = _stages_used()
+        stages = list({item.key: item for item in artefacts.used()}.values())
         now = {**provenance.imported_modules(), **self.modules}
         return {
             "name": self.name,
@@ -224,10 +224,6 @@ def _draw_as_svg() -> None:
     backend = InlineBackend.instance(parent=shell)
     backend.print_figure_kwargs = dict[str, Any](bbox_inches="tight", metadata={"Date": None})
     backend.figure_formats = {"svg"}
-
-
-def _stages_used() -> list[Artefact]:
-    return list({item.key: item for item in artefacts.used()}.values())
 
 
 def _stage_facts(stages: list[Artefact]) -> dict[str, dict[str, Any]]:

@@ -85,7 +85,8 @@ def search(
             shared = born[start : start + distributed.world()]  # a candidate a process
             scores = [problem.evaluate(child[2]) for child in shared[distributed.rank() :][:1]]
             for child, score in zip(shared, itertools.chain(*distributed.gather(scores)), strict=True):
-                visited.append(Visited(generation, *child, _scores(score)))
+                scored = score if isinstance(score, (tuple, list)) else (score,)
+                visited.append(Visited(generation, *child, tuple(map(float, scored))))
                 if file is not None:
                     logs.append(file, asdict(visited[-1]))
                 progress.update()
@@ -128,10 +129,6 @@ def load(file: Path) -> list[Visited]:
 def _row(values: dict[str, Any]) -> Visited:
     lists = {name: tuple(values[name]) for name in ("parents", "candidate", "scores")}
     return Visited(**(values | lists))
-
-
-def _scores(value: float | tuple[float, ...]) -> tuple[float, ...]:
-    return tuple(float(score) for score in (value if isinstance(value, (tuple, list)) else (value,)))
 
 
 def _ranking(visited: list[Visited]) -> list[int]:

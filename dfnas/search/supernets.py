@@ -94,7 +94,7 @@ class Judge:
         """The supernet, on a choice and with its statistics."""
         source = self.recalibration
         self.supernet.choose(choice)  # type: ignore[operator]
-        inputs = (to_input(part, source.mean, source.std) for part in source.images.split(self.batch))
+        inputs = (to_input(part, source.mean, source.std) for part in source.images.split(self.batch) if len(part) > 1)
         evaluation.recalibrate(devices.place(self.supernet, devices.device(self.run)), inputs, self.run)
         return self.supernet
 

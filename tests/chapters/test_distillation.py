@@ -185,6 +185,8 @@ def test_curves_end_with_the_students_of_the_whole_set(tmp_path):
     ("override", "words"),
     [
         ("distillation.sizes=(100,)", "1 to 99 slots"),
+        ("distillation.sizes=()", "each named once"),
+        ("distillation.sizes=(50, 50)", "each named once"),
         ("student.seeds=1", "2 or more"),
         ("synthesis.keep_rounds=last", "keep_rounds all"),
     ],

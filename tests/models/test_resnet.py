@@ -2,10 +2,12 @@
 
 import pytest
 import torch
+import torch.nn.functional as functional
+from torch import nn
 
 from dfnas import models
 from dfnas.errors import UserError
-from dfnas.models import cost
+from dfnas.models import chain, cost, darts, resnet
 from dfnas.synthesis.moments import BatchNormDistance
 
 
@@ -55,7 +57,41 @@ def test_building_a_network_leaves_the_callers_random_state_alone():
     assert torch.equal(torch.rand(3), expected)
 
 
-@pytest.mark.parametrize("name", ["resnet21", "resnet20xbig", ""])
+def narrow():
+    """Networks of which fewer than eight channels enter a projection that halves the side."""
+    genotype = darts.random_genotype(torch.Generator().manual_seed(0))
+    yield models.build("resnet8x0.25", 10)
+    yield models.build(darts.to_text(genotype, darts.Size(2, 3)), 10)
+
+
+def test_no_strided_1x1_convolution_has_fewer_than_eight_channels():
+    """Of torch's own, on some processors, it writes outside its memory (`chain.every`)."""
+    for network in narrow():
+        layers = [layer for layer in network.modules() if isinstance(layer, nn.Conv2d) and layer.kernel_size == (1, 1)]
+        assert layers
+        assert all(layer.stride == (1, 1) or layer.in_channels >= 8 for layer in layers)
+        x = torch.randn(2, 3, 16, 16).contiguous(memory_format=torch.channels_last)
+        network(x).sum().backward()
+
+
+@pytest.mark.parametrize("side", [7, 8])
+def test_a_narrow_projection_is_the_strided_convolution(side):
+    x = torch.randn(2, 4, side, side, dtype=torch.float64)
+    block = resnet.BasicBlock(4, 8, 2).double().eval()
+    plain = functional.conv2d(x, block.shortcut[0].weight, stride=2)
+    assert torch.allclose(block.shortcut[0](chain.every(x, block.stride)), plain)
+    wide = resnet.BasicBlock(8, 16, 2)
+    assert (wide.stride, wide.shortcut[0].stride) == (1, (2, 2))
+    reduce = darts.FactorizedReduce(4, 8, nn.BatchNorm2d).double().eval()
+    even = functional.pad(x.relu(), (0, side % 2, 0, side % 2))
+    halves = [
+        functional.conv2d(part, layer.weight, stride=2)
+        for part, layer in ((even, reduce.even), (even[:, :, 1:, 1:], reduce.odd))
+    ]
+    assert torch.allclose(reduce(x), reduce.norm(torch.cat(halves, 1)))
+
+
+@pytest.mark.parametrize("name", ["resnet21", "resnet20xbig", "resnet8x0", "resnet8x0.0", ""])
 def test_an_unknown_network_is_one_line(name):
     with pytest.raises(UserError, match="there are"):
         models.build(name, 10)
