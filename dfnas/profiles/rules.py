@@ -130,11 +130,12 @@ def _spos(chapter: parts.SposSettings) -> Iterator[str]:
         yield f"bins={chapter.bins}: it must be two or more numbers that rise, or none"
 
 
-def _darts(chapter: parts.DartsSettings) -> Iterator[str]:
+def _darts(chapter: parts.DartsSettings | parts.MixtureSettings) -> Iterator[str]:
     if chapter.search.optimiser != "sgd" and chapter.order != "first":
         yield f"search.optimiser={chapter.search.optimiser}: it must be sgd unless order is first"
-    if chapter.search.averaging:
-        yield f"search.averaging={chapter.search.averaging}: it must be 0, as these weights move the architecture"
+    for name in ("averaging", "label_smoothing"):
+        if value := getattr(chapter.search, name):
+            yield f"search.{name}={value}: it must be 0, as these weights move the architecture"
 
 
 def _proxylessnas(chapter: parts.ProxylessSettings) -> Iterator[str]:
@@ -166,5 +167,6 @@ FAULTS: dict[type, Callable[[Any], Iterator[str]]] = {
     parts.ScratchSettings: _scratch,
     parts.SposSettings: _spos,
     parts.DartsSettings: _darts,
+    parts.MixtureSettings: _darts,
     parts.ProxylessSettings: _proxylessnas,
 }

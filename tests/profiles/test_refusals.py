@@ -119,6 +119,8 @@ ROWS = [
     ("together", "calibration.student.mixing=0.1", "calibration.student.mixing=0.1: it must be 0, as arms differ in"),
     ("together", "distillation.comparison.mixing=0.1", "distillation.comparison.mixing=0.1: it must be 0, as arms"),
     ("together", "darts.search.averaging=0.9", "darts.search.averaging=0.9: it must be 0, as these weights move"),
+    ("together", "darts.search.label_smoothing=0.1", "darts.search.label_smoothing=0.1: it must be 0, as these weig"),
+    ("together", "truth.darts.search.averaging=0.9", "truth.darts.search.averaging=0.9: it must be 0, as these wei"),
     ("together", "darts.search.optimiser=adam", "darts.search.optimiser=adam: it must be sgd unless order is first"),
     ("together", "proxylessnas.delay=0.99", "proxylessnas.delay=0.99: it must leave a step of the search's 12"),
     ("together", "truth.held_out=0.002", "truth.held_out=0.002: of 200 images some must be held out, and not all"),
