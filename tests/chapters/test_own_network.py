@@ -21,6 +21,14 @@ from dfnas.training import evaluation
 SMOKE = profiles.load("smoke")
 
 
+def test_one_student_is_enough_for_the_record(monkeypatch: pytest.MonkeyPatch) -> None:
+    results = {"labelled_images": 4, "agreement": {"student": [0.75]}, "accuracy": {"student": [0.5]}}
+    monkeypatch.setattr(own_network, "_results", lambda _: results)
+    monkeypatch.setattr(own_network.standings, "told", lambda *_: {})
+    found = own_network.metrics({}, SMOKE, teachers.load(own_network.own(SMOKE)))
+    assert (found["student_agreement"], found["student_accuracy"], found["gap"]) == (0.75, 0.5, 25.0)
+
+
 def test_the_shipped_network_knows_shapes_that_it_never_saw() -> None:
     settings = own_network.own(SMOKE)
     teacher = teachers.load(settings)

@@ -8,14 +8,6 @@ import torch
 from dfnas.kernels import threads
 
 
-@pytest.fixture
-def two_threads():
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    yield
-    torch.set_num_threads(before)
-
-
 def test_two_calls_run_at_the_same_time_and_answer_in_order(two_threads):
     both = threading.Barrier(2)
 

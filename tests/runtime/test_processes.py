@@ -60,14 +60,6 @@ def test_a_killed_process_is_one_line_that_says_what_to_do():
         list(processes.each(end, range(2), TWO))
 
 
-@pytest.fixture
-def two_threads():
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    yield
-    torch.set_num_threads(before)
-
-
 def test_what_is_left_for_this_process_has_one_thread_as_the_others_had(tmp_path, monkeypatch, two_threads):
     """Else bits would depend on what a killed run had finished."""
     monkeypatch.setenv("DFNAS_RUNS", str(tmp_path))

@@ -67,6 +67,13 @@ def test_statistics_are_of_some_batches_of_what_was_learnt_and_scores_of_what_wa
     assert judge.held_out.images.shape == (4, 1, 8, 8)
 
 
+def test_a_last_part_of_one_image_gives_no_statistics():
+    """At maps of one pixel it has no variance, and elsewhere it would count as much as a batch."""
+    learnt = source([10, 30, 50, 70, 250], [0] * 5, [0] * 5)
+    judge = supernets.judge(Choosing(), (learnt, learnt), batches=3, batch=2, side=1, settings=SETTINGS)
+    assert float(judge.recalibrate((1,)).norm.running_mean) == pytest.approx(40 / 255)
+
+
 def test_each_choice_has_statistics_of_its_own_whatever_was_judged_before(judge):
     once = judge((1,))
     assert judge((3,)) == once
